@@ -1,0 +1,111 @@
+# One command surface. `make help` lists it; CI runs the same targets.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CLUSTER ?= torpor
+NODES ?= 1
+PROVISION = $(BIN)/python -m tests.cluster.provision
+IN_CLUSTER = eval "$$($(PROVISION) env --name $(CLUSTER))" &&
+HOST_PACKAGES := haproxy
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-18s %s\n", $$1, $$2}'
+
+# --- set-up -------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Torpor needs Python 3.11 or newer: make PYTHON=/path/to/python3 …"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv >/dev/null && $(PYTHON) -m venv $(VENV); \
+	  else echo "python3 -m venv does not work here: install the package python3-venv"; exit 1; fi; }
+
+$(VENV)/.run: $(BIN)/python requirements.lock requirements-build.lock pyproject.toml
+	@echo "installing the locked packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run requirements-dev.lock
+	@echo "installing the locked development packages into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	@touch $@
+
+.PHONY: host-packages
+host-packages: ## the data plane that the integration tests drive (as root on Debian or Ubuntu)
+	@for package in $(HOST_PACKAGES); do command -v $$package >/dev/null && continue; \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
+	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null; \
+	  else echo "$$package is not installed: its tests will be skipped"; fi; done
+
+.PHONY: lock
+lock: ## write the lock files anew (needs uv)
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-dev.lock
+	echo 'hatchling>=1.27' | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-build.lock
+
+# --- use ----------------------------------------------------------------------------------------
+
+.PHONY: demo
+demo: $(VENV)/.run ## functions wake from zero, scale, and sleep again: no cluster, no root
+	@$(BIN)/torpor dev examples/hello --demo
+
+# --- test ---------------------------------------------------------------------------------------
+
+.PHONY: test
+test: $(VENV)/.dev host-packages ## everything: unit, property, integration, and a real cluster
+	@$(BIN)/python -m tests.run
+
+.PHONY: test-fast
+test-fast: $(VENV)/.dev ## what needs no cluster
+	@$(BIN)/python -m tests.run --without-cluster
+
+.PHONY: test-cluster
+test-cluster: $(VENV)/.dev ## only the tests on the cluster that is up
+	@$(IN_CLUSTER) $(BIN)/python -m pytest tests/cluster
+
+.PHONY: check
+check: $(VENV)/.dev ## ruff, mypy, import rules, CRD, chart and docs drift
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.drift
+
+.PHONY: format
+format: $(VENV)/.dev ## mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# --- a real cluster -----------------------------------------------------------------------------
+
+.PHONY: cluster
+cluster: $(VENV)/.dev ## a kind cluster with this checkout installed (NODES=1 or 3)
+	@$(PROVISION) up --name $(CLUSTER) --nodes $(NODES)
+	@$(PROVISION) images --name $(CLUSTER)
+	@$(MAKE) --no-print-directory cluster-install
+
+.PHONY: cluster-install
+cluster-install: $(VENV)/.dev ## install or upgrade the charts on the cluster that is up
+	@$(IN_CLUSTER) helm upgrade --install torpor-crds charts/torpor-crds --namespace torpor-system --create-namespace --wait
+	@$(IN_CLUSTER) helm upgrade --install torpor charts/torpor --namespace torpor-system --values tests/cluster/values.yaml --wait --timeout 180s
+
+.PHONY: cluster-down
+cluster-down: $(BIN)/python ## delete the cluster, and stop the Docker daemon if `make cluster` started it
+	@$(PROVISION) down --name $(CLUSTER)
+
+# --- figures ------------------------------------------------------------------------------------
+
+.PHONY: bench-coldstart
+bench-coldstart: $(VENV)/.dev ## cold starts by phase next to plain Kubernetes (needs `make cluster`)
+	@$(IN_CLUSTER) $(BIN)/python -m tests.load.bench_coldstart
+
+# --- release ------------------------------------------------------------------------------------
+
+.PHONY: manifests
+manifests: $(VENV)/.dev ## charts/torpor-crds from crds/, and dist/install.yaml
+	@$(IN_CLUSTER) $(BIN)/python -m tests.drift --write

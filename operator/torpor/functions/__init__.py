@@ -1,0 +1,1 @@
+"""Functions: from the custom resource to children and status, and the autoscaler's loop."""

@@ -1,0 +1,1 @@
+"""The request path: every invocation of a function passes here."""

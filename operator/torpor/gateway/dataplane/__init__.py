@@ -1,0 +1,1 @@
+"""What carries requests to instances: HAProxy in a cluster, this process in `torpor dev`."""

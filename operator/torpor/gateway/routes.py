@@ -1,0 +1,50 @@
+"""Which function a request is for: by Host, or by path `/function/<namespace>/<name>/…`. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from torpor.resources.names import FunctionKey
+
+PATH_PREFIX = "/function/"
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Every address of every function. Hosts are lower case and carry no port."""
+
+    hosts: Mapping[str, FunctionKey]
+    keys: frozenset[FunctionKey]
+
+    @classmethod
+    def of(cls, keys: Iterable[FunctionKey], domain: str, cluster_domain: str) -> Routes:
+        """Return the routes of all `keys`: `<name>.<namespace>.<domain>` and the names in DNS."""
+        known = frozenset(keys)
+        hosts = {host: key for key in known for host in hosts_of(key, domain, cluster_domain)}
+        return cls(hosts, known)
+
+    def find(self, host: str, path: str) -> tuple[FunctionKey, str] | None:
+        """Return the function and the path that it is to see, or None if there is none.
+
+        A path address wins over the Host, and its prefix is removed.
+        """
+        if path.startswith(PATH_PREFIX):
+            namespace, _, rest = path.removeprefix(PATH_PREFIX).partition("/")
+            name, _, tail = rest.partition("/")
+            key = FunctionKey(namespace, name)
+            return (key, f"/{tail}") if key in self.keys else None
+        found = self.hosts.get(host_only(host))
+        return (found, path) if found else None
+
+
+def hosts_of(key: FunctionKey, domain: str, cluster_domain: str) -> tuple[str, ...]:
+    """Return the hosts of one function, the public one first."""
+    base = f"{key.name}.{key.namespace}"
+    return (f"{base}.{domain}", f"{base}.svc.{cluster_domain}", f"{base}.svc", base)
+
+
+def host_only(host: str) -> str:
+    """Return the Host header's value in lower case, without port or trailing dot."""
+    name = host.rsplit(":", 1)[0] if not host.endswith("]") and ":" in host else host
+    return name.lower().rstrip(".")

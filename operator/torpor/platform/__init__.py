@@ -1,0 +1,1 @@
+"""What Torpor runs on: a Kubernetes cluster, or local processes."""

@@ -1,0 +1,221 @@
+"""The Function kind, parsed once at the edge into frozen values.
+
+The CRD's schema and CEL rules are the validation that users meet; `Function.parse` repeats only
+what the code relies on, because `torpor dev` reads files that no API server has seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from torpor.errors import InvalidResource
+from torpor.resources.fields import Fields
+from torpor.resources.names import FunctionKey
+
+
+class Protocol(Enum):
+    """What a function speaks on its port."""
+
+    HTTP1 = "http1"
+    H2C = "h2c"
+
+
+@dataclass(frozen=True, slots=True)
+class Concurrency:
+    """Requests in one pod: `target` is aimed at, `limit` is never exceeded (0: no limit)."""
+
+    target: int = 50
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """A floor of `replicas` for `duration_seconds` after each time that `schedule` (cron) names."""
+
+    replicas: int
+    schedule: str
+    time_zone: str
+    duration_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """How a function may scale. Factors are per decision tick of one second."""
+
+    min_replicas: int = 0
+    max_replicas: int = 20
+    initial_replicas: int = 0
+    concurrency: Concurrency = Concurrency()
+    requests_per_second: int | None = None
+    idle_seconds: int = 30
+    window_seconds: int = 60
+    burst_window_seconds: int = 6
+    max_scale_up_factor: int = 1000
+    max_scale_down_factor: int = 2
+    provisioned: tuple[Provisioned, ...] = ()
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What may wait on one gateway while a function wakes."""
+
+    max_requests: int = 10_000
+    max_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """Where a runtime function's code comes from: exactly one of the two."""
+
+    config_map: str | None = None
+    inline: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A Function as its user wrote it, with the schema's defaults filled in."""
+
+    key: FunctionKey
+    uid: str
+    generation: int
+    image: str | None
+    runtime: str | None
+    handler: str | None
+    code: Code | None
+    port: int
+    protocol: Protocol
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: tuple[Mapping[str, Any], ...]
+    env_from: tuple[Mapping[str, Any], ...]
+    resources: Mapping[str, Any]
+    service_account_name: str | None
+    image_pull_secrets: tuple[Mapping[str, Any], ...]
+    node_selector: Mapping[str, str]
+    tolerations: tuple[Mapping[str, Any], ...]
+    timeout_seconds: int
+    startup_timeout_seconds: int
+    announcer: bool
+    scaling: Scaling
+    hold: Hold
+    labels: Mapping[str, str]
+    status: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, obj: Mapping[str, Any]) -> Function:
+        """Return the Function in `obj` (the JSON form); InvalidResource names the bad field."""
+        meta = Fields(obj.get("metadata") or {}, "metadata")
+        spec = Fields(obj.get("spec") or {}, "spec")
+        function = cls(
+            key=FunctionKey(meta.text("namespace", "default"), meta.required_text("name")),
+            uid=meta.text("uid", ""),
+            generation=meta.integer("generation", 0),
+            image=spec.optional_text("image"),
+            runtime=spec.optional_text("runtime"),
+            handler=spec.optional_text("handler"),
+            code=_code(spec),
+            port=spec.integer("port", 8080, low=1, high=65535),
+            protocol=spec.choice("protocol", Protocol, Protocol.HTTP1),
+            command=spec.texts("command"),
+            args=spec.texts("args"),
+            env=spec.objects("env"),
+            env_from=spec.objects("envFrom"),
+            resources=spec.mapping("resources"),
+            service_account_name=spec.optional_text("serviceAccountName"),
+            image_pull_secrets=spec.objects("imagePullSecrets"),
+            node_selector=spec.mapping("nodeSelector"),
+            tolerations=spec.objects("tolerations"),
+            timeout_seconds=spec.integer("timeoutSeconds", 30, low=1, high=3600),
+            startup_timeout_seconds=spec.integer("startupTimeoutSeconds", 60, low=1, high=1800),
+            announcer=spec.child("startup").boolean("announcer", default=True),
+            scaling=_scaling(spec.child("scaling")),
+            hold=_hold(spec.child("hold")),
+            labels=meta.mapping("labels"),
+            status=obj.get("status") or {},
+        )
+        _check_source(function)
+        return function
+
+
+def _code(spec: Fields) -> Code | None:
+    if not spec.has("code"):
+        return None
+    code = spec.child("code")
+    found = Code(code.optional_text("configMap"), code.optional_text("inline"))
+    if (found.config_map is None) == (found.inline is None):
+        raise InvalidResource("spec.code", "give exactly one of configMap and inline")
+    return found
+
+
+def _hold(hold: Fields) -> Hold:
+    return Hold(
+        max_requests=hold.integer("maxRequests", 10_000, low=0, high=1_000_000),
+        max_seconds=hold.integer("maxSeconds", 60, low=1, high=1800),
+    )
+
+
+def _scaling(spec: Fields) -> Scaling:
+    scaling = Scaling(
+        min_replicas=spec.integer("minReplicas", 0, low=0),
+        max_replicas=spec.integer("maxReplicas", 20, low=1),
+        initial_replicas=spec.integer("initialReplicas", 0, low=0),
+        concurrency=_concurrency(spec.child("concurrency")),
+        requests_per_second=spec.optional_integer("requestsPerSecond", low=1),
+        idle_seconds=spec.integer("idleSeconds", 30, low=1),
+        window_seconds=spec.integer("windowSeconds", 60, low=2, high=3600),
+        burst_window_seconds=spec.integer("burstWindowSeconds", 6, low=1, high=600),
+        max_scale_up_factor=spec.integer("maxScaleUpFactor", 1000, low=2),
+        max_scale_down_factor=spec.integer("maxScaleDownFactor", 2, low=2),
+        provisioned=tuple(_provisioned(item) for item in spec.children("provisioned")),
+        paused=spec.boolean("paused", default=False),
+    )
+    if scaling.min_replicas > scaling.max_replicas:
+        raise InvalidResource("spec.scaling.minReplicas", "must not exceed maxReplicas")
+    if scaling.initial_replicas > scaling.max_replicas:
+        raise InvalidResource("spec.scaling.initialReplicas", "must not exceed maxReplicas")
+    if scaling.burst_window_seconds > scaling.window_seconds:
+        raise InvalidResource("spec.scaling.burstWindowSeconds", "must not exceed windowSeconds")
+    return scaling
+
+
+def _concurrency(spec: Fields) -> Concurrency:
+    limit = spec.integer("limit", 100, low=0)
+    target = spec.integer("target", min(50, limit) if limit else 50, low=1)
+    if limit and target > limit:
+        raise InvalidResource("spec.scaling.concurrency.target", "must not exceed limit")
+    return Concurrency(target, limit)
+
+
+def _provisioned(spec: Fields) -> Provisioned:
+    return Provisioned(
+        replicas=spec.integer("replicas", 1, low=1),
+        schedule=spec.required_text("schedule"),
+        time_zone=spec.text("timeZone", "UTC"),
+        duration_seconds=spec.integer("durationSeconds", 3600, low=60),
+    )
+
+
+def _check_source(function: Function) -> None:
+    if (function.image is None) == (function.runtime is None):
+        raise InvalidResource("spec", "give exactly one of image and runtime")
+    if function.runtime is None:
+        _refuse_with_image(function)
+        return
+    if function.code is None:
+        raise InvalidResource("spec.code", "a runtime needs code: give code.configMap or inline")
+    if function.handler is None:
+        raise InvalidResource("spec.handler", "a runtime needs a handler such as main.handler")
+
+
+def _refuse_with_image(function: Function) -> None:
+    set_fields: Sequence[tuple[str, object]] = (
+        ("code", function.code),
+        ("handler", function.handler),
+    )
+    for name, value in set_fields:
+        if value is not None:
+            raise InvalidResource(f"spec.{name}", "goes with runtime, not with image")

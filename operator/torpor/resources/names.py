@@ -1,0 +1,52 @@
+"""Names that several rooms must agree on: API group, labels, annotations, field managers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+GROUP = "torpor.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+LABEL_FUNCTION = f"{GROUP}/function"
+"""On every child and pod of a Function: the Function's name."""
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
+LABEL_COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "torpor"
+
+ANNOTATION_DESIRED = f"{GROUP}/desired-hash"
+"""On every child: the hash of what was last applied, so that an unchanged child costs no call."""
+ANNOTATION_CODE_VERSION = f"{GROUP}/code-version"
+"""On the pod template: changes when the code's ConfigMap changes, so that pods roll."""
+ANNOTATION_DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+
+MANAGER_CONTROLLER = "torpor-controller"
+MANAGER_STATUS = "torpor-status"
+MANAGER_AUTOSCALER = "torpor-autoscaler"
+MANAGER_GATEWAY = "torpor-gateway"
+
+CONTAINER_FUNCTION = "function"
+CONTAINER_ANNOUNCER = "announcer"
+
+HEADER_FUNCTION = "X-Torpor-Function"
+HEADER_COLD_START = "X-Torpor-Cold-Start"
+HEADER_REQUEST_ID = "X-Request-Id"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class FunctionKey:
+    """What identifies a Function in a cluster; `str()` of it is `namespace/name`."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @classmethod
+    def parse(cls, text: str) -> FunctionKey:
+        """Return the key that `namespace/name` stands for; ValueError for anything else."""
+        namespace, _, name = text.partition("/")
+        if not namespace or not name or "/" in name:
+            raise ValueError(f"{text!r} is not of the form namespace/name")
+        return cls(namespace, name)

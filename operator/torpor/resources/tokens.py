@@ -1,0 +1,31 @@
+"""Tokens derived from the installation's one secret key (HMAC-SHA256, RFC 2104). Pure.
+
+The key lives in the Secret `torpor-internal`; the controller makes it, the gateways read it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+SECRET_NAME = "torpor-internal"  # noqa: S105 - the name of an object, not a secret
+SECRET_FIELD = "key"  # noqa: S105
+
+
+def announce_token(key: bytes, function_uid: str) -> str:
+    """Return what an instance of the function proves itself with when it announces its address."""
+    return _derive(key, f"announce:{function_uid}")
+
+
+def internal_token(key: bytes) -> str:
+    """Return what the controller and the gateways show one another."""
+    return _derive(key, "internal")
+
+
+def matches(expected: str, given: str) -> bool:
+    """Return whether the two are equal, in time that does not depend on where they differ."""
+    return hmac.compare_digest(expected.encode(), given.encode())
+
+
+def _derive(key: bytes, purpose: str) -> str:
+    return hmac.new(key, purpose.encode(), hashlib.sha256).hexdigest()

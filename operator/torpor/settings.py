@@ -1,0 +1,98 @@
+"""Settings of the cluster roles, from the environment that the chart writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from torpor.errors import TorporError
+
+
+class BadSetting(TorporError):
+    """An environment variable that cannot be understood."""
+
+    code = "bad-setting"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Common to all roles. The variable of `some_field` is `TORPOR_SOME_FIELD`."""
+
+    namespace: str = "torpor-system"
+    """Where Torpor itself is installed."""
+    watch_namespace: str = ""
+    """The only namespace to serve; empty: all of them."""
+    pod_name: str = ""
+    """This process's pod, as identity in the Lease and in answers."""
+    pod_ip: str = "127.0.0.1"
+    """This process's address as others reach it."""
+    domain: str = "localhost"
+    """Functions answer to the Host `<name>.<namespace>.<domain>`."""
+    cluster_domain: str = "cluster.local"
+    """The cluster's DNS domain."""
+    internal_port: int = 8090
+    """Where gateways answer the controller, one another and announcing instances."""
+    metrics_port: int = 9090
+    """Where /metrics, /healthz and /readyz are served."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING or ERROR."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Self:
+        """Return the settings in `environment`; BadSetting names the variable that is wrong."""
+        found: dict[str, Any] = {}
+        for item in fields(cls):
+            variable = f"TORPOR_{item.name.upper()}"
+            if variable in environment:
+                found[item.name] = _value(variable, environment[variable], str(item.type))
+        return cls(**found)
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings(Settings):
+    """Of `torpor controller`."""
+
+    announcer_image: str = "torpor/announcer:dev"
+    """The image of the first container that tells the gateways a pod's address."""
+    runtime_images: Mapping[str, str] = field(
+        default_factory=lambda: {"python3": "torpor/runtime-python:dev"}
+    )
+    """The image of each runtime: `python3=image,nodejs=image`."""
+    image_pull_policy: str = "IfNotPresent"
+    """For announcer and runtime images."""
+    workers: int = 8
+    """Reconciles that run at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings(Settings):
+    """Of `torpor gateway`."""
+
+    http_port: int = 8080
+    """Where requests arrive."""
+    peer_port: int = 8082
+    """Where other gateways forward requests of functions whose home is here."""
+    slots: int = 2000
+    """Functions that can be awake in HAProxy at once; beyond it requests fail with 503."""
+    run_directory: str = "/run/torpor"
+    """HAProxy's configuration, maps and sockets; writable, in memory."""
+    haproxy: str = "haproxy"
+    """The HAProxy program."""
+    drain_seconds: int = 30
+    """How long open requests may go on after SIGTERM."""
+
+
+def _value(variable: str, text: str, kind: str) -> Any:
+    if kind == "int":
+        try:
+            return int(text)
+        except ValueError:
+            raise BadSetting(f"{variable}: {text!r} is not an integer") from None
+    if kind.startswith("Mapping"):
+        pairs = [item.partition("=") for item in text.split(",") if item]
+        if not all(name and value for name, _, value in pairs):
+            raise BadSetting(f"{variable}: write it as name=value,name=value")
+        return {name.strip(): value.strip() for name, _, value in pairs}
+    return text

@@ -1,0 +1,1 @@
+"""What every role tells about itself: metrics, logs, health."""

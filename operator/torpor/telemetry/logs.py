@@ -1,0 +1,60 @@
+"""JSON lines on standard error: one object a line, the context of the work in it.
+
+Fields are given as `extra={"fields": {...}}`, or bound for a whole task by `bound()`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, TextIO
+
+_bound: ContextVar[Mapping[str, Any]] = ContextVar(
+    "torpor_log_fields", default=MappingProxyType({})
+)  # noqa: B039 - immutable
+
+
+@contextmanager
+def bound(**fields: Any) -> Iterator[None]:
+    """Add `fields` to every line that the current task logs inside the block."""
+    token = _bound.set({**_bound.get(), **fields})
+    try:
+        yield
+    finally:
+        _bound.reset(token)
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one JSON object; exceptions become the field `exception`."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__()
+        self._role = role
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without a newline in it."""
+        line: dict[str, Any] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "role": self._role,
+            "logger": record.name,
+            "msg": record.getMessage(),
+            **_bound.get(),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=str)
+
+
+def configure(role: str, level: str, stream: TextIO = sys.stderr) -> None:
+    """Send every log of this process to `stream` as JSON lines."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter(role))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,126 @@
+"""Every metric of Torpor, once: name, meaning, labels. Labels are bounded (no paths, no ids)."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry(auto_describe=True)
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_FUNCTION = ("namespace", "function")
+
+API_REQUESTS = Counter(
+    "torpor_api_requests", "Calls to the Kubernetes API.", ("verb", "code"), registry=REGISTRY
+)
+API_SECONDS = Histogram(
+    "torpor_api_request_seconds",
+    "How long calls to the Kubernetes API took, watches left out.",
+    ("verb",),
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+WATCH_RESTARTS = Counter(
+    "torpor_watch_restarts",
+    "Watches that ended and began again.",
+    ("resource", "cause"),
+    registry=REGISTRY,
+)
+QUEUE_DEPTH = Gauge("torpor_workqueue_depth", "Keys that wait for a worker.", registry=REGISTRY)
+QUEUE_SECONDS = Histogram(
+    "torpor_workqueue_wait_seconds", "From enqueued to taken.", buckets=_SECONDS, registry=REGISTRY
+)
+QUEUE_RETRIES = Counter("torpor_workqueue_retries", "Keys tried again.", registry=REGISTRY)
+RECONCILES = Counter(
+    "torpor_reconciles", "Reconciles by result: ok, requeue, error.", ("result",), registry=REGISTRY
+)
+RECONCILE_SECONDS = Histogram(
+    "torpor_reconcile_seconds", "How long a reconcile took.", buckets=_SECONDS, registry=REGISTRY
+)
+LEADER = Gauge("torpor_leader", "1 while this replica holds the Lease.", registry=REGISTRY)
+DECISIONS = Counter(
+    "torpor_scaling_decisions",
+    "Changes of replicas by direction: up, down, zero, aborted.",
+    ("direction",),
+    registry=REGISTRY,
+)
+DESIRED_REPLICAS = Gauge(
+    "torpor_function_desired_replicas", "Replicas last asked for.", _FUNCTION, registry=REGISTRY
+)
+AUTOSCALER_SECONDS = Histogram(
+    "torpor_autoscaler_tick_seconds",
+    "How long one pass over all awake functions took.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+GATEWAYS_SILENT = Gauge(
+    "torpor_autoscaler_silent_gateways",
+    "Gateways that did not answer the last pull.",
+    registry=REGISTRY,
+)
+REQUESTS = Counter(
+    "torpor_gateway_requests", "Requests forwarded to a function.", _FUNCTION, registry=REGISTRY
+)
+REFUSED = Counter(
+    "torpor_gateway_refused",
+    "Requests answered by the gateway itself, by problem code.",
+    ("code",),
+    registry=REGISTRY,
+)
+IN_FLIGHT = Gauge(
+    "torpor_gateway_in_flight", "Requests inside instances.", _FUNCTION, registry=REGISTRY
+)
+QUEUED = Gauge(
+    "torpor_gateway_queued",
+    "Requests that wait for a place in an instance.",
+    _FUNCTION,
+    registry=REGISTRY,
+)
+HELD = Gauge(
+    "torpor_gateway_held",
+    "Requests that wait for a function to wake.",
+    _FUNCTION,
+    registry=REGISTRY,
+)
+SLOTS_USED = Gauge("torpor_gateway_slots_used", "HAProxy slots bound.", registry=REGISTRY)
+SLOTS_TOTAL = Gauge("torpor_gateway_slots", "HAProxy slots that exist.", registry=REGISTRY)
+COLD_STARTS = Counter(
+    "torpor_cold_starts",
+    "Wakes from zero by result: ok, or the reason.",
+    ("result",),
+    registry=REGISTRY,
+)
+COLD_START_SECONDS = Histogram(
+    "torpor_cold_start_seconds",
+    "Cold start by phase (decide, schedule, create, start, release, total).",
+    ("phase",),
+    buckets=(
+        0.005,
+        0.01,
+        0.025,
+        0.05,
+        0.1,
+        0.2,
+        0.3,
+        0.5,
+        0.7,
+        1.0,
+        1.5,
+        2.5,
+        5.0,
+        10.0,
+        30.0,
+        60.0,
+    ),
+    registry=REGISTRY,
+)
+ANNOUNCEMENTS = Counter(
+    "torpor_gateway_announcements",
+    "Instances that told their address, by result.",
+    ("result",),
+    registry=REGISTRY,
+)
+DATA_PLANE_RESTARTS = Counter(
+    "torpor_gateway_dataplane_restarts",
+    "Times HAProxy ended and was started again.",
+    registry=REGISTRY,
+)
