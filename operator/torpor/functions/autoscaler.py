@@ -1,0 +1,308 @@
+"""The leader's loop: once a second it looks at every awake function and gives it its replicas.
+
+A pass pulls the load, decides for each function, and starts what must be done; it never waits for
+the API. Each function has at most one action under way, all together at most `ACTIONS_AT_ONCE`;
+what finds no place is decided anew in the next pass, those that waited longest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+
+from torpor.errors import ApiConflict, ApiError, ApiNotFound, TorporError
+from torpor.functions.cold_starts import ColdStartLog, ColdStarts
+from torpor.functions.fleet import Fleet, Tracked, View
+from torpor.functions.gateways import Gateways
+from torpor.functions.parking import to_zero
+from torpor.platform.base import Change, FunctionChanged, Platform, Scale
+from torpor.resources import names
+from torpor.resources.load import GatewayLoad
+from torpor.resources.names import FunctionKey
+from torpor.scaling.decide import decide
+from torpor.scaling.meter import Meter, Reading, Sample
+from torpor.scaling.values import Decision, Direction, Sight
+from torpor.telemetry import metrics
+
+LOG = logging.getLogger(__name__)
+PASS_SECONDS = 1.0
+EARLY_PASS_SECONDS = 0.25
+"""The soonest pass after the one before, when a function woke meanwhile."""
+PULL_SECONDS = 2.0
+ACTION_SECONDS = 10.0
+ACTIONS_AT_ONCE = 16
+WATCH_RETRY_SECONDS = 1.0
+
+Clock = Callable[[], float]
+Lags = Callable[[], Mapping[FunctionKey, Mapping[str, float]]]
+"""Returns, by function and trigger, the backlog divided by its target; only what is not zero."""
+_NO_LAGS: Mapping[FunctionKey, Mapping[str, float]] = MappingProxyType({})
+_NO_LAG: Mapping[str, float] = MappingProxyType({})
+_ABSENT = Sample()
+
+
+class Autoscaler:
+    """Scales while `run` runs; asked from the same event loop what it did and saw."""
+
+    def __init__(
+        self,
+        platform: Platform,
+        gateways: Gateways,
+        *,
+        changed: Callable[[FunctionKey], None] = lambda _: None,
+        lags: Lags = lambda: _NO_LAGS,
+        clock: Clock = time.monotonic,
+        wall: Clock = time.time,
+    ) -> None:
+        """`changed` is called when a function's `view` or `cold_starts` should be shown anew.
+
+        `clock` is monotonic and the event loop's; `wall` is seconds since 1970.
+        """
+        self._platform = platform
+        self._gateways = gateways
+        self._changed = changed
+        self._lags = lags
+        self._clock = clock
+        self._wall = wall
+        self._begin()
+
+    async def run(self) -> None:
+        """Scale until cancelled; what was known from an earlier run is forgotten."""
+        self._begin()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._watch(), name="autoscaler watch")
+            await self._synced.wait()
+            # The first pass has the whole of its windows before it: nothing shrinks until then.
+            self._watched_since = self._clock()
+            self._meter = Meter(self._clock())
+            while True:
+                began = self._clock()
+                await self._pass(group)
+                metrics.AUTOSCALER_SECONDS.observe(self._clock() - began)
+                await self._until_next(began)
+
+    def view(self, key: FunctionKey) -> View | None:
+        """Return what was last decided and seen; None for a function not looked at so far."""
+        tracked = self._fleet.get(key)
+        return tracked.view if tracked else None
+
+    def cold_starts(self, key: FunctionKey) -> ColdStarts | None:
+        """Return the function's cold starts; None when none was reported."""
+        return self._cold_starts.of(key)
+
+    def _begin(self) -> None:
+        self._fleet = Fleet()
+        self._cold_starts = ColdStartLog()
+        self._meter = Meter(self._clock())
+        self._reading = Reading({}, Sight.BLIND)
+        self._watched_since = self._clock()
+        self._acting: set[FunctionKey] = set()
+        self._lag: Mapping[FunctionKey, Mapping[str, float]] = _NO_LAGS
+        self._poked: asyncio.Event = asyncio.Event()
+        self._synced: asyncio.Event = asyncio.Event()
+
+    # What the platform tells
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for change in self._platform.changes():
+                    self._take(change)
+            except ApiError as error:
+                LOG.warning("the autoscaler's watch ended: %s", error)
+            await asyncio.sleep(WATCH_RETRY_SECONDS)
+
+    def _take(self, change: Change) -> None:
+        woke = self._fleet.take(change)
+        if isinstance(change, FunctionChanged) and change.function is None:
+            self._forget(change.key)
+        if self._fleet.synced:
+            self._synced.set()
+            if woke:
+                self._poked.set()
+
+    def _forget(self, key: FunctionKey) -> None:
+        self._cold_starts.drop(key)
+        try:
+            metrics.DESIRED_REPLICAS.remove(key.namespace, key.name)
+        except KeyError:
+            return  # it was never scaled
+
+    # One pass
+
+    async def _until_next(self, began: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, began + PASS_SECONDS - self._clock())):
+                await self._poked.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(max(0.0, began + EARLY_PASS_SECONDS - self._clock()))
+
+    async def _pass(self, group: asyncio.TaskGroup) -> None:
+        self._poked.clear()
+        answers, silent = await self._pull()
+        now, wall = self._clock(), self._wall()
+        metrics.GATEWAYS_SILENT.set(silent)
+        self._reading = self._meter.read(answers, silent, now)
+        self._lag = self._lags()
+        due = [tracked for tracked in self._visited(wall) if self._consider(tracked, now, wall)]
+        due.sort(key=lambda tracked: tracked.acted_at)
+        for tracked in due[: ACTIONS_AT_ONCE - len(self._acting)]:
+            self._acting.add(tracked.key)
+            tracked.acted_at = now
+            group.create_task(self._act(tracked), name=f"scale {tracked.key}")
+        for key in self._cold_starts.take(answers):
+            if self._fleet.get(key):
+                self._changed(key)
+            else:
+                self._cold_starts.drop(key)
+
+    async def _pull(self) -> tuple[Sequence[GatewayLoad], int]:
+        try:
+            async with asyncio.timeout(PULL_SECONDS):
+                return await self._gateways.loads()
+        except (TorporError, TimeoutError, OSError) as error:
+            LOG.warning("the load could not be pulled: %s", str(error) or type(error).__name__)
+            return (), 1
+
+    def _visited(self, wall: float) -> list[Tracked]:
+        keys = self._fleet.visited(wall)
+        keys.update(key for key, sample in self._reading.samples.items() if sample.present)
+        keys.update(self._lag)
+        return [tracked for key in keys if (tracked := self._fleet.get(key))]
+
+    def _consider(self, tracked: Tracked, now: float, wall: float) -> bool:
+        """Note what was seen of a function; return whether something must be done about it."""
+        self._fleet.woke(tracked)
+        tracked.add(self._reading.samples.get(tracked.key, _ABSENT), now)
+        decision = self._decide(tracked)
+        self._show(tracked, decision, wall)
+        if tracked.key in self._acting or now < tracked.retry_at:
+            return False
+        if decision.direction is not Direction.STAY or tracked.must_read(now):
+            return True
+        if tracked.replicas == 0 and not tracked.live and not tracked.sample.present:
+            self._fleet.rest(tracked)
+        return False
+
+    def _decide(self, tracked: Tracked) -> Decision:
+        assert tracked.function is not None
+        now = self._clock()
+        seen = tracked.observe(
+            now=now,
+            wall=self._wall(),
+            watched_since=self._watched_since,
+            sight=self._reading.sight,
+            lag=self._lag.get(tracked.key, _NO_LAG),
+        )
+        return decide(tracked.function.scaling, seen, now)
+
+    def _show(self, tracked: Tracked, latest: Decision, wall: float) -> None:
+        before = tracked.view
+        decision, active = (before.decision, before.last_active_at) if before else (latest, None)
+        view = View(
+            decision=decision,
+            latest=latest,
+            replicas=tracked.replicas,
+            ready=tracked.ready,
+            starting=tracked.starting,
+            present=tracked.sample.present,
+            last_active_at=wall if tracked.sample.present else active,
+            problem=tracked.problem or tracked.spec_problem,
+        )
+        self._publish(tracked, view)
+
+    def _publish(self, tracked: Tracked, view: View) -> None:
+        before, tracked.view = tracked.view, view
+        if before is None or before.told != view.told:
+            self._changed(tracked.key)
+
+    # Doing it
+
+    async def _act(self, tracked: Tracked) -> None:
+        try:
+            async with asyncio.timeout(ACTION_SECONDS):
+                await self._adjust(tracked)
+        except ApiConflict:
+            tracked.read_again()
+        except ApiNotFound:
+            tracked.failed("its workload does not exist yet", self._clock())
+        except (TorporError, TimeoutError) as error:
+            problem = str(error) or f"no answer for {ACTION_SECONDS:.0f} s"
+            tracked.failed(problem, self._clock())
+            LOG.warning("%s could not be scaled: %s", tracked.key, problem)
+        except Exception as error:  # one function's defect must not stop the others
+            tracked.failed(f"{type(error).__name__}: {error}", self._clock())
+            LOG.exception("%s could not be scaled", tracked.key)
+        finally:
+            self._acting.discard(tracked.key)
+
+    async def _adjust(self, tracked: Tracked) -> None:
+        """Read the scale, decide on what it truly is, and follow the decision."""
+        key = tracked.key
+        scale = await self._platform.scale(key)
+        tracked.asked_for(scale.replicas, self._clock())
+        if self._fleet.get(key) is not tracked or tracked.history is None:
+            return  # deleted, or begun anew, while the call ran
+        decision = self._decide(tracked)
+        match decision.direction:
+            case Direction.STAY:
+                tracked.succeeded()
+            case Direction.UP:
+                await self._set(tracked, decision, version=None)
+            case Direction.DOWN:
+                await self._platform.prefer_removal(key, _loads(tracked))
+                await self._set(tracked, decision, version=scale.version)
+            case Direction.ZERO:
+                await self._to_zero(tracked, decision, scale)
+
+    async def _set(self, tracked: Tracked, decision: Decision, *, version: str | None) -> None:
+        await self._platform.set_scale(
+            tracked.key, decision.replicas, manager=names.MANAGER_AUTOSCALER, version=version
+        )
+        self._done(tracked, decision)
+
+    async def _to_zero(self, tracked: Tracked, decision: Decision, scale: Scale) -> None:
+        parked = await to_zero(tracked.key, scale, self._platform, self._gateways, self._clock)
+        if not parked.aborted:
+            self._done(tracked, decision)
+            return
+        metrics.DECISIONS.labels("aborted").inc()
+        LOG.info("%s serves on: %s", tracked.key, parked.aborted)
+        tracked.read_again()
+        if not parked.present:
+            tracked.failed(parked.aborted, self._clock())
+        elif tracked.history:
+            tracked.history.quiet_since = self._clock()
+
+    def _done(self, tracked: Tracked, decision: Decision) -> None:
+        key, before = tracked.key, tracked.replicas
+        tracked.asked_for(decision.replicas, self._clock())
+        tracked.succeeded()
+        if self._fleet.get(key) is not tracked:
+            return  # deleted while the call ran
+        metrics.DECISIONS.labels(decision.direction.value).inc()
+        metrics.DESIRED_REPLICAS.labels(key.namespace, key.name).set(decision.replicas)
+        LOG.info("%s: %d -> %d replicas: %s", key, before, decision.replicas, decision.reason)
+        active = tracked.view.last_active_at if tracked.view else None
+        self._publish(
+            tracked,
+            View(
+                decision=decision,
+                latest=decision,
+                replicas=tracked.replicas,
+                ready=tracked.ready,
+                starting=tracked.starting,
+                present=tracked.sample.present,
+                last_active_at=active,
+            ),
+        )
+
+
+def _loads(tracked: Tracked) -> Mapping[str, int]:
+    """Return what each instance has in flight; none for one that no gateway named."""
+    in_flight = tracked.sample.instances
+    return {item.name: in_flight.get(item.name, 0) for item in tracked.instances}
