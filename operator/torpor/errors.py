@@ -60,6 +60,8 @@ class ApiUnavailable(ApiError):
     """No answer, 429 or 5xx after all retries."""
 
     code = "api-unavailable"
+    retry_after_seconds = 0.0
+    """How long the server asked to be left alone."""
 
 
 class UnknownFunction(TorporError):
@@ -94,3 +96,9 @@ class DataPlaneError(TorporError):
     """The data plane refused a command or is away."""
 
     code = "data-plane"
+
+
+class SlotsExhausted(DataPlaneError):
+    """More functions are awake, or gateways known, than the data plane has places for."""
+
+    code = "slots-exhausted"

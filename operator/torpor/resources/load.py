@@ -148,3 +148,7 @@ class ParkAnswer:
     def from_json(cls, body: Mapping[str, Any]) -> ParkAnswer:
         """Return the answer in `body`; KeyError, TypeError or ValueError if it is not one."""
         return cls(int(body["inFlight"]), int(body["queued"]), int(body["held"]))
+
+
+PARK_SECONDS = 5.0
+"""How long a gateway stays parked without word; the leader must have scaled well before."""

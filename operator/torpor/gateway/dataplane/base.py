@@ -93,6 +93,16 @@ class DataPlane(Protocol):
         """Know these hosts and paths from now on; anything else is answered 404."""
         ...
 
+    async def set_homes(
+        self, homes: Mapping[FunctionKey, str], peers: Mapping[str, tuple[str, int]]
+    ) -> None:
+        """Forward requests of the functions in `homes` to the gateway named there.
+
+        `peers` maps a gateway's name to the address and peer port it listens on. A request that
+        came from another gateway is always served here, and so is one whose home is away.
+        """
+        ...
+
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         """Bring one function to `lane`; None when it is asleep or gone.
 

@@ -1,0 +1,82 @@
+"""The `torpor` command: finds the verb and imports only its module, so that every start is fast.
+
+A verb's module has `add_arguments(parser)` and `run(args) -> int`; its exit status is 0 for done,
+1 for a failure it explained, 2 for a command line it could not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from torpor.errors import TorporError
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """One subcommand: the module that does it, imported when it is asked for, and its help."""
+
+    name: str
+    module: str
+    help: str
+
+
+VERBS = (
+    Verb("dev", "torpor.cli.dev", "run the functions in a folder as local processes"),
+    Verb("invoke", "torpor.cli.invoke", "send one request to a function and print its answer"),
+    Verb("fn", "torpor.cli.fn", "list functions, tell all about one, stream its logs"),
+    Verb("controller", "torpor.cli.controller", "role: reconcile Functions and scale them"),
+    Verb("gateway", "torpor.cli.gateway", "role: carry requests and wake functions"),
+    Verb("version", "torpor.cli.version", "print the version"),
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the verb that the command line names and return the exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    verb = next((verb for verb in VERBS if words[:1] == [verb.name]), None)
+    if verb is None:
+        _overview().parse_args(words)
+        _overview().print_help(sys.stderr)
+        return 2
+    return _run(verb, words[1:])
+
+
+def _run(verb: Verb, words: Sequence[str]) -> int:
+    module: Any = import_module(verb.module)
+    parser = argparse.ArgumentParser(f"torpor {verb.name}", description=module.__doc__)
+    module.add_arguments(parser)
+    try:
+        status = int(module.run(parser.parse_args(words)))
+        sys.stdout.flush()
+        return status
+    except TorporError as error:
+        print(f"torpor {verb.name}: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+
+
+def _overview() -> argparse.ArgumentParser:
+    width = max(len(verb.name) for verb in VERBS)
+    listed = [f"  {verb.name:<{width}}  {verb.help}" for verb in VERBS]
+    parser = argparse.ArgumentParser(
+        "torpor",
+        description="Serverless on any Kubernetes cluster: functions cost nothing while idle.",
+        epilog="\n".join(["verbs:", *listed, "", "torpor VERB --help tells more."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("verb", metavar="VERB", choices=[verb.name for verb in VERBS])
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

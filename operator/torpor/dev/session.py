@@ -1,0 +1,150 @@
+"""One run of `torpor dev`: everything wired together, and the folder followed as it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from torpor.dev.folder import BadFolder, Entries, fingerprint, load_folder
+from torpor.dev.gateways import InProcessGateways
+from torpor.functions.autoscaler import Autoscaler
+from torpor.gateway.activator import Activator
+from torpor.gateway.dataplane.inprocess import InProcessDataPlane
+from torpor.gateway.gate import State
+from torpor.gateway.homes import Membership
+from torpor.gateway.probe import TcpProber
+from torpor.platform.local import LocalPlatform
+from torpor.resources.load import ColdStart, FunctionLoad
+from torpor.resources.names import FunctionKey
+
+log = logging.getLogger(__name__)
+HOST = "127.0.0.1"
+DOMAIN = "localhost"
+_NAME = "dev"
+_LOOK_SECONDS = 0.5
+_START_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One function at one moment, for people. `cold_start` is its latest, if it had one."""
+
+    key: FunctionKey
+    state: str
+    replicas: int
+    ready: int
+    load: FunctionLoad
+    reason: str
+    cold_start: ColdStart | None
+
+
+class Session:
+    """Serves the functions in `folder` on `port`; `work` is where code and logs are written."""
+
+    def __init__(self, folder: Path, entries: Entries, work: Path, port: int) -> None:
+        self.entries = entries
+        self.problem: str | None = None
+        self.cold_starts: dict[int, ColdStart] = {}
+        self._folder = folder
+        self.platform = LocalPlatform(work)
+        self._plane = InProcessDataPlane(HOST, port)
+        self._activator = Activator(
+            self.platform,
+            self._plane,
+            TcpProber(),
+            membership=Membership.of(_NAME, HOST, {}),
+            boot=secrets.token_hex(8),
+            random=random.Random(),  # noqa: S311 - jitter
+            domain=DOMAIN,
+            cluster_domain="cluster.local",
+            peer_port=0,
+        )
+        self._autoscaler = Autoscaler(self.platform, InProcessGateways(self._activator))
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        return self._plane.port
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end."""
+        return f"http://{HOST}:{self._plane.port}"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve inside the block; every process has ended after it."""
+        async with asyncio.TaskGroup() as tasks:
+            for entry in self.entries.values():
+                self.platform.put(entry.program)
+            jobs = {
+                "platform": self.platform.run(),
+                "gateway": self._activator.run(),
+                "autoscaler": self._autoscaler.run(),
+                "files": self._follow_files(),
+            }
+            running = [tasks.create_task(job, name=name) for name, job in jobs.items()]
+            try:
+                async with asyncio.timeout(_START_SECONDS):
+                    await self._plane.listening.wait()
+                yield
+            finally:
+                await self._plane.stop()
+                for task in running:
+                    task.cancel()
+
+    def rows(self) -> list[Row]:
+        """Return every function as it is now."""
+        load = self._activator.load()
+        for item in load.cold_starts:
+            self.cold_starts[item.sequence] = item
+        return [self._row(key, load.functions.get(key, FunctionLoad())) for key in self.entries]
+
+    def _row(self, key: FunctionKey, load: FunctionLoad) -> Row:
+        gate, view = self._activator.gate(key), self._autoscaler.view(key)
+        instances = self.platform.instances(key)
+        troubles = [item.trouble.reason for item in instances if item.trouble]
+        reason = view.decision.reason if view else ""
+        return Row(
+            key=key,
+            state=gate.state.value if gate else State.ASLEEP.value,
+            replicas=len(instances),
+            ready=sum(item.ready and not item.terminating for item in instances),
+            load=load,
+            reason=", ".join(dict.fromkeys(troubles)) or reason,
+            cold_start=next(
+                (item for item in reversed(self.cold_starts.values()) if item.function == key),
+                None,
+            ),
+        )
+
+    async def _follow_files(self) -> None:
+        before = await asyncio.to_thread(fingerprint, self._folder)
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            now = await asyncio.to_thread(fingerprint, self._folder)
+            if now != before:
+                before = now
+                self._reload()
+
+    def _reload(self) -> None:
+        try:
+            entries = load_folder(self._folder)
+        except BadFolder as error:
+            self.problem = str(error)
+            log.warning("what was loaded before goes on: %s", error)
+            return
+        self.problem = None
+        for key in self.entries.keys() - entries.keys():
+            self.platform.remove(key)
+        for key, entry in entries.items():
+            if self.entries.get(key) != entry:
+                log.info("%s changed", key)
+                self.platform.put(entry.program)
+        self.entries = entries

@@ -1,0 +1,104 @@
+"""What `torpor dev` shows once a second: a live table in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from torpor.dev.session import Row, Session
+from torpor.resources.load import PHASES, ColdStart
+
+_SECONDS = 1.0
+_BAR_CELLS = 10
+_COLOURED = tuple(zip(PHASES, ("blue", "cyan", "magenta", "yellow", "green"), strict=True))
+
+
+async def show(session: Session, console: Console) -> None:
+    """Show the session until cancelled."""
+    if console.is_terminal:
+        await _show_table(session, console)
+    else:
+        await _show_lines(session, console)
+
+
+async def _show_table(session: Session, console: Console) -> None:
+    with Live(_table(session), console=console, auto_refresh=False) as live:
+        while True:
+            await asyncio.sleep(_SECONDS)
+            live.update(_table(session), refresh=True)
+
+
+async def _show_lines(session: Session, console: Console) -> None:
+    shown: dict[str, str] = {}
+    while True:
+        for row in session.rows():
+            line = plain_line(row)
+            if shown.get(str(row.key)) != line:
+                shown[str(row.key)] = line
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+        await asyncio.sleep(_SECONDS)
+
+
+def plain_line(row: Row) -> str:
+    """Return one function as a line of text."""
+    load = row.load
+    parts = [
+        f"{row.key} {row.state}",
+        f"replicas={row.ready}/{row.replicas}",
+        f"in-flight={load.in_flight + load.queued}",
+        f"held={load.held}",
+        f"requests={load.requests}",
+    ]
+    if row.cold_start:
+        parts.append(f"cold-start={row.cold_start.total_ms:.0f}ms")
+    return "  ".join([*parts, row.reason])
+
+
+def _table(session: Session) -> Table:
+    table = Table(
+        title=f"torpor dev  {session.url}", caption=_caption(session), box=SIMPLE_HEAD, expand=True
+    )
+    for name in ("function", "state", "ready", "in flight", "held", "cold start"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("last decision", ratio=1)
+    for row in session.rows():
+        table.add_row(
+            str(row.key),
+            row.state,
+            f"{row.ready}/{row.replicas}",
+            str(row.load.in_flight + row.load.queued),
+            str(row.load.held),
+            _cold(row.cold_start),
+            Text(row.reason),
+        )
+    return table
+
+
+def _caption(session: Session) -> Text:
+    if session.problem:
+        return Text(session.problem, style="red")
+    legend = Text("cold start: ")
+    for phase, colour in _COLOURED:
+        legend.append("█", style=colour).append(f" {phase} ")
+    return legend
+
+
+def _cold(cold_start: ColdStart | None) -> Text:
+    if cold_start is None:
+        return Text()
+    return bar(cold_start.phases).append(f" {cold_start.total_ms:.0f} ms")
+
+
+def bar(phases: Mapping[str, float]) -> Text:
+    """Return the phases as a bar in colours, each as long as its share."""
+    total = sum(phases.values()) or 1.0
+    drawn = Text()
+    for phase, colour in _COLOURED:
+        drawn.append("█" * round(_BAR_CELLS * phases.get(phase, 0.0) / total), style=colour)
+    return drawn

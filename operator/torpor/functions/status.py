@@ -1,0 +1,206 @@
+"""What is told of a Function: the status made from what was observed. Pure.
+
+A function at zero is Ready: it serves, only later. What its instances suffered from is kept while
+it sleeps, until another generation or an instance that serves says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from torpor.functions.cold_starts import ColdStarts
+from torpor.functions.desired import selector
+from torpor.resources.conditions import (
+    ACTIVE,
+    READY,
+    RECONCILING,
+    STALLED,
+    Condition,
+    Truth,
+    find,
+    merge,
+    moment,
+    timestamp,
+)
+from torpor.resources.function import Function
+
+ACTIVE_GRAIN_SECONDS = 60
+"""How exact `lastActiveTime` is while instances run; a finer one would be a write a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps a function from serving: a CamelCase word and a sentence.
+
+    `final` says that it lasts until a person changes something.
+    """
+
+    reason: str
+    message: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A Function's children as they are.
+
+    `blocked` is why they could not be brought to what they should be; `trouble` is what the
+    instances that do not start suffer from. `rolling` while instances of an older template live.
+    """
+
+    desired: int = 0
+    ready: int = 0
+    starting: int = 0
+    rolling: bool = False
+    exists: bool = True
+    blocked: Problem | None = None
+    trouble: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the autoscaler tells: why replicas last changed, and how cold starts went."""
+
+    reason: str | None = None
+    cold_starts: ColdStarts | None = None
+
+
+def status(
+    function: Function, observed: Observed, seen: Seen, domain: str, now: datetime
+) -> dict[str, Any]:
+    """Return the whole status; equal to `function.status` when there is nothing new to tell."""
+    previous = function.status
+    labels = selector(function)
+    found = {
+        "observedGeneration": function.generation,
+        "url": f"http://{function.key.name}.{function.key.namespace}.{domain}",
+        "selector": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
+        "replicas": {
+            "desired": observed.desired,
+            "ready": observed.ready,
+            "starting": observed.starting,
+        },
+        "reason": seen.reason or previous.get("reason"),
+        "lastActiveTime": _last_active(previous, observed, now),
+        "coldStart": _cold_starts(seen.cold_starts) or previous.get("coldStart"),
+        "conditions": merge(
+            previous.get("conditions", ()),
+            _conditions(function, observed),
+            now,
+            function.generation,
+        ),
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def refusal(obj: Mapping[str, Any], problem: Problem, now: datetime) -> dict[str, Any]:
+    """Return the status of an object that is not understood as a Function."""
+    previous = obj.get("status") or {}
+    generation = int(obj["metadata"].get("generation", 0))
+    found = (
+        Condition(READY, Truth.FALSE, problem.reason, problem.message),
+        Condition(STALLED, Truth.TRUE, problem.reason, problem.message),
+    )
+    conditions = merge(previous.get("conditions", ()), found, now, generation)
+    return {**previous, "observedGeneration": generation, "conditions": conditions}
+
+
+def _cold_starts(found: ColdStarts | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    columns = {"last": found.last, "p50": found.p50, "p95": found.p95}
+    return {
+        "samples": found.count,
+        **{name: _whole_milliseconds(values) for name, values in columns.items()},
+    }
+
+
+def _whole_milliseconds(phases: Mapping[str, float]) -> dict[str, int]:
+    return {phase: round(value) for phase, value in phases.items()}
+
+
+def _active(observed: Observed) -> bool:
+    return observed.desired + observed.ready + observed.starting > 0
+
+
+def _last_active(previous: Mapping[str, Any], observed: Observed, now: datetime) -> str | None:
+    last: str | None = previous.get("lastActiveTime")
+    if _active(observed):
+        stale = last is None or (now - moment(last)).total_seconds() >= ACTIVE_GRAIN_SECONDS
+        return timestamp(now) if stale else last
+    was_active = find(previous.get("conditions", ()), ACTIVE)
+    fell_asleep = was_active is not None and was_active.get("status") == Truth.TRUE.value
+    return timestamp(now) if fell_asleep else last
+
+
+def _conditions(function: Function, observed: Observed) -> tuple[Condition, ...]:
+    kept = _kept_trouble(function, observed)
+    return (
+        _ready(observed, kept),
+        _activity(observed),
+        _reconciling(observed),
+        _stalled(observed, kept),
+    )
+
+
+def _kept_trouble(function: Function, observed: Observed) -> Problem | None:
+    """Return what the last instances failed with, if nothing has happened since to mend it."""
+    if observed.trouble or observed.ready or observed.starting:
+        return observed.trouble
+    conditions = function.status.get("conditions", ())
+    ready, stalled = find(conditions, READY), find(conditions, STALLED)
+    if ready is None or ready.get("status") != Truth.FALSE.value or ready["reason"] in _OURS:
+        return None
+    if ready.get("observedGeneration") != function.generation:
+        return None
+    final = stalled is not None and stalled.get("status") == Truth.TRUE.value
+    return Problem(str(ready["reason"]), str(ready["message"]), final)
+
+
+NOT_OWNED = "NotOwned"
+CONFIG_MAP_MISSING = "ConfigMapMissing"
+UNKNOWN_RUNTIME = "UnknownRuntime"
+INVALID_SPEC = "InvalidSpec"
+PENDING = "Pending"
+_OURS = frozenset({NOT_OWNED, CONFIG_MAP_MISSING, UNKNOWN_RUNTIME, INVALID_SPEC, PENDING})
+"""Reasons that are looked at anew on every visit, unlike what instances failed with."""
+
+
+def _ready(observed: Observed, trouble: Problem | None) -> Condition:
+    if observed.blocked:
+        return Condition(READY, Truth.FALSE, observed.blocked.reason, observed.blocked.message)
+    if not observed.exists:
+        return Condition(READY, Truth.UNKNOWN, PENDING, "its objects are being made")
+    if observed.ready:
+        return Condition(READY, Truth.TRUE, "Serving", "instances serve")
+    if trouble:
+        return Condition(READY, Truth.FALSE, trouble.reason, trouble.message)
+    if observed.desired:
+        return Condition(READY, Truth.TRUE, "Waking", "an instance starts; requests are held")
+    return Condition(READY, Truth.TRUE, "AtZero", "asleep; a request wakes it")
+
+
+def _activity(observed: Observed) -> Condition:
+    if observed.ready:
+        return Condition(ACTIVE, Truth.TRUE, "Serving", "instances serve")
+    if _active(observed):
+        return Condition(ACTIVE, Truth.TRUE, "Waking", "an instance starts")
+    return Condition(ACTIVE, Truth.FALSE, "AtZero", "no instance runs")
+
+
+def _reconciling(observed: Observed) -> Condition:
+    if not observed.exists and not observed.blocked:
+        return Condition(RECONCILING, Truth.TRUE, PENDING, "its objects are being made")
+    if observed.rolling:
+        return Condition(RECONCILING, Truth.TRUE, "RollingOut", "instances are being replaced")
+    return Condition(RECONCILING, Truth.FALSE, "UpToDate", "its objects are as they should be")
+
+
+def _stalled(observed: Observed, trouble: Problem | None) -> Condition:
+    problem = observed.blocked or trouble
+    if problem and problem.final:
+        return Condition(STALLED, Truth.TRUE, problem.reason, problem.message)
+    return Condition(STALLED, Truth.FALSE, "Progressing", "nothing waits for a person")

@@ -1,0 +1,65 @@
+"""What `torpor gateway` finds in a cluster: its platform, HAProxy, the key and its peers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from torpor.errors import ApiError
+from torpor.gateway.dataplane.base import DataPlane
+from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
+from torpor.platform.base import Platform
+from torpor.platform.kubernetes import (
+    KubernetesApi,
+    KubernetesPlatform,
+    connect,
+    wait_for_key,
+    watch_gateway_pods,
+)
+from torpor.settings import GatewaySettings
+
+log = logging.getLogger(__name__)
+
+KEY_SECONDS = 300.0
+"""How long the controller may take to make the key; then this process ends and is started again."""
+_RETRY_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Everything that the role is built from. `members` yields the gateways, name to address."""
+
+    platform: Platform
+    plane: DataPlane
+    key: bytes
+    members: AsyncIterator[Mapping[str, str]]
+
+
+@asynccontextmanager
+async def cluster(settings: GatewaySettings) -> AsyncIterator[Cluster]:
+    """Yield the cluster that this process is in.
+
+    NoCluster when there is none, TimeoutError when no key appears within `KEY_SECONDS`.
+    """
+    async with connect(settings) as api:
+        key = await wait_for_key(api, settings.namespace, KEY_SECONDS)
+        yield Cluster(
+            KubernetesPlatform(api, settings.watch_namespace),
+            HaproxyPlane(settings),
+            key,
+            _members(api, settings.namespace),
+        )
+
+
+async def _members(api: KubernetesApi, namespace: str) -> AsyncIterator[Mapping[str, str]]:
+    while True:
+        try:
+            async for addresses in watch_gateway_pods(api, namespace):
+                yield addresses
+        except ApiError as error:
+            fields = {"problem": str(error)}
+            log.warning("watching the gateways again", extra={"fields": fields})
+        await asyncio.sleep(_RETRY_SECONDS)

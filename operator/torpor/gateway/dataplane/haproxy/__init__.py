@@ -1,0 +1,1 @@
+"""HAProxy as the data plane: every request natively, cold ones held by a Lua action."""

@@ -1,0 +1,201 @@
+"""The data plane inside this process: what `torpor dev` and the activator's tests run on.
+
+It keeps the promises of the HAProxy plane (hard limits, FIFO, streaming, retries only where nothing
+was sent) at the speed of Python, which is enough for one person at a keyboard.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
+
+from torpor.errors import DataPlaneError
+from torpor.gateway.dataplane import forwarding, problems
+from torpor.gateway.dataplane.admission import Admission, Place
+from torpor.gateway.dataplane.base import Go, Holder, Lane, LaneLoad, Refused
+from torpor.gateway.dataplane.exchange import Call, Unreached, exchange
+from torpor.gateway.dataplane.websocket import is_upgrade, tunnel
+from torpor.gateway.routes import Routes
+from torpor.resources.names import HEADER_COLD_START, HEADER_REQUEST_ID, FunctionKey
+
+_BACKLOG = 1024
+_ATTEMPTS = 7  # over 1.3 s: longer than a process that died takes to be back
+_FIRST_PAUSE_SECONDS = 0.02
+_IDLE_CONNECTION_SECONDS = 4.0  # below the five of Node's default, so that no POST meets a close
+_NO_ROUTES = Routes({}, frozenset())
+_ADDED_BY_CLIENT = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+_DEFAULT_TIMEOUT_SECONDS = 30.0
+
+
+class InProcessDataPlane:
+    """Listens on `host:port` (0: any free port) and serves until stopped."""
+
+    def __init__(
+        self, host: str, port: int, *, queue_seconds: float = 60.0, drain_seconds: float = 10.0
+    ) -> None:
+        self._host = host
+        self._port = port
+        self._queue_seconds = queue_seconds
+        self._drain_seconds = drain_seconds
+        self._routes = _NO_ROUTES
+        self._lanes: dict[FunctionKey, Admission] = {}
+        self._holder: Holder | None = None
+        self._runner: web.ServerRunner | None = None
+        self._session: ClientSession | None = None
+        self.listening = asyncio.Event()
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on, once started."""
+        return self._port
+
+    async def start(self, holder: Holder) -> None:
+        """Begin to accept requests; OSError if the port is taken."""
+        self._holder = holder
+        self._session = ClientSession(
+            connector=TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_SECONDS),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+            skip_auto_headers=_ADDED_BY_CLIENT,
+        )
+        # Its own repeats know nothing of other instances, nor that a streamed body is gone.
+        self._session._retry_connection = False
+        server = web.Server(
+            self._serve, handler_cancellation=True, access_log=None, auto_decompress=False
+        )
+        self._runner = web.ServerRunner(server, shutdown_timeout=self._drain_seconds)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, self._host, self._port, backlog=_BACKLOG).start()
+        self._port = int(self._runner.addresses[0][1])
+        self.listening.set()
+
+    async def stop(self) -> None:
+        """Refuse new connections, give open requests `drain_seconds`, then close."""
+        if self._runner:
+            await self._runner.cleanup()
+        if self._session:
+            await self._session.close()
+
+    async def set_routes(self, routes: Routes) -> None:
+        """Know these addresses from now on."""
+        self._routes = routes
+
+    async def set_homes(
+        self, homes: Mapping[FunctionKey, str], peers: Mapping[str, tuple[str, int]]
+    ) -> None:
+        """Nothing to do: this plane is the only one there is, so every function is at home."""
+        del homes, peers
+
+    async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
+        """Bring one function to `lane`; what is inside goes on."""
+        self._lanes.setdefault(key, Admission()).apply(lane)
+        self._forget_if_done(key)
+
+    async def loads(self) -> Mapping[FunctionKey, LaneLoad]:
+        """Return the load of every function that has a lane, or requests from when it had one."""
+        return {key: admission.load() for key, admission in self._lanes.items()}
+
+    async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        request_id = forwarding.request_id(request.headers, secrets.token_hex(16))
+        target = _origin_form(request.raw_path)
+        path, question, query = target.partition("?")
+        found = self._routes.find(request.headers.get("Host", ""), path)
+        if found is None:
+            return problems.problem(problems.NOT_FOUND, request_id)
+        key, seen_path = found
+        try:
+            return await self._deliver(request, request_id, key, f"{seen_path}{question}{query}")
+        finally:
+            self._forget_if_done(key)
+
+    async def _deliver(
+        self, request: web.BaseRequest, request_id: str, key: FunctionKey, target: str
+    ) -> web.StreamResponse:
+        cold_ms: int | None = None
+        let_through = self._is_open(key)
+        pause_seconds, told = _FIRST_PAUSE_SECONDS, problems.UNREACHABLE
+        for _ in range(_ATTEMPTS):
+            if not let_through:
+                verdict = await self._hold(key)
+                if isinstance(verdict, Refused):
+                    return problems.problem(verdict, request_id)
+                cold_ms = verdict.cold_ms if cold_ms is None else cold_ms
+            try:
+                place = await self._enter(key)
+            except TimeoutError:
+                return problems.problem(problems.QUEUE_TIMEOUT, request_id)
+            if place is None:
+                let_through = False
+                continue
+            call = self._call(request, request_id, key, target, cold_ms)
+            try:
+                return await self._send(call, key, place)
+            except Unreached as unreached:
+                told = unreached.told
+                await asyncio.sleep(pause_seconds)
+                pause_seconds *= 2
+                let_through = self._is_open(key)
+        return problems.problem(told, request_id)
+
+    async def _send(self, call: Call, key: FunctionKey, place: Place) -> web.StreamResponse:
+        if self._session is None:
+            raise DataPlaneError("the data plane is not started")
+        carry = tunnel if is_upgrade(call.request) else exchange
+        try:
+            return await carry(self._session, call, place.server)
+        finally:
+            self._lanes[key].leave(place)
+
+    async def _hold(self, key: FunctionKey) -> Go | Refused:
+        if self._holder is None:
+            raise DataPlaneError("the data plane is not started")
+        return await self._holder.hold(key)
+
+    async def _enter(self, key: FunctionKey) -> Place | None:
+        admission = self._lanes.get(key)
+        if admission is None:
+            return None
+        async with asyncio.timeout(self._queue_seconds):
+            return await admission.enter()
+
+    def _call(
+        self,
+        request: web.BaseRequest,
+        request_id: str,
+        key: FunctionKey,
+        target: str,
+        cold_ms: int | None,
+    ) -> Call:
+        ids = {HEADER_REQUEST_ID: request_id}
+        if "traceparent" not in request.headers:
+            ids["traceparent"] = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        lane = self._lanes[key].lane
+        return Call(
+            request=request,
+            request_id=request_id,
+            target=target,
+            headers=forwarding.to_function(request.headers, key, request.remote or "unknown", ids),
+            extra={} if cold_ms is None else {HEADER_COLD_START: str(cold_ms)},
+            timeout_seconds=lane.timeout_seconds if lane else _DEFAULT_TIMEOUT_SECONDS,
+        )
+
+    def _is_open(self, key: FunctionKey) -> bool:
+        admission = self._lanes.get(key)
+        return admission is not None and admission.open
+
+    def _forget_if_done(self, key: FunctionKey) -> None:
+        admission = self._lanes.get(key)
+        if admission is not None and admission.lane is None and admission.empty:
+            del self._lanes[key]
+
+
+def _origin_form(target: str) -> str:
+    """Return path and query of a request target, also of one in absolute form (RFC 9112 3.2.2)."""
+    if target.startswith("/"):
+        return target
+    parts = urlsplit(target)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

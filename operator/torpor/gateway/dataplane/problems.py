@@ -1,0 +1,38 @@
+"""The gateway's own answers: problem details (RFC 9457) that carry the code and the request id."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+
+from aiohttp import web
+
+from torpor.gateway.dataplane.base import Refused
+from torpor.resources.names import HEADER_REQUEST_ID
+
+NOT_FOUND = Refused(404, "unknown-function", "no function has this address")
+BROKEN = Refused(502, "bad-gateway", "the function broke the connection before it answered")
+UNREACHABLE = Refused(503, "unreachable", "no instance of the function takes connections", 1)
+QUEUE_TIMEOUT = Refused(503, "queue-timeout", "no instance had a free place in time", 1)
+TIMEOUT = Refused(504, "timeout", "the function did not answer within its timeoutSeconds")
+
+
+def problem(refused: Refused, request_id: str) -> web.Response:
+    """Return the answer that tells the client why."""
+    headers = {HEADER_REQUEST_ID: request_id}
+    if refused.retry_after_seconds is not None:
+        headers["Retry-After"] = str(refused.retry_after_seconds)
+    body = {
+        "type": f"https://torpor.dev/problems/{refused.code}",
+        "title": HTTPStatus(refused.status).phrase,
+        "status": refused.status,
+        "code": refused.code,
+        "detail": refused.detail,
+        "requestId": request_id,
+    }
+    return web.Response(
+        status=refused.status,
+        headers=headers,
+        text=json.dumps(body) + "\n",
+        content_type="application/problem+json",
+    )

@@ -1,0 +1,54 @@
+"""What a request is told that cannot be served: one constructor for each reason. Pure."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from torpor.errors import ApiError, CannotStart, HoldFull, HoldTimeout, UnknownFunction
+from torpor.gateway.dataplane.base import Refused
+from torpor.platform.base import Trouble
+from torpor.resources.names import FunctionKey
+
+TROUBLE_SECONDS = 5
+"""When to come back to a function that cannot start; it is looked at again then."""
+
+
+def unknown(key: FunctionKey) -> Refused:
+    """Return the refusal for a function that does not exist."""
+    detail = f"There is no function {key}."
+    return Refused(HTTPStatus.NOT_FOUND, UnknownFunction.code, detail)
+
+
+def full(key: FunctionKey, most: int) -> Refused:
+    """Return the refusal for a request beyond `spec.hold.maxRequests`."""
+    return _later(HoldFull.code, f"{most} requests wait for {key} already.", 1)
+
+
+def cannot_start(key: FunctionKey, trouble: Trouble) -> Refused:
+    """Return the refusal that says what keeps the function's instances from starting."""
+    detail = f"{key} cannot start: {trouble.reason}: {trouble.message}"
+    return _later(CannotStart.code, detail, TROUBLE_SECONDS)
+
+
+def timed_out(key: FunctionKey, seconds: float) -> Refused:
+    """Return the refusal for a request that waited as long as it may."""
+    return _later(HoldTimeout.code, f"{key} was not ready within {seconds:g} s.", 1)
+
+
+def api_away(key: FunctionKey, error: ApiError) -> Refused:
+    """Return the refusal for a function that could not be woken."""
+    return _later("api-unavailable", f"{key} could not be woken: {error}", 1)
+
+
+def plane_away(key: FunctionKey, problem: str) -> Refused:
+    """Return the refusal for a function whose requests the data plane could not carry."""
+    return _later("data-plane", f"{key} could not be reached: {problem}", 1)
+
+
+def stopping() -> Refused:
+    """Return the refusal for a request that is still held when the gateway ends."""
+    return _later("gateway-stopping", "The gateway is stopping; try again.", 1)
+
+
+def _later(code: str, detail: str, seconds: int) -> Refused:
+    return Refused(HTTPStatus.SERVICE_UNAVAILABLE, code, detail, seconds)

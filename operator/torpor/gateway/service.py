@@ -1,0 +1,103 @@
+"""`torpor gateway`: the activator, its data plane, the internal API and health in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import signal
+from collections.abc import AsyncIterator, Mapping
+from random import Random
+
+from torpor.gateway.activator import Activator
+from torpor.gateway.admin import Admin
+from torpor.gateway.cluster import cluster
+from torpor.gateway.dataplane.base import DataPlane
+from torpor.gateway.homes import Membership
+from torpor.gateway.probe import TcpProber
+from torpor.platform.base import Platform
+from torpor.settings import GatewaySettings
+from torpor.telemetry.health import Check, HealthServer
+from torpor.telemetry.logs import configure
+
+log = logging.getLogger(__name__)
+
+WITHDRAW_SECONDS = 5.0
+"""How long requests still arrive after readiness went: until everyone has heard of it."""
+ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a pod; NetworkPolicy says who may come
+
+
+async def run_gateway(
+    settings: GatewaySettings,
+    platform: Platform,
+    plane: DataPlane,
+    key: bytes,
+    members: AsyncIterator[Mapping[str, str]],
+    *,
+    stop: asyncio.Event,
+    host: str = ANY_ADDRESS,
+) -> None:
+    """Serve until `stop` is set, then let open requests end and return.
+
+    `key` is the installation's secret; `members` yields the ready gateways by name with address.
+    OSError if a port is taken, DataPlaneError if the data plane does not start.
+    """
+    me = settings.pod_name or "gateway"
+    activator = Activator(
+        platform,
+        plane,
+        TcpProber(),
+        membership=Membership(me, {me: settings.pod_ip}),
+        boot=secrets.token_hex(8),
+        random=Random(),  # noqa: S311 - spreads retries, guards nothing
+        domain=settings.domain,
+        cluster_domain=settings.cluster_domain,
+        peer_port=settings.peer_port,
+    )
+    admin = Admin(activator, key)
+    health = HealthServer(live={}, ready=_readiness(activator, stop))
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(activator.run(), name="activator")
+        following = tasks.create_task(_follow(members, activator), name="members")
+        await health.start(host, settings.metrics_port)
+        await admin.start(host, settings.internal_port)
+        await stop.wait()
+        log.info("stopping", extra={"fields": {"drain_seconds": settings.drain_seconds}})
+        await asyncio.sleep(min(WITHDRAW_SECONDS, settings.drain_seconds))
+        # The activator goes on meanwhile: requests that are held still get their verdict.
+        await plane.stop()
+        following.cancel()
+        running.cancel()
+        await admin.stop()
+        await health.stop()
+
+
+def main() -> int:
+    """Run the role with the settings in the environment; return 0 after SIGTERM."""
+    settings = GatewaySettings.from_environment()
+    configure("gateway", settings.log_level)
+    asyncio.run(_serve(settings))
+    return 0
+
+
+async def _serve(settings: GatewaySettings) -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with cluster(settings) as found:
+        await run_gateway(
+            settings, found.platform, found.plane, found.key, found.members, stop=stop
+        )
+
+
+async def _follow(members: AsyncIterator[Mapping[str, str]], activator: Activator) -> None:
+    async for addresses in members:
+        activator.set_members(addresses)
+
+
+def _readiness(activator: Activator, stop: asyncio.Event) -> Mapping[str, Check]:
+    return {
+        "platform": activator.platform_problem,
+        "data plane": activator.plane_problem,
+        "stopping": lambda: "the gateway is stopping" if stop.is_set() else None,
+    }

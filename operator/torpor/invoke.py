@@ -1,0 +1,164 @@
+"""The one client that invokes a function through the gateway.
+
+A request is sent again only if it certainly never arrived: the connection was refused. Anything
+else, also a lost connection, is told to the caller, who knows whether the call may be repeated.
+(On a kept connection that the gateway had closed meanwhile, aiohttp itself sends an idempotent
+request once more, as RFC 9110 section 9.2.2 allows; never a POST.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from aiohttp import (
+    ClientConnectorError,
+    ClientError,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
+
+from torpor.errors import TorporError
+from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
+
+
+class GatewayAway(TorporError):
+    """No gateway took the request, or the connection was lost before the whole answer came."""
+
+    code = "gateway-away"
+
+
+class InvokeTimeout(TorporError):
+    """The answer did not come within the time that the caller gave."""
+
+    code = "invoke-timeout"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeout:
+    """`connect_seconds` bounds one attempt to connect; the caller bounds the whole call."""
+
+    connect_seconds: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """What to do when the connection is refused: up to `attempts` in all, pausing in between."""
+
+    attempts: int = 4
+    first_pause_seconds: float = 0.1
+    longest_pause_seconds: float = 1.0
+
+    def pause_seconds(self, attempt: int) -> float:
+        """Return the pause after the attempt of this number, the first being 1."""
+        backoff: float = self.first_pause_seconds * 2 ** (attempt - 1)
+        return min(self.longest_pause_seconds, backoff)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What the function answered, or the gateway for it (problem details with a `code`)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    request_id: str
+
+
+def _uuid() -> str:
+    return str(uuid.uuid4())
+
+
+@dataclass
+class Invoker:
+    """Invokes functions at `gateway`, a URL without path; use it as an async context."""
+
+    gateway: str
+    timeout: Timeout = Timeout()
+    retry: Retry = Retry()
+    new_id: Callable[[], str] = _uuid
+    _session: ClientSession | None = field(default=None, init=False)
+
+    async def __aenter__(self) -> Self:
+        self._session = ClientSession(
+            connector=TCPConnector(limit=0),
+            cookie_jar=DummyCookieJar(),
+            timeout=ClientTimeout(total=None, sock_connect=self.timeout.connect_seconds),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session:
+            await self._session.close()
+
+    async def invoke(
+        self,
+        key: FunctionKey,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+    ) -> Response:
+        """Return the answer to one request of the function; any HTTP status is an answer.
+
+        `path` begins with `/` and may hold a query. GatewayAway when no gateway could be reached
+        or the answer was cut off, InvokeTimeout after `timeout_seconds` in all.
+        """
+        request_id = _find(headers, HEADER_REQUEST_ID) or self.new_id()
+        others = {k: v for k, v in headers.items() if k.lower() != HEADER_REQUEST_ID.lower()}
+        complete = {**others, HEADER_REQUEST_ID: request_id}
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._attempts(key, method, path, complete, body, request_id)
+        except TimeoutError:
+            raise InvokeTimeout(f"{key}: no answer within {timeout_seconds:g} s") from None
+
+    async def _attempts(
+        self,
+        key: FunctionKey,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        request_id: str,
+    ) -> Response:
+        url = f"{self.gateway.rstrip('/')}/function/{key}{path}"
+        for attempt in range(1, self.retry.attempts + 1):
+            try:
+                return await self._send(method, url, headers, body, request_id)
+            except ClientError as error:
+                if not _refused(error) or attempt == self.retry.attempts:
+                    raise GatewayAway(f"{key} by way of {self.gateway}: {error}") from error
+            await asyncio.sleep(self.retry.pause_seconds(attempt))
+        raise GatewayAway(f"{self.gateway}: Retry allows no attempt")
+
+    async def _send(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes, request_id: str
+    ) -> Response:
+        assert self._session is not None, "use the Invoker as an async context"
+        async with self._session.request(
+            method, url, headers=headers, data=body, allow_redirects=False
+        ) as answer:
+            content = await answer.read()
+            return Response(answer.status, answer.headers.copy(), content, request_id)
+
+
+def _find(headers: Mapping[str, str], name: str) -> str | None:
+    return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
+
+
+def _refused(error: ClientError) -> bool:
+    return isinstance(error, ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED

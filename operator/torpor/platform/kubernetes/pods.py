@@ -1,0 +1,124 @@
+"""What a pod's status means: an instance, its address, and why it does not start. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torpor.platform.base import Instance, Trouble
+from torpor.resources import names
+from torpor.resources.names import FunctionKey
+
+DEFAULT_PORT = 8080
+
+_FINAL_WAITS = frozenset(
+    {
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+        "CreateContainerError",
+        "ErrImageNeverPull",
+        "ErrImagePull",
+        "ImageInspectError",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "RunContainerError",
+    }
+)
+"""Waiting reasons of the kubelet in which a container stays, as far as a request can wait."""
+
+Pod = Mapping[str, Any]
+
+
+def instance_of(pod: Pod, seen: Mapping[str, float], now: float) -> Instance | None:
+    """Return the instance that the pod is; None if it is no function's.
+
+    `seen` are the phases already observed for this uid, `now` the monotonic time of this look.
+    """
+    meta = pod["metadata"]
+    name = (meta.get("labels") or {}).get(names.LABEL_FUNCTION)
+    if not name:
+        return None
+    status = pod.get("status") or {}
+    ready = _condition(status, "Ready").get("status") == "True"
+    return Instance(
+        function=FunctionKey(meta["namespace"], name),
+        name=meta["name"],
+        uid=meta["uid"],
+        address=status.get("podIP") or None,
+        port=_port(pod),
+        ready=ready,
+        terminating="deletionTimestamp" in meta or status.get("phase") in ("Succeeded", "Failed"),
+        trouble=None if ready else _trouble(status),
+        seen=_seen(status, seen, now),
+    )
+
+
+def _seen(status: Pod, before: Mapping[str, float], now: float) -> dict[str, float]:
+    running = (_function_status(status).get("state") or {}).get("running")
+    reached = {
+        "created": True,
+        "scheduled": _condition(status, "PodScheduled").get("status") == "True",
+        "started": running is not None,
+        "ready": _condition(status, "Ready").get("status") == "True",
+    }
+    return {phase: before.get(phase, now) for phase in reached if reached[phase] or phase in before}
+
+
+def _trouble(status: Pod) -> Trouble | None:
+    if status.get("phase") == "Failed":
+        reason = str(status.get("reason") or "PodFailed")
+        return Trouble(reason, str(status.get("message") or "the pod failed"), final=False)
+    scheduled = _condition(status, "PodScheduled")
+    if scheduled.get("status") == "False":
+        reason = str(scheduled.get("reason") or "Unschedulable")
+        return Trouble(reason, str(scheduled.get("message") or "no node takes it"), final=False)
+    return _container_trouble(_function_status(status))
+
+
+def _container_trouble(container: Pod) -> Trouble | None:
+    state = container.get("state") or {}
+    waiting = state.get("waiting") or {}
+    reason = str(waiting.get("reason") or "")
+    ended = _ending(container)
+    if reason in _FINAL_WAITS:
+        told = str(waiting.get("message") or "")
+        return Trouble(reason, ": ".join(part for part in (told, ended) if part), final=True)
+    if state.get("terminated"):
+        # The kubelet restarts it; CrashLoopBackOff follows if that goes wrong too.
+        return Trouble(str(state["terminated"].get("reason") or "Error"), ended, final=False)
+    return None
+
+
+def _ending(container: Pod) -> str:
+    """Return how the container last ended: `exit code 1: <its termination message>`."""
+    for state in (container.get("state"), container.get("lastState")):
+        ended = (state or {}).get("terminated")
+        if ended:
+            lines = str(ended.get("message") or "").strip().splitlines()
+            parts = [f"exit code {ended.get('exitCode')}"]
+            if ended.get("reason") not in (None, "Error", "Completed"):
+                parts[0] += f" ({ended['reason']})"
+            return ": ".join(parts + lines[-1:])
+    return ""
+
+
+def _function_status(status: Pod) -> Pod:
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") == names.CONTAINER_FUNCTION:
+            return container  # type: ignore[no-any-return]
+    return {}
+
+
+def _condition(status: Pod, kind: str) -> Pod:
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == kind:
+            return condition  # type: ignore[no-any-return]
+    return {}
+
+
+def _port(pod: Pod) -> int:
+    for container in (pod.get("spec") or {}).get("containers") or ():
+        if container.get("name") == names.CONTAINER_FUNCTION:
+            for port in container.get("ports") or ():
+                return int(port["containerPort"])
+    return DEFAULT_PORT

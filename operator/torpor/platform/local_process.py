@@ -1,0 +1,174 @@
+"""One local process of a Function from its start to its end: what a pod and its kubelet are."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+from torpor.platform.base import Instance, Trouble
+from torpor.platform.local_program import Program
+
+_PROBE_SECONDS = 0.02
+_UNLISTED_SECONDS = 0.3  # for the gateway to stop sending, as preStop does in a pod
+_FIRST_PAUSE_SECONDS = 0.25
+_LONGEST_PAUSE_SECONDS = 10.0
+_HEALTHY_SECONDS = 10.0
+_FINAL_CRASHES = 2
+_LEFT_LINES = 8
+_LAST_GRACE_SECONDS = 3.0
+
+
+class LocalProcess:
+    """Runs a Program on `port`, again after each crash, until `stop` is called.
+
+    `changed` is called after each change of `instance()`; `clock` is monotonic, in seconds.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        name: str,
+        port: int,
+        folder: Path,
+        *,
+        changed: Callable[[], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.name = name
+        self.port = port
+        self.revision = program.revision
+        self.ready = False
+        self.terminating = False
+        self._program = program
+        self._code = folder / "code" / program.revision
+        self._log = folder / "logs" / f"{name}.log"
+        self._last_words = folder / "logs" / f"{name}.end"
+        self._changed = changed
+        self._clock = clock
+        self._stopping = asyncio.Event()
+        self._seen = {"created": clock(), "scheduled": clock()}
+        self._trouble: Trouble | None = None
+        self._crashes = 0
+
+    def instance(self) -> Instance:
+        """Return the process as the rest of Torpor sees it."""
+        return Instance(
+            function=self._program.function.key,
+            name=self.name,
+            uid=self.name,
+            address="127.0.0.1" if "started" in self._seen else None,
+            port=self.port,
+            ready=self.ready,
+            terminating=self.terminating,
+            trouble=self._trouble,
+            seen=dict(self._seen),
+        )
+
+    def stop(self) -> None:
+        """Ask for the end: SIGTERM, then the time a request may take, then SIGKILL."""
+        if self.terminating:
+            return
+        self.terminating = True
+        self._stopping.set()
+        self._changed()
+
+    async def run(self) -> None:
+        """Start it, and again after a crash with growing pauses; return once it was stopped."""
+        self._program.write_files(self._code)
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        while not self.terminating:
+            began = self._clock()
+            problem = await self._live()
+            self.ready = False
+            if self.terminating:
+                return
+            self._crashed(problem, self._clock() - began)
+            await self._pause()
+
+    async def _live(self) -> str:
+        try:
+            process = await self._spawn()
+        except OSError as error:
+            return f"cannot start: {error}"
+        self._seen["started"] = self._clock()
+        self._changed()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                probe = tasks.create_task(self._probe(), name=f"probe {self.name}")
+                reaper = tasks.create_task(self._end(process), name=f"reaper {self.name}")
+                await process.wait()
+                probe.cancel()
+                reaper.cancel()
+        finally:
+            await _kill(process)
+        return self._reason(process.returncode)
+
+    async def _spawn(self) -> asyncio.subprocess.Process:
+        self._last_words.unlink(missing_ok=True)
+        with self._log.open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                *self._program.command(),
+                env=self._program.environment(self.port, self._code, self._last_words),
+                cwd=self._code,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    async def _probe(self) -> None:
+        while not self.ready:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError:
+                await asyncio.sleep(_PROBE_SECONDS)
+                continue
+            writer.close()
+            self.ready = True
+            self._trouble = None
+            self._seen["ready"] = self._clock()
+            self._changed()
+
+    async def _end(self, process: asyncio.subprocess.Process) -> None:
+        await self._stopping.wait()
+        await asyncio.sleep(_UNLISTED_SECONDS)
+        _signal(process, signal.SIGTERM)
+        await asyncio.sleep(self._program.function.timeout_seconds + 5)
+        _signal(process, signal.SIGKILL)
+
+    def _crashed(self, problem: str, lived_seconds: float) -> None:
+        self._crashes = 1 if lived_seconds >= _HEALTHY_SECONDS else self._crashes + 1
+        final = self._crashes >= _FINAL_CRASHES
+        self._trouble = Trouble("CrashLoopBackOff" if final else "Error", problem, final)
+        self._seen.pop("started", None)
+        self._seen.pop("ready", None)
+        self._changed()
+
+    async def _pause(self) -> None:
+        seconds = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self._crashes - 1))
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    def _reason(self, code: int | None) -> str:
+        source = self._last_words if self._last_words.exists() else self._log
+        lines = source.read_text(encoding="utf-8", errors="replace").splitlines()
+        return "\n".join([f"exit status {code}", *lines[-_LEFT_LINES:]])
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
+async def _kill(process: asyncio.subprocess.Process) -> None:
+    """End what is left of the process and of its group, also when we are being cancelled."""
+    if process.returncode is None:
+        _signal(process, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _LAST_GRACE_SECONDS)
+    _signal(process, signal.SIGKILL)
+    await process.wait()

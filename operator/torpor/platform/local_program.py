@@ -1,0 +1,124 @@
+"""How one Function runs as a local process: its command, environment and files.
+
+What a cluster would do and a laptop cannot (images, Secrets) is refused with the field's place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torpor.errors import InvalidResource
+from torpor.resources.function import Function
+
+LIFELINE = "TORPOR_LIFELINE"
+"""Set to `stdin`: the runtime ends when its standard input does, that is, when we are gone."""
+TERMINATION_LOG = "TORPOR_TERMINATION_LOG"
+"""Where the runtime leaves the reason of its end."""
+
+_PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV")
+_RUNTIMES = ("python3",)
+_LAUNCHER = """
+import os, sys
+if sys.platform == "linux":
+    import ctypes, signal
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+"""Asks Linux to end the program with us (PR_SET_PDEATHSIG), then becomes it; a program of its own
+instead of a `preexec_fn`, which is not safe in a process with threads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A Function with the files that its ConfigMap holds (name to text)."""
+
+    function: Function
+    files: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        function = self.function
+        if function.image is not None and not function.command:
+            raise InvalidResource(
+                "spec.command",
+                f"needed to run {function.key} here: images are not run locally, "
+                "so say which command serves HTTP on $PORT",
+            )
+        if function.runtime is not None and not _is_known(function.runtime):
+            raise InvalidResource("spec.runtime", f"{function.runtime!r} does not run locally")
+        if function.env_from:
+            raise InvalidResource("spec.envFrom", "cannot be read without a cluster")
+        _literal_environment(function)
+
+    @property
+    def revision(self) -> str:
+        """Changes whenever running processes must be replaced."""
+        function = self.function
+        parts = (
+            function.runtime,
+            function.handler,
+            function.code.inline if function.code else None,
+            function.command,
+            function.args,
+            function.env,
+            function.timeout_seconds,
+            dict(self.files),
+        )
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+    def command(self) -> tuple[str, ...]:
+        """Return the command line."""
+        if self.function.runtime is not None:
+            return (sys.executable, "-X", "frozen_modules=on", "-m", "torpor_runtime")
+        launcher = (sys.executable, "-S", "-E", "-c", _LAUNCHER)
+        return (*launcher, *self.function.command, *self.function.args)
+
+    def environment(self, port: int, code: Path, termination_log: Path) -> dict[str, str]:
+        """Return the whole environment of the process."""
+        function = self.function
+        found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+        found |= _literal_environment(function)
+        found |= {
+            "PORT": str(port),
+            "TORPOR_FUNCTION": str(function.key),
+            "TORPOR_TIMEOUT_SECONDS": str(function.timeout_seconds),
+            TERMINATION_LOG: str(termination_log),
+        }
+        if function.runtime is None:
+            return found
+        found |= {
+            "TORPOR_HANDLER": function.handler or "",
+            "TORPOR_CODE_DIR": str(code),
+            "TORPOR_BIND": "127.0.0.1",
+            LIFELINE: "stdin",
+        }
+        if function.code and function.code.inline is not None:
+            found["TORPOR_CODE"] = function.code.inline
+        return found
+
+    def write_files(self, folder: Path) -> None:
+        """Write the files into `folder`, which is made if needed."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in self.files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+
+
+def _is_known(runtime: str) -> bool:
+    return any(runtime == known or runtime.startswith(f"{known}.") for known in _RUNTIMES)
+
+
+def _literal_environment(function: Function) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for number, item in enumerate(function.env):
+        path = f"spec.env[{number}]"
+        if not isinstance(item.get("name"), str):
+            raise InvalidResource(f"{path}.name", "is required")
+        if "valueFrom" in item:
+            raise InvalidResource(f"{path}.valueFrom", "cannot be read without a cluster")
+        found[item["name"]] = str(item.get("value") or "")
+    return found

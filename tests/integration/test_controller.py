@@ -1,0 +1,155 @@
+"""The controller as it runs, with Kopf, over an API server that misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.integration.controller_rig import (
+    CHILDREN,
+    DiscoverableApi,
+    Replica,
+    function,
+    running,
+    serving,
+)
+from tests.support.fake_api import Refusal, WatchFault
+from tests.support.platform_rig import until
+from torpor.controller import KopfEnded
+
+COUNT = 50
+PATIENCE = 20.0
+WATCHES = 10
+"""Six of the controller, three of the autoscaler and the list of gateways, one of Kopf."""
+
+
+def all_ready(fake: DiscoverableApi, count: int = COUNT) -> bool:
+    return list(fake.ready().values()).count("AtZero") == count
+
+
+async def quiet(fake: DiscoverableApi, seconds: float = 3.0) -> int:
+    """Return how many objects were written while nothing happened."""
+    before = fake.object_writes()
+    await asyncio.sleep(seconds)
+    return fake.object_writes() - before
+
+
+async def test_fifty_functions_become_ready_and_then_nothing_is_written() -> None:
+    async with serving() as fake:
+        for number in range(COUNT):
+            fake.put("functions", function(f"f{number}"))
+        async with running(fake):
+            await until(lambda: all_ready(fake), PATIENCE)
+            for plural in CHILDREN:
+                assert len(fake.all(plural)) == COUNT
+            # NetworkPolicy, Service, Deployment, the claim of its replicas, status, Event.
+            await until(lambda: fake.object_writes() >= COUNT * 6)
+            assert await quiet(fake) == 0
+            assert fake.object_writes() == COUNT * 6
+
+
+async def test_a_restart_finds_everything_as_it_was_and_writes_nothing() -> None:
+    async with serving() as fake:
+        for number in range(COUNT):
+            fake.put("functions", function(f"f{number}"))
+        async with running(fake):
+            await until(lambda: all_ready(fake), PATIENCE)
+        before = fake.object_writes()
+        async with running(fake, "controller-b") as replica:
+            await until(lambda: leads(replica), PATIENCE)
+            assert await quiet(fake) == 0
+        assert fake.object_writes() == before
+
+
+async def test_functions_that_came_and_went_while_watches_were_blind() -> None:
+    async with serving() as fake:
+        fake.put("functions", function("stays"))
+        fake.put("functions", function("goes"))
+        async with running(fake):
+            await until(lambda: all_ready(fake, 2), PATIENCE)
+            fake.fail_watches(*[WatchFault.GONE_STATUS] * 4)
+            fake.break_watches(WatchFault.GONE_EVENT)
+            fake.remove("functions", "shop", "goes")
+            fake.put("functions", function("comes"))
+            fake.compact()
+            await until(lambda: set(fake.ready()) == {"stays", "comes"}, PATIENCE)
+            await asyncio.sleep(1.0)
+            fake.collect_orphans()
+            assert await quiet(fake) == 0
+            for plural in CHILDREN:
+                assert {obj["metadata"]["name"] for obj in fake.all(plural)} == {"stays", "comes"}
+
+
+async def test_an_api_that_refuses_for_a_while_delays_and_loses_nothing() -> None:
+    async with serving() as fake, running(fake) as replica:
+        await until(lambda: leads(replica), PATIENCE)
+        fake.refuse("PATCH", Refusal(503), times=5)
+        fake.refuse("PATCH", Refusal(429, retry_after=1), times=2)
+        fake.refuse("PATCH", Refusal(500, applied=True), times=3)
+        for number in range(5):
+            fake.put("functions", function(f"f{number}"))
+        await until(lambda: all_ready(fake, 5), PATIENCE)
+        await asyncio.sleep(2.5)  # beyond the time that a write is trusted before the watch
+        assert await quiet(fake, 1.0) == 0
+
+
+async def test_a_config_map_that_comes_late_is_noticed() -> None:
+    code = {"runtime": "python3", "handler": "main.handler", "code": {"configMap": "code"}}
+    async with serving() as fake:
+        fake.put("functions", function("coded", **code))
+        async with running(fake):
+            await until(lambda: fake.ready() == {"coded": "ConfigMapMissing"}, PATIENCE)
+            fake.put(
+                "configmaps",
+                {"kind": "ConfigMap", "metadata": {"namespace": "shop", "name": "code"}},
+            )
+            await until(lambda: fake.ready() == {"coded": "AtZero"}, PATIENCE)
+
+
+async def test_a_standby_writes_nothing_and_takes_over() -> None:
+    async with serving() as fake, running(fake, "controller-a") as first:
+        await until(lambda: leads(first), PATIENCE)
+        async with running(fake, "controller-b") as second:
+            fake.put("functions", function("one"))
+            await until(lambda: all_ready(fake, 1), PATIENCE)
+            assert not leads(second)
+            await first.stop()
+            fake.put("functions", function("two"))
+            await until(lambda: all_ready(fake, 2), PATIENCE)
+            assert leads(second)
+
+
+async def test_when_kopf_breaks_the_process_ends_with_an_error() -> None:
+    async with serving() as fake, running(fake) as replica:
+        await until(lambda: leads(replica), PATIENCE)
+        await until(lambda: fake.watching() >= WATCHES, PATIENCE)
+        # The fault reaches our reflectors too: they list again, Kopf gives up.
+        fake.break_watches(WatchFault.ERROR_EVENT)
+        error = await replica.ended()
+        assert isinstance(error, ExceptionGroup)
+        assert error.subgroup(KopfEnded) is not None
+
+
+async def test_a_user_without_a_name_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise OSError("No username set in the environment")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    async with serving() as fake, running(fake) as replica:
+        await until(lambda: fake.watching() >= WATCHES, PATIENCE)
+        assert leads(replica)
+
+
+@pytest.mark.parametrize("plural", CHILDREN)
+async def test_a_child_that_somebody_deletes_comes_back(plural: str) -> None:
+    async with serving() as fake:
+        fake.put("functions", function("one"))
+        async with running(fake):
+            await until(lambda: all_ready(fake, 1), PATIENCE)
+            fake.remove(plural, "shop", "one")
+            await until(lambda: len(fake.all(plural)) == 1, PATIENCE)
+
+
+def leads(replica: Replica) -> bool:
+    return replica.controller is not None and replica.controller.leads()

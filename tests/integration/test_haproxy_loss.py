@@ -1,0 +1,289 @@
+"""Nothing is lost and nothing is sent twice: flaps, deaths and hand-overs under traffic."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.support.haproxy import (
+    GO,
+    SHOP,
+    Function,
+    Reply,
+    ScriptedHolder,
+    needs_haproxy,
+    open_lane,
+    parked,
+    running_plane,
+    send,
+    until,
+)
+from torpor.gateway.dataplane.base import Server
+from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
+from torpor.telemetry.metrics import DATA_PLANE_RESTARTS
+
+pytestmark = needs_haproxy
+MORTAL = Path(__file__).parent.parent / "support" / "mortal.py"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class Traffic:
+    """Clients that send GET and POST by turns and repeat nothing."""
+
+    port: int
+    errors: list[tuple[str, str]] = field(default_factory=list)
+    answered: int = 0
+    slowest_seconds: float = 0.0
+    _ids: itertools.count[int] = field(default_factory=itertools.count)
+
+    async def client(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            number = next(self._ids)
+            method = "POST" if number % 2 else "GET"
+            began = loop.time()
+            try:
+                reply = await send(
+                    self.port,
+                    method=method,
+                    headers={"X-Id": str(number)},
+                    body=b"x" * 100 if method == "POST" else b"",
+                )
+                result = str(reply.status)
+            except (OSError, EOFError, TimeoutError) as error:
+                result = repr(error)
+            self.slowest_seconds = max(self.slowest_seconds, loop.time() - began)
+            if result == "200":
+                self.answered += 1
+            else:
+                self.errors.append((method, result))
+
+    def report(self, what: str) -> None:
+        slowest = round(self.slowest_seconds, 3)
+        print(f"{what}: {self.answered} answered, {Counter(self.errors)}, slowest {slowest} s")
+
+    @asynccontextmanager
+    async def flowing(self, clients: int = 12) -> AsyncIterator[None]:
+        tasks = [asyncio.create_task(self.client()) for _ in range(clients)]
+        try:
+            yield
+            enough = self.answered + 50
+            await until(lambda: self.answered >= enough)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+class Mortal:
+    """A function in a process of its own, with a log of what it got."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name, self.log, self.port = name, log, free_port()
+        self._child: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> Mortal:
+        self._child = await asyncio.create_subprocess_exec(
+            sys.executable, str(MORTAL), str(self.port), str(self.log), stdout=-1
+        )
+        assert self._child.stdout
+        async with asyncio.timeout(10):
+            assert await self._child.stdout.readline() == b"ready\n"
+        return self
+
+    async def kill(self) -> None:
+        assert self._child
+        self._child.send_signal(signal.SIGKILL)
+        await self._child.wait()
+
+    async def __aenter__(self) -> Mortal:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._child and self._child.returncode is None:
+            await self.kill()
+
+    def server(self, limit: int = 5) -> Server:
+        return Server(self.name, "127.0.0.1", self.port, limit)
+
+
+async def until_queued(plane: HaproxyPlane, count: int) -> None:
+    async with asyncio.timeout(10):
+        while (await plane.loads())[SHOP].queued < count:  # noqa: ASYNC110 - asked, not told
+            await asyncio.sleep(0.01)
+
+
+def received_twice(log: Path, method: str) -> list[str]:
+    counts = Counter(log.read_text().split("\n"))
+    return [line for line, count in counts.items() if line.startswith(method) and count > 1]
+
+
+async def test_two_hundred_flaps_under_traffic_lose_nothing_and_double_nothing() -> None:
+    holder = ScriptedHolder()
+    holder.answer(SHOP, GO)
+    functions = [await Function(f"f{index}", delay_seconds=0.002).start() for index in range(3)]
+    async with running_plane(holder) as plane:
+        await plane.apply(SHOP, open_lane(functions[0].server(5)))
+        traffic = Traffic(plane.port)
+        async with traffic.flowing():
+            for flap in range(200):
+                server = functions[flap % 3].server(5)
+                match flap % 4:
+                    case 0:
+                        holder.answer(SHOP, None)
+                        await plane.apply(SHOP, parked(functions[(flap - 1) % 3].server(5)))
+                    case 1:
+                        holder.answer(SHOP, GO)
+                        await plane.apply(SHOP, open_lane(server))
+                    case 2:
+                        await plane.apply(SHOP, open_lane(server, functions[flap % 2].server(3)))
+                    case _:
+                        holder.answer(SHOP, None)
+                        await plane.apply(SHOP, None)
+                        await plane.apply(SHOP, open_lane(server))
+                        holder.answer(SHOP, GO)
+                await asyncio.sleep(0.01)
+    for function in functions:
+        await function.stop()
+    ids = Counter(seen.headers["x-id"] for function in functions for seen in function.seen)
+    traffic.report("200 flaps")
+    assert traffic.errors == []
+    assert traffic.answered > 500
+    assert max(ids.values()) == 1
+
+
+async def test_one_of_two_instances_killed_loses_no_get_and_doubles_no_post() -> None:
+    holder = ScriptedHolder()
+    holder.answer(SHOP, GO)
+    with tempfile.NamedTemporaryFile() as file:
+        log = Path(file.name)
+        async with (
+            Mortal("one", log) as one,
+            Mortal("two", log) as two,
+            running_plane(holder) as plane,
+        ):
+            await plane.apply(SHOP, open_lane(one.server(), two.server()))
+            traffic = Traffic(plane.port)
+            async with traffic.flowing():
+                for victim in (one, two, one, two):
+                    await asyncio.sleep(0.2)
+                    await victim.kill()
+                    await asyncio.sleep(0.3)
+                    await victim.start()
+            print(
+                "kill of two:", traffic.answered, Counter(traffic.errors), traffic.slowest_seconds
+            )
+        assert [error for error in traffic.errors if error[0] == "GET"] == []
+        # A POST that the dead instance may have got cannot be repeated, so its client is told.
+        assert {error for _, error in traffic.errors} <= {"502"}
+        assert len(traffic.errors) <= 4 * 10
+        assert received_twice(log, "post") == []
+
+
+async def test_the_only_instance_killed_and_back_loses_no_get_and_doubles_no_post() -> None:
+    holder = ScriptedHolder()
+    holder.answer(SHOP, GO)
+    with tempfile.NamedTemporaryFile() as file:
+        log = Path(file.name)
+        async with Mortal("one", log) as one, running_plane(holder) as plane:
+            await plane.apply(SHOP, open_lane(one.server()))
+            traffic = Traffic(plane.port)
+            async with traffic.flowing():
+                for _ in range(3):
+                    await asyncio.sleep(0.3)
+                    await one.kill()
+                    await asyncio.sleep(0.4)
+                    await one.start()
+            print(
+                "kill of one:", traffic.answered, Counter(traffic.errors), traffic.slowest_seconds
+            )
+        assert [error for error in traffic.errors if error[0] == "GET"] == []
+        assert {error for _, error in traffic.errors} <= {"502"}
+        assert len(traffic.errors) <= 3 * 5
+        assert received_twice(log, "post") == []
+
+
+async def test_a_refused_connection_is_never_an_error_even_for_post() -> None:
+    holder = ScriptedHolder()
+    holder.answer(SHOP, GO)
+    late = Function("late", port=free_port())
+    async with running_plane(holder) as plane:
+        await plane.apply(SHOP, open_lane(late.server(2)))
+        requests = [
+            asyncio.create_task(send(plane.port, method="POST", headers={"X-Id": str(number)}))
+            for number in range(30)
+        ]
+        await until(lambda: holder.asked[SHOP] >= 1)
+        await asyncio.sleep(0.3)
+        await late.start()
+        replies = await asyncio.gather(*requests)
+    await late.stop()
+    assert [reply.status for reply in replies] == [200] * 30
+    assert max(Counter(seen.headers["x-id"] for seen in late.seen).values()) == 1
+
+
+async def test_the_queue_is_handed_over_when_the_last_server_goes() -> None:
+    holder = ScriptedHolder()
+    stuck = await Function("stuck", gate=asyncio.Event()).start()
+    fresh = await Function("fresh").start()
+    async with running_plane(holder) as plane:
+        await plane.apply(SHOP, open_lane(stuck.server(1)))
+        requests = [
+            asyncio.create_task(send(plane.port, f"/{number}", method="POST"))
+            for number in range(8)
+        ]
+        await until(lambda: stuck.now == 1)
+        await until_queued(plane, 7)
+        await plane.apply(SHOP, None)
+        await until(lambda: holder.held[SHOP] == 7)
+        await plane.apply(SHOP, open_lane(fresh.server(1)))
+        holder.answer(SHOP, GO)
+        await until(lambda: len(fresh.seen) == 7)
+        assert stuck.gate
+        stuck.gate.set()
+        replies = await asyncio.gather(*requests)
+    await stuck.stop()
+    await fresh.stop()
+    assert Counter((reply.status, reply.body) for reply in replies) == {
+        (200, b"fresh"): 7,
+        (200, b"stuck"): 1,
+    }
+
+
+async def test_haproxy_killed_is_back_with_everything_and_refuses_nobody() -> None:
+    holder = ScriptedHolder()
+    function = await Function("one").start()
+    restarts = DATA_PLANE_RESTARTS._value.get()
+    loop = asyncio.get_running_loop()
+    async with running_plane(holder, slots=2000) as plane:
+        await plane.apply(SHOP, open_lane(function.server(3)))
+        assert (await send(plane.port)).status == 200
+        before = (await plane.loads())[SHOP].requests
+        assert plane.pid
+        os.kill(plane.pid, signal.SIGKILL)
+        began = loop.time()
+        replies: list[Reply] = [await send(plane.port, method="POST") for _ in range(5)]
+        print("restart with 2000 slots: first answer after", loop.time() - began)
+        assert [reply.status for reply in replies] == [200] * 5
+        assert loop.time() - began < 5
+        assert (await plane.loads())[SHOP].requests == before + 5
+        await plane.apply(SHOP, None)
+        await plane.apply(SHOP, parked(function.server(3)))
+        assert DATA_PLANE_RESTARTS._value.get() == restarts + 1
+    await function.stop()

@@ -1,0 +1,199 @@
+"""The local platform with real processes: scale, conflicts, crashes, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from torpor.errors import ApiConflict, ApiNotFound, InvalidResource
+from torpor.platform.base import FunctionChanged, Instance, InstancesChanged, Synced
+from torpor.platform.local import LocalPlatform
+from torpor.platform.local_program import Program
+from torpor.resources.function import Function
+from torpor.resources.names import FunctionKey
+
+KEY = FunctionKey("default", "one")
+WRITES_PID = "import os\nhandler = print\nopen('pid', 'w').write(f'{os.getpid()}\\n')"
+SAYS_HI = "def handler(event, context): return 'hi'"
+
+
+def program(code: str = SAYS_HI, **spec: object) -> Program:
+    source = {"runtime": "python3", "handler": "main.handler", "code": {"inline": code}}
+    body = {"metadata": {"name": "one"}, "spec": {**(spec if "image" in spec else source), **spec}}
+    return Program(Function.parse(body), {})
+
+
+@asynccontextmanager
+async def running(folder: Path, code: str = SAYS_HI) -> AsyncIterator[LocalPlatform]:
+    platform = LocalPlatform(folder)
+    platform.put(program(code))
+    task = asyncio.create_task(platform.run(), name="platform")
+    try:
+        yield platform
+    finally:
+        task.cancel()
+        await asyncio.wait([task], timeout=20)
+    assert platform.instances(KEY) == ()
+
+
+async def until(
+    platform: LocalPlatform, condition: Callable[[tuple[Instance, ...]], bool]
+) -> tuple[Instance, ...]:
+    async with asyncio.timeout(20):
+        async for _ in platform.changes():
+            if condition(platform.instances(KEY)):
+                break
+    return platform.instances(KEY)
+
+
+def ready(count: int) -> Callable[[tuple[Instance, ...]], bool]:
+    return lambda found: sum(item.ready and not item.terminating for item in found) == count
+
+
+async def test_replicas_come_and_go(tmp_path: Path) -> None:
+    async with running(tmp_path) as platform:
+        assert (await platform.scale(KEY)).replicas == 0
+        await platform.set_scale(KEY, 2, manager="test")
+        found = await until(platform, ready(2))
+        assert len({item.port for item in found}) == 2
+        assert all(
+            list(item.seen) == ["created", "scheduled", "started", "ready"] for item in found
+        )
+        await platform.prefer_removal(KEY, {found[0].name: 5, found[1].name: 0})
+        await platform.set_scale(KEY, 1, manager="test")
+        left = await until(platform, lambda now: len(now) == 1)
+        assert left[0].name == found[0].name
+
+
+async def test_a_change_on_an_old_version_is_a_conflict(tmp_path: Path) -> None:
+    async with running(tmp_path) as platform:
+        read = await platform.scale(KEY)
+        await platform.set_scale(KEY, 1, manager="a", version=read.version)
+        with pytest.raises(ApiConflict):
+            await platform.set_scale(KEY, 0, manager="b", version=read.version)
+        assert (await platform.scale(KEY)).replicas == 1
+
+
+async def test_an_unknown_function_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(ApiNotFound):
+        await LocalPlatform(tmp_path).scale(KEY)
+
+
+async def test_changes_begin_with_what_exists_and_end_with_the_deletion(tmp_path: Path) -> None:
+    platform = LocalPlatform(tmp_path)
+    platform.put(program())
+    changes = platform.changes()
+    first = [await anext(changes) for _ in range(3)]
+    assert [type(change) for change in first] == [FunctionChanged, InstancesChanged, Synced]
+    platform.remove(KEY)
+    assert await anext(changes) == FunctionChanged(KEY, None)
+    await changes.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_crash_loop_is_told_with_the_last_lines(tmp_path: Path) -> None:
+    async with running(tmp_path, "import not_there_at_all") as platform:
+        await platform.set_scale(KEY, 1, manager="test")
+        found = await until(platform, lambda now: any(i.trouble and i.trouble.final for i in now))
+        trouble = found[0].trouble
+    assert trouble is not None
+    assert trouble.reason == "CrashLoopBackOff"
+    assert "not_there_at_all" in trouble.message
+
+
+async def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
+    async with running(tmp_path, WRITES_PID) as platform:
+        await platform.set_scale(KEY, 1, manager="test")
+        await until(platform, ready(1))
+        os.kill(_written(tmp_path), signal.SIGKILL)
+        await until(platform, lambda now: bool(now[0].trouble))
+        found = await until(platform, ready(1))
+        assert found[0].trouble is None
+
+
+async def test_new_code_replaces_the_old_once_it_listens(tmp_path: Path) -> None:
+    async with running(tmp_path) as platform:
+        await platform.set_scale(KEY, 1, manager="test")
+        old = (await until(platform, ready(1)))[0].name
+        platform.put(program("def handler(event, context): return 'ho'"))
+        served: list[bool] = []
+
+        def replaced(now: tuple[Instance, ...]) -> bool:
+            served.append(any(item.ready and not item.terminating for item in now))
+            return bool(now) and all(item.name != old for item in now)
+
+        await until(platform, replaced)
+    assert all(served)
+
+
+PARENT = """
+import asyncio, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from tests.integration.test_local_platform import KEY, orphan
+from torpor.platform.local import LocalPlatform
+
+async def main():
+    platform = LocalPlatform(Path(sys.argv[1]))
+    platform.put(orphan(sys.argv[3]))
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(platform.run())
+        await platform.set_scale(KEY, 1, manager="test")
+
+asyncio.run(main())
+"""
+
+
+def orphan(kind: str) -> Program:
+    if kind == "runtime":
+        return program(WRITES_PID)
+    return program(image="any", command=["sh", "-c", "echo $$ > pid; exec sleep 60"])
+
+
+@pytest.mark.parametrize("kind", ["runtime", "command"])
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; PR_SET_PDEATHSIG is Linux's")
+async def test_processes_end_when_their_parent_is_killed(tmp_path: Path, kind: str) -> None:
+    root = str(Path(__file__).parents[2])
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", PARENT, str(tmp_path), root, kind
+    )
+    async with asyncio.timeout(20):
+        while not (pid := _written(tmp_path)):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)
+        parent.kill()
+        await parent.wait()
+        while _is_alive(pid):  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.02)
+
+
+def _written(folder: Path) -> int:
+    texts = [file.read_text() for file in folder.rglob("pid")]
+    return int(texts[0]) if texts and texts[0].endswith("\n") else 0
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return ") Z " not in Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("spec", "path"),
+    [
+        ({"image": "x"}, "spec.command"),
+        ({"runtime": "cobol"}, "spec.runtime"),
+        ({"env": [{"name": "A", "valueFrom": {}}]}, r"spec.env\[0\].valueFrom"),
+        ({"envFrom": [{}]}, "spec.envFrom"),
+    ],
+)
+def test_what_needs_a_cluster_is_refused(spec: dict[str, Any], path: str) -> None:
+    with pytest.raises(InvalidResource, match=path):
+        program(**spec)

@@ -1,0 +1,230 @@
+"""KubernetesPlatform, the gateways' list, the secret key and Events, over a real socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from tests.support.fake_api import Refusal, WatchFault
+from tests.support.platform_rig import client_of, deployment, function, pod, serving
+from torpor.errors import ApiConflict, ApiNotFound
+from torpor.platform.base import Change, FunctionChanged, InstancesChanged, Platform, Synced
+from torpor.platform.kubernetes import (
+    EventType,
+    KubernetesApi,
+    KubernetesPlatform,
+    Recorder,
+    ensure_key,
+    wait_for_key,
+    watch_gateway_pods,
+)
+from torpor.platform.kubernetes.resources import FUNCTIONS
+from torpor.resources.names import FunctionKey
+
+HELLO = FunctionKey("shop", "hello")
+
+
+async def told_until_synced(changes: AsyncGenerator[Change]) -> list[Change]:
+    told: list[Change] = []
+    async with asyncio.timeout(5):
+        async for change in changes:
+            told.append(change)
+            if isinstance(change, Synced):
+                return told
+    raise AssertionError("the changes ended")
+
+
+async def following(changes: AsyncGenerator[Change]) -> Change:
+    async with asyncio.timeout(5):
+        return await anext(changes)
+
+
+def names(change: Change) -> set[str]:
+    assert isinstance(change, InstancesChanged)
+    return {instance.name for instance in change.instances}
+
+
+def check_protocol(api: KubernetesApi) -> Platform:
+    return KubernetesPlatform(api)
+
+
+async def test_all_that_exists_is_told_then_synced_then_what_changes() -> None:
+    async with serving() as (fake, api):
+        fake.put("functions", function("hello"))
+        fake.put("functions", function("broken", runtime="python3"))
+        for name in ("p1", "p2"):
+            fake.put("pods", pod(name))
+        stray = pod("stray")
+        del stray["metadata"]["labels"]
+        fake.put("pods", stray)
+        async with aclosing(KubernetesPlatform(api).changes()) as changes:
+            told = await told_until_synced(changes)
+            functions = [item for item in told if isinstance(item, FunctionChanged)]
+            assert [(item.key, item.function is not None) for item in functions] == [(HELLO, True)]
+            assert [names(item) for item in told if isinstance(item, InstancesChanged)][-1] == {
+                "p1",
+                "p2",
+            }
+            assert told[-1] == Synced()
+            fake.remove("pods", "shop", "p1")
+            assert names(await following(changes)) == {"p2"}
+            fake.remove("pods", "shop", "p2")
+            assert names(await following(changes)) == set()
+            fake.remove("functions", "shop", "hello")
+            assert await following(changes) == FunctionChanged(HELLO, None)
+
+
+async def test_a_function_that_stops_being_understood_is_told_as_gone() -> None:
+    async with serving() as (fake, api):
+        fake.put("functions", function())
+        async with aclosing(KubernetesPlatform(api).changes()) as changes:
+            await told_until_synced(changes)
+            fake.put("functions", function(port=-1))
+            assert await following(changes) == FunctionChanged(HELLO, None)
+
+
+async def test_pods_that_left_during_a_gap_are_told() -> None:
+    async with serving() as (fake, api):
+        fake.put("pods", pod("p1"))
+        async with aclosing(KubernetesPlatform(api, "shop").changes()) as changes:
+            await told_until_synced(changes)
+            fake.fail_watches(WatchFault.GONE_STATUS, WatchFault.GONE_STATUS)
+            fake.break_watches(WatchFault.CUT)
+            fake.remove("pods", "shop", "p1")
+            fake.compact()
+            assert names(await following(changes)) == set()
+
+
+async def test_phases_are_remembered_but_not_of_another_pod_of_that_name() -> None:
+    async with serving() as (fake, api):
+        fake.put("pods", pod("p1"))
+        ticks = iter(range(100))
+        platform = KubernetesPlatform(api, clock=lambda: float(next(ticks)))
+        async with aclosing(platform.changes()) as changes:
+            first = (await told_until_synced(changes))[0]
+            assert isinstance(first, InstancesChanged)
+            created = first.instances[0].seen["created"]
+            fake.put("pods", pod("p1", podIP="10.0.0.1"))
+            second = await following(changes)
+            assert isinstance(second, InstancesChanged)
+            assert second.instances[0].seen["created"] == created
+            other = pod("p1", podIP="10.0.0.2")
+            other["metadata"]["uid"] = "another"
+            fake.put("pods", other)
+            third = await following(changes)
+            assert isinstance(third, InstancesChanged)
+            assert third.instances[0].seen["created"] > created
+
+
+async def test_many_changes_at_once_are_merged() -> None:
+    async with serving() as (fake, api), aclosing(KubernetesPlatform(api).changes()) as changes:
+        await told_until_synced(changes)
+        for number in range(300):
+            fake.put("pods", pod(f"p{number}"))
+        told = 0
+        while len(names(await following(changes))) < 300:
+            told += 1
+        assert told < 150
+
+
+async def test_scale_of_a_function_is_its_deployments() -> None:
+    async with serving() as (fake, api):
+        platform = KubernetesPlatform(api)
+        with pytest.raises(ApiNotFound):
+            await platform.scale(HELLO)
+        fake.put("deployments", deployment(replicas=0))
+        asleep = await platform.scale(HELLO)
+        await platform.set_scale(HELLO, 1, manager="torpor-gateway", version=asleep.version)
+        with pytest.raises(ApiConflict):
+            await platform.set_scale(HELLO, 9, manager="torpor-gateway", version=asleep.version)
+        assert (await platform.scale(HELLO)).replicas == 1
+
+
+async def test_the_least_loaded_pods_are_removed_first_and_nothing_is_written_twice() -> None:
+    async with serving() as (fake, api):
+        for name in ("p1", "p2", "p3"):
+            fake.put("pods", pod(name))
+        platform = KubernetesPlatform(api)
+        async with aclosing(platform.changes()) as changes:
+            await told_until_synced(changes)
+            load = {"p1": 4, "p2": 0, "p3": 7, "gone": 2}
+            await platform.prefer_removal(HELLO, load)
+            annotation = "controller.kubernetes.io/pod-deletion-cost"
+            costs = {
+                item["metadata"]["name"]: item["metadata"].get("annotations", {}).get(annotation)
+                for item in fake.all("pods")
+            }
+            assert costs == {"p1": "4", "p2": None, "p3": "7"}
+            with pytest.raises(TimeoutError):
+                # A changed cost is no news of the instances.
+                async with asyncio.timeout(0.4):
+                    await anext(changes)
+            await platform.prefer_removal(HELLO, load)
+            assert fake.writes() == 2
+
+
+async def test_gateways_are_listed_while_they_can_answer() -> None:
+    def gateway(name: str, address: str | None, **meta: Any) -> dict[str, Any]:
+        labels = {"app.kubernetes.io/name": "torpor", "app.kubernetes.io/component": "gateway"}
+        status = {"podIP": address} if address else {}
+        return {
+            "metadata": {"namespace": "torpor", "name": name, "labels": labels, **meta},
+            "status": status,
+        }
+
+    async with serving() as (fake, api):
+        fake.put("pods", gateway("g1", "10.0.0.1"))
+        fake.put("pods", gateway("g2", None))
+        fake.put("pods", pod("p1"))
+        async with aclosing(watch_gateway_pods(api, "torpor")) as told:
+            async with asyncio.timeout(5):
+                assert await anext(told) == {"g1": "10.0.0.1"}
+                fake.put("pods", gateway("g2", "10.0.0.2"))
+                assert await anext(told) == {"g1": "10.0.0.1", "g2": "10.0.0.2"}
+                fake.put("pods", gateway("g1", "10.0.0.1", deletionTimestamp="now"))
+                assert await anext(told) == {"g2": "10.0.0.2"}
+
+
+async def test_controllers_that_start_together_agree_on_one_key() -> None:
+    async with serving() as (fake, first), client_of(fake) as second:
+        waiting = asyncio.create_task(wait_for_key(first, "torpor", timeout_seconds=5))
+        keys = await asyncio.gather(*(ensure_key(api, "torpor") for api in (first, second) * 3))
+        assert len({*keys, await waiting}) == 1
+        assert len(keys[0]) == 32
+        assert len(fake.all("secrets")) == 1
+
+
+async def test_waiting_for_a_key_that_nobody_makes_ends() -> None:
+    async with serving() as (_, api):
+        with pytest.raises(TimeoutError):
+            await wait_for_key(api, "torpor", timeout_seconds=0.5)
+
+
+async def test_repeated_events_are_counted_and_floods_are_cut() -> None:
+    async with serving() as (fake, api):
+        fake.put("functions", function())
+        obj = await api.get(FUNCTIONS, "shop", "hello")
+        recorder = Recorder(api, "controller", "pod-1", clock=lambda: 0.0)
+        for _ in range(3):
+            await recorder.record(obj, EventType.WARNING, "Stuck", "no image", action="Reconcile")
+        (event,) = fake.all("events")
+        assert event["series"]["count"] == 3
+        assert event["regarding"]["uid"] == obj["metadata"]["uid"]
+        assert (event["type"], event["reason"], event["note"]) == ("Warning", "Stuck", "no image")
+        for number in range(100):
+            await recorder.record(obj, EventType.NORMAL, "Noise", str(number), action="Reconcile")
+        assert fake.writes() == 25
+
+
+async def test_an_event_that_cannot_be_written_fails_nothing() -> None:
+    async with serving() as (fake, api):
+        fake.put("functions", function())
+        obj = await api.get(FUNCTIONS, "shop", "hello")
+        fake.refuse("POST", Refusal(403))
+        recorder = Recorder(api, "controller", "pod-1")
+        await recorder.record(obj, EventType.NORMAL, "Applied", "all well", action="Reconcile")
+        assert not fake.all("events")

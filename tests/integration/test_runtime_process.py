@@ -1,0 +1,342 @@
+"""The Python runtime as a real process, spoken to over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession, web
+
+HANDLERS = """
+import asyncio, logging, time
+
+def echo(event, context):
+    return 201, {"X-Seen": event.headers.get("X-Mine", "none")}, {
+        "method": event.method, "path": event.path, "query": event.query,
+        "body": event.text, "id": context.request_id, "trace": context.trace_id,
+        "left": context.remaining_ms(),
+    }
+
+def fails(event, context):
+    raise RuntimeError("the secret reason")
+
+async def slow(event, context):
+    logging.getLogger("mine").info("began")
+    await asyncio.sleep(float(event.query["s"]))
+    return "done"
+
+def blocks(event, context):
+    time.sleep(float(event.query["s"]))
+    return "done"
+
+async def ticks(event, context):
+    for n in range(3):
+        yield f"{n};"
+        await asyncio.sleep(0.05)
+
+def pieces(event, context):
+    yield "a"
+    yield b"b"
+
+def breaks(event, context):
+    yield "half"
+    raise RuntimeError("in the middle")
+"""
+
+
+@dataclass
+class Runtime:
+    process: asyncio.subprocess.Process
+    port: int
+    errors: Path
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def lines(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.errors.read_text().splitlines()]
+
+    async def raw(self, data: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        writer.write(data)
+        async with asyncio.timeout(10):
+            answer = await reader.read()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+
+Start = Callable[..., Awaitable[Runtime]]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def spawn(folder: Path, handler: str, code: str = HANDLERS, **extra: str) -> Runtime:
+    port = free_port()
+    (folder / "main.py").write_text(code)
+    errors = folder / f"stderr-{port}"
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "TORPOR_BIND": "127.0.0.1",
+        "TORPOR_HANDLER": handler,
+        "TORPOR_CODE_DIR": str(folder),
+        "TORPOR_FUNCTION": "shop/echo",
+        "TORPOR_TERMINATION_LOG": str(folder / "termination"),
+        **extra,
+    }
+    with errors.open("wb") as stream:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "torpor_runtime", env=environment, stderr=stream
+        )
+    return Runtime(process, port, errors)
+
+
+@asynccontextmanager
+async def running(folder: Path, handler: str, **extra: str) -> AsyncIterator[Runtime]:
+    runtime = await spawn(folder, handler, **extra)
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", runtime.port)
+                except OSError:
+                    await asyncio.sleep(0.01)
+                    continue
+                writer.close()
+                break
+        yield runtime
+    finally:
+        if runtime.process.returncode is None:
+            runtime.process.kill()
+        await runtime.process.wait()
+
+
+async def test_the_handler_sees_the_request_and_its_answer_is_sent(tmp_path: Path) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {
+        "X-Mine": "yes",
+        "X-Request-Id": "r-1",
+        "traceparent": f"00-{trace}-00f067aa0ba902b7-01",
+    }
+    async with (
+        running(tmp_path, "main.echo") as runtime,
+        ClientSession() as client,
+        client.post(f"{runtime.url}/a/b?c=d", data="hi", headers=headers) as answer,
+    ):
+        body = await answer.json()
+    assert (answer.status, answer.headers["X-Seen"]) == (201, "yes")
+    assert 0 < body.pop("left") <= 30_000
+    assert body == {
+        "method": "POST",
+        "path": "/a/b",
+        "query": {"c": "d"},
+        "body": "hi",
+        "id": "r-1",
+        "trace": trace,
+    }
+
+
+async def test_a_connection_is_kept_and_chunked_bodies_are_read(tmp_path: Path) -> None:
+    async with running(tmp_path, "main.echo") as runtime:
+        first = (
+            b"POST /1 HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+        )
+        second = b"GET /2 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        answer = await runtime.raw(first + second)
+    assert answer.count(b"HTTP/1.1 201") == 2
+    assert b'"body": "ab"' in answer
+    assert b'"path": "/2"' in answer
+
+
+async def test_head_has_the_length_and_no_body(tmp_path: Path) -> None:
+    async with running(tmp_path, "main.echo") as runtime:
+        answer = await runtime.raw(b"HEAD / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"Content-Length: " in head
+    assert body == b""
+
+
+async def test_continue_is_said_before_the_body_is_read(tmp_path: Path) -> None:
+    async with running(tmp_path, "main.echo") as runtime:
+        reader, writer = await asyncio.open_connection("127.0.0.1", runtime.port)
+        writer.write(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n"
+            b"Connection: close\r\n\r\n"
+        )
+        async with asyncio.timeout(5):
+            assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+            writer.write(b"ab")
+            assert b'"body": "ab"' in await reader.read()
+        writer.close()
+
+
+async def test_a_failure_is_a_problem_for_the_caller_and_a_traceback_in_the_log(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, "main.fails") as runtime, ClientSession() as client:
+        async with client.get(runtime.url, headers={"X-Request-Id": "r-7"}) as answer:
+            body = await answer.json(content_type="application/problem+json")
+        failed = [line for line in runtime.lines() if line["level"] == "error"]
+    assert answer.status == 500
+    assert body["requestId"] == "r-7"
+    assert "secret" not in json.dumps(body)
+    assert [line["requestId"] for line in failed] == ["r-7"]
+    assert "the secret reason" in str(failed[0]["exception"])
+
+
+@pytest.mark.parametrize("handler", ["main.slow", "main.blocks"])
+async def test_a_request_that_takes_too_long_is_answered_504(tmp_path: Path, handler: str) -> None:
+    extra = {"TORPOR_TIMEOUT_SECONDS": "0.3"}
+    async with running(tmp_path, handler, **extra) as runtime, ClientSession() as client:
+        async with client.get(f"{runtime.url}/?s=3") as answer:
+            assert answer.status == 504
+        async with client.get(f"{runtime.url}/?s=0") as answer:
+            assert await answer.text() == "done"
+
+
+async def test_streams_arrive_piece_by_piece(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, "main.ticks") as runtime,
+        ClientSession() as client,
+        client.get(runtime.url) as answer,
+    ):
+        pieces = [chunk async for chunk, _ in answer.content.iter_chunks()]
+    assert [piece for piece in pieces if piece] == [b"0;", b"1;", b"2;"]
+
+
+async def test_a_sync_generator_streams_too(tmp_path: Path) -> None:
+    async with (
+        running(tmp_path, "main.pieces") as runtime,
+        ClientSession() as client,
+        client.get(runtime.url) as answer,
+    ):
+        assert await answer.read() == b"ab"
+
+
+async def test_a_stream_that_breaks_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
+    async with running(tmp_path, "main.breaks") as runtime, ClientSession() as client:
+        with pytest.raises(ClientError):
+            async with client.get(runtime.url) as answer:
+                await answer.read()
+
+
+async def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
+    extra = {"TORPOR_MAX_BODY_BYTES": "10"}
+    async with running(tmp_path, "main.echo", **extra) as runtime:
+        answer = await runtime.raw(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 413")
+
+
+async def test_sigterm_lets_the_running_request_finish(tmp_path: Path) -> None:
+    async with running(tmp_path, "main.slow") as runtime, ClientSession() as client:
+        request = asyncio.create_task(client.get(f"{runtime.url}/?s=0.5"))
+        async with asyncio.timeout(10):
+            while "began" not in runtime.errors.read_text():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.01)
+        runtime.process.send_signal(signal.SIGTERM)
+        answer = await request
+        assert await answer.text() == "done"
+        assert answer.headers["Connection"] == "close"
+        async with asyncio.timeout(5):
+            assert await runtime.process.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "handler", "reason"),
+    [
+        ("import nowhere_to_be_found", "main.echo", "nowhere_to_be_found"),
+        ("x = 1", "main.echo", "no function 'echo'"),
+        ("x = (", "main.echo", "SyntaxError"),
+        ("", "echo", "module.function"),
+    ],
+)
+async def test_code_that_cannot_be_loaded_ends_the_process_with_the_reason(
+    tmp_path: Path, code: str, handler: str, reason: str
+) -> None:
+    runtime = await spawn(tmp_path, handler, code)
+    async with asyncio.timeout(10):
+        assert await runtime.process.wait() == 1
+    assert reason in (tmp_path / "termination").read_text()
+    assert reason in str(runtime.lines()[0]["exception"])
+
+
+async def test_inline_code_is_run(tmp_path: Path) -> None:
+    extra = {"TORPOR_CODE": "def run(event, context):\n    return 'inline'\n"}
+    async with (
+        running(tmp_path, "any.run", **extra) as runtime,
+        ClientSession() as client,
+        client.get(runtime.url) as answer,
+    ):
+        assert await answer.text() == "inline"
+
+
+async def test_it_announces_itself_to_every_address_once_it_listens(tmp_path: Path) -> None:
+    seen: asyncio.Queue[tuple[str, dict[str, object]]] = asyncio.Queue()
+
+    async def announce(request: web.Request) -> web.Response:
+        seen.put_nowait((request.headers["Authorization"], await request.json()))
+        return web.Response(status=204)
+
+    app = web.Application()
+    app.router.add_post("/v1/announce", announce)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    extra = {
+        "TORPOR_ANNOUNCE_URL": f"http://127.0.0.1:{port}/v1/announce",
+        "TORPOR_ANNOUNCE_TOKEN": "t0k",
+    }
+    try:
+        async with running(tmp_path, "main.echo", **extra) as runtime, asyncio.timeout(10):
+            assert await seen.get() == (
+                "Bearer t0k",
+                {"function": "shop/echo", "port": runtime.port},
+            )
+    finally:
+        await runner.cleanup()
+
+
+async def test_an_announcement_that_fails_does_no_harm(tmp_path: Path) -> None:
+    extra = {"TORPOR_ANNOUNCE_URL": "http://does-not-exist.invalid:1/v1/announce"}
+    async with running(tmp_path, "main.pieces", **extra) as runtime, ClientSession() as client:
+        began = time.monotonic()
+        async with client.get(runtime.url) as answer:
+            assert await answer.read() == b"ab"
+        assert time.monotonic() - began < 2
+
+
+async def test_it_ends_when_its_lifeline_does(tmp_path: Path) -> None:
+    port = free_port()
+    (tmp_path / "main.py").write_text(HANDLERS)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PORT": str(port),
+        "TORPOR_BIND": "127.0.0.1",
+        "TORPOR_HANDLER": "main.echo",
+        "TORPOR_CODE_DIR": str(tmp_path),
+        "TORPOR_LIFELINE": "stdin",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "torpor_runtime", env=environment, stdin=asyncio.subprocess.PIPE
+    )
+    assert process.stdin
+    process.stdin.close()
+    async with asyncio.timeout(10):
+        assert await process.wait() == 0

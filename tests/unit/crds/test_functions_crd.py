@@ -1,0 +1,133 @@
+"""The CRD and the parser say the same, and every example is a valid Function."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.crds.schema import defaulted, nodes, problems
+from torpor.resources.function import Function, Protocol
+from torpor.resources.load import PHASES
+
+ROOT = Path(__file__).resolve().parents[3]
+CRD = yaml.safe_load((ROOT / "crds" / "functions.yaml").read_text())
+[VERSION] = CRD["spec"]["versions"]
+SCHEMA = VERSION["schema"]["openAPIV3Schema"]
+SPEC = SCHEMA["properties"]["spec"]
+STATUS = SCHEMA["properties"]["status"]
+RUNTIME = {"runtime": "python3", "handler": "main.handler", "code": {"inline": "x"}}
+
+
+def examples() -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for path in sorted((ROOT / "examples").rglob("*.y*ml")):
+        for document in yaml.safe_load_all(path.read_text()):
+            if document and document.get("kind") == "Function":
+                found.append((str(path.relative_to(ROOT)), document))
+    return found
+
+
+def parsed(spec: dict[str, Any]) -> Function:
+    return Function.parse({"metadata": {"name": "x", "namespace": "y"}, "spec": spec})
+
+
+@pytest.mark.parametrize("spec", [{"image": "x:1"}, RUNTIME])
+def test_defaults_of_the_schema_are_those_of_the_parser(spec: dict[str, Any]) -> None:
+    stored = defaulted(spec, SPEC)
+    assert list(problems(stored, SPEC)) == []
+    assert parsed(stored) == parsed(spec)
+
+
+def test_a_provisioned_window_has_the_same_defaults() -> None:
+    spec = {"image": "x:1", "scaling": {"provisioned": [{"schedule": "0 8 * * *"}]}}
+    assert parsed(defaulted(spec, SPEC)) == parsed(spec)
+
+
+def test_a_changed_default_would_be_noticed() -> None:
+    stored = defaulted({"image": "x:1"}, SPEC)
+    changed = parsed({**stored, "timeoutSeconds": stored["timeoutSeconds"] + 1})
+    assert changed != parsed({"image": "x:1"})
+
+
+def test_protocols_are_the_same() -> None:
+    assert SPEC["properties"]["protocol"]["enum"] == [item.value for item in Protocol]
+
+
+_PARSED = {item.name for item in fields(Function)}
+_NOT_IN_SPEC = {"key", "uid", "generation", "labels", "status"}
+
+
+def test_every_field_of_the_spec_is_read() -> None:
+    names = {_snake(name) for name in SPEC["properties"]} - {"startup", "workload"}
+    assert names == _PARSED - _NOT_IN_SPEC - {"announcer"}
+
+
+@pytest.mark.parametrize(
+    ("path", "low", "high"),
+    [
+        ("port", 1, 65535),
+        ("timeoutSeconds", 1, 3600),
+        ("startupTimeoutSeconds", 1, 1800),
+        ("scaling.windowSeconds", 2, 3600),
+        ("scaling.burstWindowSeconds", 1, 600),
+        ("hold.maxRequests", 0, 1_000_000),
+        ("hold.maxSeconds", 1, 1800),
+    ],
+)
+def test_bounds_are_those_of_the_parser(path: str, low: int, high: int) -> None:
+    schema = SPEC
+    for name in path.split("."):
+        schema = schema["properties"][name]
+    assert (schema["minimum"], schema["maximum"]) == (low, high)
+
+
+def test_everything_is_bounded() -> None:
+    for path, schema in nodes(SCHEMA):
+        if path in ("", ".apiVersion", ".kind", ".metadata") or "enum" in schema:
+            continue
+        if schema.get("type") == "string" and "format" not in schema:
+            assert "maxLength" in schema, path
+        if schema.get("type") == "array":
+            assert "maxItems" in schema, path
+            assert "x-kubernetes-list-type" in schema, path
+        if "additionalProperties" in schema:
+            assert "maxProperties" in schema, path
+        if schema.get("type") == "integer":
+            assert "format" in schema, path
+
+
+def test_every_rule_says_what_to_do() -> None:
+    for path, schema in nodes(SCHEMA):
+        for rule in schema.get("x-kubernetes-validations", ()):
+            assert len(rule["message"]) > 20, path
+
+
+def test_the_status_has_a_place_for_every_phase() -> None:
+    phases = STATUS["properties"]["coldStart"]["properties"]["last"]["properties"]
+    assert list(phases) == ["total", *PHASES]
+
+
+def test_scale_and_columns_point_into_the_schema() -> None:
+    scale = VERSION["subresources"]["scale"]
+    for path in scale.values():
+        schema = SCHEMA
+        for name in path.strip(".").split("."):
+            schema = schema["properties"][name]
+    shown = [item["name"] for item in VERSION["additionalPrinterColumns"] if "priority" not in item]
+    assert shown == ["Ready", "Active", "Replicas", "URL", "Age"]
+
+
+@pytest.mark.parametrize(("path", "document"), examples())
+def test_every_example_is_valid(path: str, document: dict[str, Any]) -> None:
+    stored = defaulted(document["spec"], SPEC)
+    assert list(problems(stored, SPEC, "spec")) == []
+    function = Function.parse({**document, "spec": stored})
+    assert replace(function, labels={}).key.name == document["metadata"]["name"]
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)

@@ -1,0 +1,190 @@
+"""What a Function becomes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.functions.builders import FROM_CONFIG_MAP, IMAGE, INLINE, SETTINGS, function
+from torpor.functions.desired import (
+    Children,
+    UnknownRuntime,
+    children,
+    first_replicas,
+    newborn,
+    replicas_claim,
+)
+from torpor.resources.names import ANNOTATION_CODE_VERSION, ANNOTATION_DESIRED
+
+
+def made(spec: dict[str, Any], code_version: str | None = None, token: str = "t0ken") -> Children:
+    return children(function(spec), SETTINGS, token, code_version)
+
+
+def pod(spec: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = made(spec).deployment["spec"]["template"]["spec"]
+    return found
+
+
+def container(spec: dict[str, Any], name: str = "function") -> dict[str, Any]:
+    return next(item for item in pod(spec)["containers"] if item["name"] == name)
+
+
+def environment(found: dict[str, Any]) -> dict[str, str]:
+    return {item["name"]: item["value"] for item in found["env"] if "value" in item}
+
+
+def test_the_deployment_never_says_how_many_replicas() -> None:
+    for spec in (IMAGE, INLINE, {**IMAGE, "scaling": {"minReplicas": 3}}):
+        assert "replicas" not in made(spec).deployment["spec"]
+
+
+@pytest.mark.parametrize(
+    ("scaling", "expected"),
+    [({}, 0), ({"initialReplicas": 2}, 2), ({"minReplicas": 3, "initialReplicas": 1}, 3)],
+)
+def test_replicas_are_only_in_the_newborn_deployment(
+    scaling: dict[str, int], expected: int
+) -> None:
+    spec = {**IMAGE, "scaling": scaling}
+    replicas = first_replicas(function(spec))
+    born = newborn(made(spec).deployment, replicas)
+    assert born["spec"]["replicas"] == expected
+    assert born["metadata"] == made(spec).deployment["metadata"]
+
+
+def test_the_claim_says_nothing_but_the_replicas() -> None:
+    claim = replicas_claim(made(IMAGE).deployment, 2)
+    assert claim["spec"] == {"replicas": 2}
+    assert "labels" not in claim["metadata"]
+    assert "spec" not in replicas_claim(made(IMAGE).deployment, None)
+
+
+def test_every_child_belongs_to_its_function_and_carries_its_own_hash() -> None:
+    for child in made(IMAGE).all():
+        [owner] = child["metadata"]["ownerReferences"]
+        assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (
+            "uid-1",
+            True,
+            True,
+        )
+        assert child["metadata"]["labels"]["torpor.dev/function"] == "thumbnail"
+        assert len(child["metadata"]["annotations"][ANNOTATION_DESIRED]) == 32
+
+
+def test_the_hash_follows_the_content_and_nothing_else() -> None:
+    def digest(found: Children) -> str:
+        return str(found.deployment["metadata"]["annotations"][ANNOTATION_DESIRED])
+
+    assert digest(made(IMAGE)) == digest(made(dict(reversed(list(IMAGE.items())))))
+    assert digest(made(IMAGE)) != digest(made({**IMAGE, "timeoutSeconds": 31}))
+    assert digest(made(IMAGE)) == digest(made({**IMAGE, "scaling": {"maxReplicas": 7}}))
+
+
+@pytest.mark.parametrize("spec", [IMAGE, INLINE, FROM_CONFIG_MAP])
+def test_pods_meet_the_restricted_standard(spec: dict[str, Any]) -> None:
+    found = pod(spec)
+    assert found["securityContext"]["runAsNonRoot"] is True
+    assert found["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for item in found["containers"]:
+        assert item["securityContext"]["allowPrivilegeEscalation"] is False
+        assert item["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert {next(iter(set(v) - {"name"})) for v in found.get("volumes", [])} <= {
+        "configMap",
+        "emptyDir",
+    }
+
+
+def test_a_token_is_mounted_only_with_a_named_service_account() -> None:
+    assert pod(IMAGE)["automountServiceAccountToken"] is False
+    named = pod({**IMAGE, "serviceAccountName": "reader"})
+    assert (named["automountServiceAccountToken"], named["serviceAccountName"]) == (True, "reader")
+
+
+def test_images_keep_their_user_and_file_system_and_runtimes_get_ours() -> None:
+    assert "runAsUser" not in pod(IMAGE)["securityContext"]
+    assert "readOnlyRootFilesystem" not in container(IMAGE)["securityContext"]
+    assert pod(INLINE)["securityContext"]["runAsUser"] == 65532
+    assert container(INLINE)["securityContext"]["readOnlyRootFilesystem"] is True
+    assert {"name": "tmp", "emptyDir": {}} in pod(INLINE)["volumes"]
+
+
+def test_a_pod_outlives_its_longest_request() -> None:
+    found = pod({**IMAGE, "timeoutSeconds": 300})
+    assert found["terminationGracePeriodSeconds"] == 305
+    assert container(IMAGE)["lifecycle"] == {"preStop": {"sleep": {"seconds": 2}}}
+    assert container(IMAGE)["readinessProbe"]["periodSeconds"] == 1
+
+
+def test_a_roll_out_never_takes_an_instance_away_first() -> None:
+    strategy = made(IMAGE).deployment["spec"]["strategy"]
+    assert strategy["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        (IMAGE, ["announcer", "function"]),
+        ({**IMAGE, "startup": {"announcer": False}}, ["function"]),
+        (INLINE, ["function"]),
+    ],
+)
+def test_who_announces(spec: dict[str, Any], names: list[str]) -> None:
+    assert [item["name"] for item in pod(spec)["containers"]] == names
+
+
+def test_the_environment_tells_where_and_how_to_announce() -> None:
+    for name in ("function", "announcer"):
+        found = environment(container({**IMAGE, "port": 9000}, name))
+        assert found["PORT"] == "9000"
+        assert found["TORPOR_FUNCTION"] == "shop/thumbnail"
+        assert found["TORPOR_ANNOUNCE_TOKEN"] == "t0ken"
+        assert found["TORPOR_ANNOUNCE_URL"] == (
+            "http://torpor-gateway-internal.torpor-system.svc.cluster.local.:8090/v1/announce"
+        )
+
+
+def test_the_users_environment_comes_after_ours_and_can_refer_to_it() -> None:
+    spec = {**IMAGE, "env": [{"name": "SELF", "value": "http://localhost:$(PORT)"}]}
+    assert [item["name"] for item in container(spec)["env"]][-1] == "SELF"
+
+
+def test_inline_code_survives_the_kubelets_expansion_of_dollars() -> None:
+    code = environment(container(INLINE))["TORPOR_CODE"]
+    assert code.replace("$$", "$") == INLINE["code"]["inline"]
+    assert environment(container(INLINE))["TORPOR_HANDLER"] == "main.handler"
+
+
+def test_code_in_a_config_map_is_mounted_and_its_version_rolls_the_pods() -> None:
+    first, second = made(FROM_CONFIG_MAP, "7"), made(FROM_CONFIG_MAP, "8")
+    template = first.deployment["spec"]["template"]
+    assert template["metadata"]["annotations"][ANNOTATION_CODE_VERSION] == "7"
+    assert template != second.deployment["spec"]["template"]
+    mounts = {item["mountPath"] for item in container(FROM_CONFIG_MAP)["volumeMounts"]}
+    assert mounts == {"/tmp", "/var/torpor/code"}
+    assert "TORPOR_CODE" not in environment(container(FROM_CONFIG_MAP))
+
+
+def test_an_unknown_runtime_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(UnknownRuntime, match=r"'cobol' is not installed; installed: python3"):
+        made({**INLINE, "runtime": "cobol"})
+
+
+def test_the_service_leads_to_the_gateway() -> None:
+    assert made(IMAGE).service["spec"] == {
+        "type": "ExternalName",
+        "externalName": "torpor-gateway.torpor-system.svc.cluster.local",
+    }
+
+
+def test_only_gateways_may_reach_the_pods() -> None:
+    spec = made({**IMAGE, "port": 9000}).network_policy["spec"]
+    [rule] = spec["ingress"]
+    [peer] = rule["from"]
+    assert rule["ports"] == [{"protocol": "TCP", "port": 9000}]
+    assert peer["namespaceSelector"]["matchLabels"] == {
+        "kubernetes.io/metadata.name": "torpor-system"
+    }
+    assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
+    assert spec["podSelector"]["matchLabels"]["torpor.dev/function"] == "thumbnail"

@@ -1,0 +1,324 @@
+"""Objects in; writes, status and events out, also when the API fails in between."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.unit.functions.builders import (
+    FROM_CONFIG_MAP,
+    IMAGE,
+    INLINE,
+    KEY,
+    function_object,
+)
+from tests.unit.functions.small_cluster import SmallCluster
+from torpor.errors import ApiUnavailable
+from torpor.functions.desired import ANNOTATION_REPLICAS_OWNER
+from torpor.functions.reconcile import FOREIGN_SECONDS, LEAVING_SECONDS
+from torpor.platform.base import Instance, Trouble
+
+FIRST = [
+    ("NetworkPolicy", "controller"),
+    ("Service", "controller"),
+    ("Deployment", "controller"),
+    ("Deployment", "autoscaler"),
+    ("Function", "status"),
+]
+AWAY = ApiUnavailable(503, "Unavailable", "away")
+
+
+def pod(*, ready: bool = False, trouble: Trouble | None = None) -> Instance:
+    return Instance(KEY, "pod-1", "pod-uid", "10.0.0.1", 8080, ready, False, trouble)
+
+
+def foreign(kind: str) -> dict[str, Any]:
+    return {
+        "kind": kind,
+        "metadata": {"name": KEY.name, "namespace": KEY.namespace},
+        "spec": {"type": "ClusterIP", "selector": {"app": "mine"}, "podSelector": {"a": "b"}},
+    }
+
+
+async def settled(spec: dict[str, Any] = IMAGE) -> SmallCluster:
+    """Return a cluster in which one Function was made and everything is shown."""
+    cluster = SmallCluster(config_maps={"thumbnail-code": "1"})
+    cluster.put(function_object(spec))
+    await cluster.reconciler().reconcile(KEY)
+    cluster.show()
+    cluster.writes.clear()
+    cluster.events.clear()
+    return cluster
+
+
+@pytest.mark.parametrize("spec", [IMAGE, INLINE, FROM_CONFIG_MAP])
+async def test_a_new_function_gets_its_children_and_is_ready_at_zero(spec: dict[str, Any]) -> None:
+    cluster = SmallCluster(config_maps={"thumbnail-code": "1"})
+    cluster.put(function_object(spec))
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes == FIRST
+    assert cluster.ready() == ("True", "AtZero")
+    assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 0
+    assert cluster.events == [("Normal", "Ready")]
+
+
+async def test_nothing_changed_nothing_written() -> None:
+    cluster = await settled()
+    reconciler = cluster.reconciler()
+    for _ in range(3):
+        cluster.seconds += 600
+        assert await reconciler.reconcile(KEY) is None
+    assert cluster.writes == []
+    assert cluster.events == []
+
+
+async def test_a_late_watch_causes_no_second_write() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object())
+    reconciler = cluster.reconciler()
+    assert await reconciler.reconcile(KEY) == pytest.approx(2.0)
+    assert await reconciler.reconcile(KEY) == pytest.approx(2.0)
+    assert cluster.writes == FIRST
+
+
+async def test_after_two_seconds_the_watch_is_believed() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object())
+    reconciler = cluster.reconciler()
+    await reconciler.reconcile(KEY)
+    # Made and deleted between two looks at the watch, which so shows what it showed before.
+    del cluster.objects["Deployment", KEY.name]
+    cluster.writes.clear()
+    cluster.seconds += 1.9
+    await reconciler.reconcile(KEY)
+    assert cluster.writes == []
+    cluster.seconds += 0.2
+    await reconciler.reconcile(KEY)
+    assert ("Deployment", "controller") in cluster.writes
+
+
+async def test_what_the_watch_shows_after_a_write_is_believed_at_once() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object())
+    reconciler = cluster.reconciler()
+    await reconciler.reconcile(KEY)
+    changed = cluster.objects["Deployment", KEY.name]
+    change_image(changed)
+    cluster.put(changed)
+    cluster.writes.clear()
+    await reconciler.reconcile(KEY)
+    assert cluster.writes == [("Deployment", "controller")]
+
+
+async def test_a_deployment_that_the_watch_has_yet_to_show_keeps_its_replicas() -> None:
+    cluster = await settled()
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 5
+    del cluster.shown["Deployment", KEY.name]
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 5
+    assert cluster.status()["replicas"]["desired"] == 5
+
+
+async def test_a_changed_spec_leaves_the_replicas_to_who_scales() -> None:
+    cluster = await settled()
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 7
+    cluster.put(function_object({**IMAGE, "timeoutSeconds": 60}, generation=2))
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes[0] == ("Deployment", "controller")
+    assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 7
+    assert cluster.status()["replicas"]["desired"] == 7
+    assert cluster.status()["observedGeneration"] == 2
+
+
+async def test_an_unclaimed_deployment_is_claimed_before_anything_is_applied() -> None:
+    cluster = await settled()
+    del cluster.objects["Deployment", KEY.name]["metadata"]["annotations"][
+        ANNOTATION_REPLICAS_OWNER
+    ]
+    cluster.put(function_object({**IMAGE, "timeoutSeconds": 60}, generation=2))
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes[:2] == [("Deployment", "autoscaler"), ("Deployment", "controller")]
+
+
+async def test_replicas_that_somebody_changed_meanwhile_are_claimed_only_in_name() -> None:
+    cluster = await settled()
+    del cluster.objects["Deployment", KEY.name]["metadata"]["annotations"][
+        ANNOTATION_REPLICAS_OWNER
+    ]
+    cluster.show()
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 4
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes[:2] == [("Deployment", "refused"), ("Deployment", "autoscaler")]
+    assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 4
+
+
+def change_image(obj: dict[str, Any]) -> None:
+    obj["spec"]["template"]["spec"]["containers"][1]["image"] = "other:1"
+
+
+def drop_owner(obj: dict[str, Any]) -> None:
+    obj["metadata"]["ownerReferences"] = []
+
+
+def drop_hash(obj: dict[str, Any]) -> None:
+    obj["metadata"]["annotations"].pop("torpor.dev/desired-hash")
+
+
+@pytest.mark.parametrize("harm", [change_image, drop_owner, drop_hash])
+async def test_what_somebody_changed_is_put_right(harm: Callable[[dict[str, Any]], None]) -> None:
+    cluster = await settled()
+    reconciler = cluster.reconciler()
+    await reconciler.reconcile(KEY)
+    before = copy.deepcopy(cluster.objects["Deployment", KEY.name])
+    harm(cluster.objects["Deployment", KEY.name])
+    cluster.show()
+    await reconciler.reconcile(KEY)
+    assert cluster.writes == [("Deployment", "controller")]
+    after = cluster.objects["Deployment", KEY.name]
+    assert (after["spec"], after["metadata"]["labels"]) == (
+        before["spec"],
+        before["metadata"]["labels"],
+    )
+
+
+async def test_a_scaled_deployment_is_not_a_changed_one() -> None:
+    cluster = await settled()
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 3
+    cluster.show()
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes == [("Function", "status")]
+
+
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "Service", "Deployment"])
+async def test_a_deleted_child_is_made_again(kind: str) -> None:
+    cluster = await settled()
+    cluster.remove(kind)
+    await cluster.reconciler().reconcile(KEY)
+    assert (kind, "controller") in cluster.writes
+    assert (kind, KEY.name) in cluster.objects
+
+
+@pytest.mark.parametrize("kind", ["NetworkPolicy", "Service", "Deployment"])
+async def test_somebody_elses_object_is_left_alone_and_named(kind: str) -> None:
+    cluster = SmallCluster()
+    cluster.put(foreign(kind))
+    cluster.put(function_object())
+    assert await cluster.reconciler().reconcile(KEY) == FOREIGN_SECONDS
+    assert cluster.ready() == ("False", "NotOwned")
+    assert "labels" not in cluster.objects[kind, KEY.name]["metadata"]
+    assert cluster.events == [("Warning", "NotOwned")]
+
+
+async def test_a_child_of_an_earlier_function_of_the_same_name_is_waited_for() -> None:
+    cluster = await settled()
+    cluster.put(function_object(uid="uid-2"))
+    assert await cluster.reconciler().reconcile(KEY) == LEAVING_SECONDS
+    assert [kind for kind, _ in cluster.writes] == ["Function"] * len(cluster.writes)
+    for kind in ("NetworkPolicy", "Service", "Deployment"):
+        cluster.remove(kind)
+    cluster.writes.clear()
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes[:4] == FIRST[:4]
+
+
+async def test_a_missing_config_map_is_said_and_its_arrival_mends_it() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object(FROM_CONFIG_MAP))
+    reconciler = cluster.reconciler()
+    await reconciler.reconcile(KEY)
+    assert cluster.ready() == ("False", "ConfigMapMissing")
+    assert cluster.events == [("Warning", "ConfigMapMissing")]
+    cluster.config_maps["thumbnail-code"] = "1"
+    cluster.show()
+    await reconciler.reconcile(KEY)
+    assert cluster.ready() == ("True", "AtZero")
+    assert cluster.events[-1] == ("Normal", "Ready")
+
+
+async def test_changed_code_rolls_the_deployment_and_nothing_else() -> None:
+    cluster = await settled(FROM_CONFIG_MAP)
+    cluster.config_maps["thumbnail-code"] = "2"
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes == [("Deployment", "controller")]
+
+
+async def test_an_unknown_runtime_blocks_without_children() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object({**INLINE, "runtime": "cobol"}))
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes == [("Function", "status")]
+    assert cluster.ready() == ("False", "UnknownRuntime")
+
+
+async def test_an_object_that_no_schema_checked_is_refused_in_its_status() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object({"port": "eighty"}))
+    reconciler = cluster.reconciler()
+    await reconciler.reconcile(KEY)
+    cluster.show()
+    await reconciler.reconcile(KEY)
+    assert cluster.writes == [("Function", "status")]
+    assert cluster.ready() == ("False", "InvalidSpec")
+
+
+@pytest.mark.parametrize("fails_at", range(len(FIRST)))
+async def test_whatever_fails_the_next_visit_completes_it(fails_at: int) -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object({**IMAGE, "scaling": {"initialReplicas": 2}}))
+    cluster.failures.extend([*[None] * fails_at, AWAY])
+    reconciler = cluster.reconciler()
+    with pytest.raises(ApiUnavailable):
+        await reconciler.reconcile(KEY)
+    cluster.show()
+    await reconciler.reconcile(KEY)
+    assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 2
+    annotations = cluster.objects["Deployment", KEY.name]["metadata"]["annotations"]
+    assert annotations[ANNOTATION_REPLICAS_OWNER] == "torpor-autoscaler"
+    assert cluster.ready() == ("True", "Waking")
+    cluster.show()
+    cluster.writes.clear()
+    await reconciler.reconcile(KEY)
+    assert cluster.writes == []
+
+
+async def test_a_broken_image_is_told_once_and_its_recovery_too() -> None:
+    cluster = await settled()
+    reconciler = cluster.reconciler()
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 1
+    cluster.pods = [pod(trouble=Trouble("ImagePullBackOff", "no such image", final=True))]
+    cluster.show()
+    for _ in range(3):
+        await reconciler.reconcile(KEY)
+        cluster.show()
+    assert cluster.ready() == ("False", "ImagePullBackOff")
+    assert cluster.writes == [("Function", "status")]
+    cluster.pods = [pod(ready=True)]
+    await reconciler.reconcile(KEY)
+    assert cluster.ready() == ("True", "Serving")
+    assert cluster.events == [("Warning", "ImagePullBackOff"), ("Normal", "Ready")]
+
+
+async def test_waking_and_sleeping_tell_no_events() -> None:
+    cluster = await settled()
+    reconciler = cluster.reconciler()
+    for replicas, pods in ((1, []), (1, [pod(ready=True)]), (0, [])):
+        cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = replicas
+        cluster.pods = list(pods)
+        cluster.show()
+        await reconciler.reconcile(KEY)
+        cluster.show()
+    assert cluster.events == []
+    assert cluster.status()["replicas"] == {"desired": 0, "ready": 0, "starting": 0}
+
+
+async def test_a_function_that_leaves_is_left_to_the_garbage_collector() -> None:
+    cluster = await settled()
+    cluster.objects["Function", KEY.name]["metadata"]["deletionTimestamp"] = "now"
+    cluster.remove("Deployment")
+    assert await cluster.reconciler().reconcile(KEY) is None
+    cluster.remove("Function")
+    assert await cluster.reconciler().reconcile(KEY) is None
+    assert cluster.writes == []

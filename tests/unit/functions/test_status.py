@@ -1,0 +1,166 @@
+"""What is told of a Function."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.unit.functions.builders import function
+from torpor.functions.cold_starts import ColdStarts
+from torpor.functions.status import Observed, Problem, Seen, status
+from torpor.resources.conditions import find
+
+NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+ASLEEP = Observed()
+QUIET = Seen()
+WAKING = Observed(desired=1)
+SERVING = Observed(desired=1, ready=1)
+CRASHING = Problem("CrashLoopBackOff", "the container ends at once", final=True)
+
+
+def told(
+    observed: Observed,
+    before: dict[str, Any] | None = None,
+    *,
+    seen: Seen = QUIET,
+    now: datetime = NOW,
+    generation: int = 1,
+) -> dict[str, Any]:
+    return status(
+        function(generation=generation, **(before or {})), observed, seen, "example.com", now
+    )
+
+
+def condition(found: dict[str, Any], kind: str) -> tuple[str, str]:
+    item = find(found["conditions"], kind)
+    assert item is not None
+    return item["status"], item["reason"]
+
+
+@pytest.mark.parametrize(
+    ("observed", "ready", "active", "stalled"),
+    [
+        (ASLEEP, ("True", "AtZero"), ("False", "AtZero"), "False"),
+        (WAKING, ("True", "Waking"), ("True", "Waking"), "False"),
+        (SERVING, ("True", "Serving"), ("True", "Serving"), "False"),
+        (Observed(exists=False), ("Unknown", "Pending"), ("False", "AtZero"), "False"),
+        (
+            Observed(desired=1, starting=1, trouble=CRASHING),
+            ("False", "CrashLoopBackOff"),
+            ("True", "Waking"),
+            "True",
+        ),
+        (
+            Observed(desired=1, starting=1, trouble=Problem("Unschedulable", "no room", False)),
+            ("False", "Unschedulable"),
+            ("True", "Waking"),
+            "False",
+        ),
+        (
+            Observed(desired=2, ready=1, starting=1, trouble=CRASHING),
+            ("True", "Serving"),
+            ("True", "Serving"),
+            "True",
+        ),
+        (
+            Observed(exists=False, blocked=Problem("NotOwned", "in the way", True)),
+            ("False", "NotOwned"),
+            ("False", "AtZero"),
+            "True",
+        ),
+    ],
+)
+def test_conditions(
+    observed: Observed, ready: tuple[str, str], active: tuple[str, str], stalled: str
+) -> None:
+    found = told(observed)
+    assert condition(found, "Ready") == ready
+    assert condition(found, "Active") == active
+    assert condition(found, "Stalled")[0] == stalled
+
+
+def test_all_conditions_are_there_from_the_first_visit() -> None:
+    kinds = [item["type"] for item in told(Observed(exists=False))["conditions"]]
+    assert kinds == ["Ready", "Active", "Reconciling", "Stalled"]
+
+
+@pytest.mark.parametrize("observed", [ASLEEP, WAKING, SERVING])
+def test_nothing_new_is_told_as_the_very_same(observed: Observed) -> None:
+    first = told(observed)
+    assert told(observed, first, now=NOW + timedelta(seconds=59)) == first
+
+
+def test_a_transition_time_moves_only_with_the_status() -> None:
+    first = told(WAKING)
+    second = told(SERVING, first, now=LATER)
+    ready, active = find(second["conditions"], "Ready"), find(second["conditions"], "Active")
+    assert ready is not None
+    assert active is not None
+    assert ready["reason"] == "Serving"
+    assert ready["lastTransitionTime"] == "2026-11-21T12:00:00Z"
+    third = told(ASLEEP, second, now=LATER)
+    asleep = find(third["conditions"], "Active")
+    assert asleep is not None
+    assert asleep["lastTransitionTime"] == "2026-11-21T12:05:00Z"
+
+
+def test_the_last_active_time_is_exact_when_it_falls_asleep_and_coarse_before() -> None:
+    serving = told(SERVING)
+    soon = told(SERVING, serving, now=NOW + timedelta(seconds=59))
+    assert soon["lastActiveTime"] == serving["lastActiveTime"]
+    later = told(SERVING, serving, now=NOW + timedelta(seconds=60))
+    assert later["lastActiveTime"] == "2026-11-21T12:01:00Z"
+    asleep = told(ASLEEP, later, now=LATER)
+    assert asleep["lastActiveTime"] == "2026-11-21T12:05:00Z"
+    assert told(ASLEEP, asleep, now=LATER + timedelta(days=1)) == asleep
+    assert "lastActiveTime" not in told(ASLEEP)
+
+
+def test_what_instances_failed_with_is_remembered_at_zero() -> None:
+    failed = told(Observed(desired=1, starting=1, trouble=CRASHING))
+    asleep = told(ASLEEP, failed, now=LATER)
+    assert condition(asleep, "Ready") == ("False", "CrashLoopBackOff")
+    assert condition(asleep, "Stalled") == ("True", "CrashLoopBackOff")
+
+
+def test_another_generation_or_an_instance_that_serves_ends_the_memory() -> None:
+    failed = told(Observed(desired=1, starting=1, trouble=CRASHING))
+    assert condition(told(ASLEEP, failed, generation=2), "Ready") == ("True", "AtZero")
+    assert condition(told(SERVING, failed), "Ready") == ("True", "Serving")
+
+
+def test_what_we_were_blocked_by_is_not_remembered() -> None:
+    blocked = told(Observed(blocked=Problem("ConfigMapMissing", "none", True)))
+    assert condition(told(ASLEEP, blocked), "Ready") == ("True", "AtZero")
+
+
+def test_cold_starts_are_whole_milliseconds_and_outlive_the_one_who_counted() -> None:
+    seen = Seen("3 in flight", ColdStarts(2, {"total": 612.4}, {"total": 600.0}, {"total": 700.2}))
+    found = told(SERVING, seen=seen)
+    assert found["coldStart"] == {
+        "samples": 2,
+        "last": {"total": 612},
+        "p50": {"total": 600},
+        "p95": {"total": 700},
+    }
+    again = told(SERVING, found)
+    assert (again["coldStart"], again["reason"]) == (found["coldStart"], "3 in flight")
+
+
+def test_what_never_was_is_absent_rather_than_null() -> None:
+    assert set(told(ASLEEP)) == {
+        "observedGeneration",
+        "url",
+        "selector",
+        "replicas",
+        "conditions",
+    }
+    assert told(ASLEEP)["url"] == "http://thumbnail.shop.example.com"
+
+
+def test_a_roll_out_is_reconciling() -> None:
+    rolling = told(Observed(desired=1, ready=1, rolling=True))
+    assert condition(rolling, "Reconciling") == ("True", "RollingOut")

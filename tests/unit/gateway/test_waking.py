@@ -1,0 +1,419 @@
+"""From asleep to served, and what is said when that does not come about. Virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tests.support.activator_rig import activator_rig, now
+from tests.support.fake_platform import FakePlatform, function
+from tests.support.virtual_time import run as run_virtual
+from torpor.errors import ApiConflict, ApiUnavailable
+from torpor.gateway.dataplane.base import Go, Refused
+from torpor.gateway.gate import State
+from torpor.resources.names import MANAGER_GATEWAY, FunctionKey
+
+UNAVAILABLE = ApiUnavailable(503, "ServiceUnavailable", "try later")
+
+
+def code_of(verdict: Go | Refused) -> str:
+    assert isinstance(verdict, Refused)
+    return verdict.code
+
+
+def test_a_request_for_no_function_is_refused() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            verdict = await rig.activator.hold(FunctionKey("shop", "nothing"))
+            assert isinstance(verdict, Refused)
+            assert (verdict.status, verdict.code) == (404, "unknown-function")
+
+    run_virtual(main())
+
+
+def test_the_first_request_wakes_and_is_told_how_long_it_took() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            began = now()
+            first, second = rig.ask(key), rig.ask(key)
+            verdicts = await asyncio.gather(first, second)
+            assert now() - began < 0.6
+            [cold_ms] = [v.cold_ms for v in verdicts if isinstance(v, Go) and v.cold_ms is not None]
+            assert 500 <= cold_ms <= 560
+            assert [(w.replicas, w.manager) for w in rig.platform.written] == [(1, MANAGER_GATEWAY)]
+            assert rig.activator.gate(key).state is State.AWAKE  # type: ignore[union-attr]
+            warm = await rig.ask(key)
+            assert warm == Go(None)
+
+    run_virtual(main())
+
+
+def test_a_thousand_at_once_wake_it_once_and_go_in_arrival_order() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            order: list[int] = []
+
+            async def one(number: int) -> None:
+                assert isinstance(await rig.activator.hold(key), Go)
+                order.append(number)
+
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(1000):
+                    tasks.create_task(one(number))
+            assert order == list(range(1000))
+            assert len(rig.platform.written) == 1
+
+    run_virtual(main())
+
+
+def test_phases_add_up_to_the_total() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            await rig.ask(key)
+            [cold_start] = rig.activator.load().cold_starts
+            assert cold_start.sequence == 1
+            assert abs(sum(cold_start.phases.values()) - cold_start.total_ms) < 0.01
+            assert cold_start.phases["decide"] == pytest.approx(20, abs=1)
+            assert rig.activator.cold_start_quantiles_ms(key)["p50"] == cold_start.total_ms
+
+    run_virtual(main())
+
+
+def test_full_hold_is_refused_and_a_leaver_frees_its_place() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function(hold={"maxRequests": 2}))
+            await rig.settled()
+            held = [rig.hold(key), rig.hold(key)]
+            await asyncio.sleep(0.001)
+            refused = await rig.activator.hold(key)
+            assert code_of(refused) == "hold-full"
+            held[0].cancel()
+            await asyncio.sleep(0.001)
+            third = rig.hold(key)
+            assert await held[1] == Go(cold_ms=(await held[1]).cold_ms)  # type: ignore[union-attr]
+            assert isinstance(await third, Go)
+
+    run_virtual(main())
+
+
+def test_a_function_that_never_listens_is_refused_at_the_deadline() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function(startupTimeoutSeconds=5, hold={"maxSeconds": 60}))
+            await rig.settled()
+            began = now()
+            verdict = await rig.activator.hold(key)
+            assert code_of(verdict) == "hold-timeout"
+            assert abs(now() - began - 5) < 0.01
+
+    run_virtual(main())
+
+
+def test_the_deadline_tells_the_trouble_of_the_instance() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function(startupTimeoutSeconds=5))
+            await rig.settled()
+            held = rig.hold(key)
+            await rig.settled()
+            platform.trouble(platform.new(key, address=None), "Unschedulable", final=False)
+            verdict = await held
+            assert code_of(verdict) == "cannot-start"
+            assert "Unschedulable it is" in verdict.detail  # type: ignore[union-attr]
+
+    run_virtual(main())
+
+
+def test_final_trouble_refuses_at_once_until_it_is_mended() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            began = now()
+            held = [rig.hold(key) for _ in range(3)]
+            await rig.settled()
+            ill = platform.trouble(platform.new(key), "CrashLoopBackOff", final=True)
+            verdicts = await asyncio.gather(*held)
+            assert {code_of(verdict) for verdict in verdicts} == {"cannot-start"}
+            assert now() - began < 0.2
+            # While it stands: at once.
+            again = await rig.activator.hold(key)
+            assert code_of(again) == "cannot-start"
+            assert again.retry_after_seconds == 5  # type: ignore[union-attr]
+            # After Retry-After it is looked at again, and still the same.
+            await asyncio.sleep(6)
+            looked = now()
+            assert code_of(await rig.activator.hold(key)) == "cannot-start"
+            assert 0.5 < now() - looked < 1.5
+            # Mended: the next request is served.
+            platform.take(ill)
+            mended = platform.new(key, ready=True)
+            platform.put(mended)
+            assert isinstance(await rig.ask(key), Go)
+
+    run_virtual(main())
+
+
+def test_an_api_that_is_away_for_a_while_delays_but_does_not_fail() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            rig.platform.failures = [UNAVAILABLE] * 6
+            began = now()
+            assert isinstance(await rig.ask(key), Go)
+            assert now() - began < 8
+
+    run_virtual(main())
+
+
+def test_an_api_that_stays_away_is_told_at_the_deadline() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function(hold={"maxSeconds": 10}))
+            await rig.settled()
+            rig.platform.failures = [UNAVAILABLE] * 1000
+            began = now()
+            assert code_of(await rig.activator.hold(key)) == "api-unavailable"
+            assert abs(now() - began - 10) < 0.01
+
+    run_virtual(main())
+
+
+def test_a_conflict_is_read_again() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            rig.platform.failures = [ApiConflict(409, "Conflict", "changed")] * 3
+            began = now()
+            assert isinstance(await rig.ask(key), Go)
+            assert now() - began < 0.75
+
+    run_virtual(main())
+
+
+def test_a_scale_to_zero_behind_our_back_is_noticed_within_a_second() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=2.5)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            began = now()
+            held = rig.ask(key)
+            await asyncio.sleep(0.5)
+            platform.set_replicas(key, 0)
+            assert isinstance(await held, Go)
+            assert now() - began < 4.5
+            assert [item.replicas for item in platform.written] == [1, 1]
+
+    run_virtual(main())
+
+
+def test_a_function_without_a_workload_is_waited_for() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function(), workload=False)
+            await rig.settled()
+            held = rig.ask(key)
+            await asyncio.sleep(2)
+            rig.platform.add(function())
+            assert isinstance(await held, Go)
+
+    run_virtual(main())
+
+
+def test_a_probe_is_faster_than_the_platforms_word() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            held = rig.ask(key)
+            await rig.settled()
+            instance = platform.new(key)
+            platform.put(instance)
+            await asyncio.sleep(0.3)
+            began = now()
+            platform.listening.add((str(instance.address), instance.port))
+            assert isinstance(await held, Go)
+            assert now() - began < 0.05
+            asked = rig.prober.asked
+            await asyncio.sleep(1)
+            assert rig.prober.asked == asked, "an instance that is known is asked no more"
+
+    run_virtual(main())
+
+
+def test_an_announcement_is_enough_before_the_address_is_told() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            held = rig.ask(key, 0.01)
+            await rig.settled()
+            instance = platform.new(key, address=None)
+            platform.put(instance)
+            platform.listening.add(("10.0.7.7", 8080))
+            rig.activator.announced(key, ("10.0.7.7", 8080), None)
+            assert isinstance(await held, Go)
+            servers = rig.plane.lanes[key].servers
+            # The address told later is the same server, not a second one.
+            platform.put(replace(instance, address="10.0.7.7", ready=True))
+            await rig.settled()
+            assert rig.plane.lanes[key].servers == servers
+            assert rig.platform.live(key)[0].name == instance.name
+
+    run_virtual(main())
+
+
+def test_an_announcement_may_come_before_anything_is_told_of_the_instance() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            platform.listening.add(("10.0.7.7", 8080))
+            rig.activator.announced(key, ("10.0.7.7", 8080), "echo-x")
+            await rig.settled()
+            assert key not in rig.plane.lanes
+            platform.put(platform.new(key, address=None, name="echo-x"))
+            await rig.settled()
+            assert rig.plane.lanes[key].open
+
+    run_virtual(main())
+
+
+def test_an_announced_address_that_does_not_listen_gets_nothing() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            held = rig.hold(key)
+            await rig.settled()
+            platform.put(platform.new(key, address=None))
+            rig.activator.announced(key, ("10.0.7.7", 8080), None)
+            await asyncio.sleep(1)
+            assert not held.done()
+            platform.listening.add(("10.0.7.7", 8080))
+            assert isinstance(await held, Go)
+
+    run_virtual(main())
+
+
+def test_an_ended_instance_leaves_the_lane_at_once() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            await rig.ask(key)
+            [instance] = rig.platform.live(key)
+            rig.platform.put(replace(instance, terminating=True))
+            await rig.settled()
+            lane = rig.plane.lanes.get(key)
+            assert lane is None or not lane.servers
+
+    run_virtual(main())
+
+
+def test_a_restarting_container_is_out_until_it_listens() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            await rig.ask(key)
+            [instance] = rig.platform.live(key)
+            where = (str(instance.address), instance.port)
+            rig.platform.listening.discard(where)
+            rig.platform.put(replace(instance, ready=False))
+            await rig.settled()
+            held = rig.ask(key)
+            await asyncio.sleep(1)
+            assert not held.done()
+            rig.platform.listening.add(where)
+            assert isinstance(await held, Go)
+
+    run_virtual(main())
+
+
+def test_without_a_limit_release_is_paced_by_target() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function(scaling={"concurrency": {"target": 4, "limit": 0}}))
+            await rig.settled()
+            asked = [rig.ask(key, 0.3) for _ in range(40)]
+            verdicts = await asyncio.gather(*asked)
+            assert all(isinstance(verdict, Go) for verdict in verdicts)
+            assert rig.plane.most.most_common(1)[0][1] <= 4
+
+    run_virtual(main())
+
+
+def test_a_deleted_function_refuses_those_who_wait() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            held = rig.hold(key)
+            await rig.settled()
+            platform.remove(key)
+            assert code_of(await held) == "unknown-function"
+            await rig.settled()
+            assert rig.activator.gate(key) is None
+            assert key not in rig.plane.lanes
+            assert rig.plane.routes is not None
+            assert key not in rig.plane.routes.keys
+
+    run_virtual(main())
+
+
+def test_a_watch_that_breaks_is_followed_again_and_what_vanished_is_gone() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key, other = rig.platform.add(function()), rig.platform.add(function("other"))
+            await rig.settled()
+            await rig.ask(key)
+            del rig.platform.functions[other]
+            rig.platform.cut_watches(UNAVAILABLE)
+            await asyncio.sleep(0.1)
+            assert "watch failed" in (rig.activator.platform_problem() or "")
+            assert isinstance(await rig.ask(key), Go), "warm requests go on"
+            await asyncio.sleep(2)
+            assert rig.activator.platform_problem() is None
+            assert code_of(await rig.activator.hold(other)) == "unknown-function"
+
+    run_virtual(main())
+
+
+def test_a_data_plane_that_is_away_is_told_by_readiness_and_mends() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function())
+            await rig.settled()
+            assert rig.activator.plane_problem() is None
+            rig.plane.away = True
+            held = rig.ask(key)
+            await asyncio.sleep(3)
+            assert rig.activator.plane_problem() is not None
+            assert not held.done()
+            rig.plane.away = False
+            assert isinstance(await held, Go)
+            await asyncio.sleep(1)
+            assert rig.activator.plane_problem() is None
+
+    run_virtual(main())
