@@ -91,8 +91,11 @@ cluster: $(VENV)/.dev ## a kind cluster with this checkout installed (NODES=1 or
 
 .PHONY: cluster-install
 cluster-install: $(VENV)/.dev ## install or upgrade the charts on the cluster that is up
-	@$(IN_CLUSTER) helm upgrade --install torpor-crds charts/torpor-crds --namespace torpor-system --create-namespace --wait
-	@$(IN_CLUSTER) helm upgrade --install torpor charts/torpor --namespace torpor-system --values tests/cluster/values.yaml --wait --timeout 180s
+	@$(IN_CLUSTER) helm upgrade --install torpor-crds charts/torpor-crds --namespace torpor-system --create-namespace --wait >/dev/null
+	@$(IN_CLUSTER) built=$$(docker image inspect -f '{{.Id}}' torpor/gateway:dev torpor/operator:dev 2>/dev/null | sha256sum | cut -c1-16); \
+	  helm upgrade --install torpor charts/torpor --namespace torpor-system --values tests/cluster/values.yaml \
+	  --set-string "controller.podAnnotations.torpor\.dev/built=$$built" --set-string "gateway.podAnnotations.torpor\.dev/built=$$built" \
+	  --wait --timeout 180s >/dev/null
 
 .PHONY: cluster-down
 cluster-down: $(BIN)/python ## delete the cluster, and stop the Docker daemon if `make cluster` started it
@@ -105,6 +108,11 @@ bench-coldstart: $(VENV)/.dev ## cold starts by phase next to plain Kubernetes (
 	@$(IN_CLUSTER) $(BIN)/python -m tests.load.bench_coldstart
 
 # --- release ------------------------------------------------------------------------------------
+
+.PHONY: images
+images: $(VENV)/.dev ## build torpor/operator, gateway, announcer and runtime-python with Docker
+	@for image in operator gateway; do docker build -t torpor/$$image:dev -f images/$$image/Dockerfile .; done
+	@for image in announcer runtime-python; do docker build -t torpor/$$image:dev images/$$image; done
 
 .PHONY: manifests
 manifests: $(VENV)/.dev ## charts/torpor-crds from crds/, and dist/install.yaml

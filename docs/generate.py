@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
+from importlib import import_module
 from inspect import getsource
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 import yaml
 from prometheus_client import Metric
 
-from torpor.cli.main import build_parser
+from torpor.cli.main import VERBS
 from torpor.settings import ControllerSettings, GatewaySettings, Settings
 from torpor.telemetry.metrics import REGISTRY
 
@@ -111,13 +113,10 @@ def _meanings(kind: type[Settings]) -> dict[str, str]:
 
 
 def _command_line() -> Iterator[str]:
-    parser = build_parser()
-    yield from _usage(parser)
-    for action in parser._subparsers._group_actions if parser._subparsers else []:
-        for verb in dict.fromkeys((action.choices or {}).values()):
-            yield from _usage(verb)
-
-
-def _usage(parser: argparse.ArgumentParser) -> Iterator[str]:
-    yield f"## {parser.prog}\n"
-    yield f"```\n{parser.format_help().rstrip()}\n```\n"
+    os.environ["COLUMNS"] = "100"  # argparse wraps to the terminal
+    for verb in VERBS:
+        module = import_module(verb.module)
+        parser = argparse.ArgumentParser(f"torpor {verb.name}", description=module.__doc__)
+        module.add_arguments(parser)
+        yield f"## torpor {verb.name}\n"
+        yield f"```\n{parser.format_help().rstrip()}\n```\n"

@@ -8,55 +8,41 @@ from __future__ import annotations
 
 import argparse
 import os
+import runpy
 import shutil
-import subprocess
 import sys
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
-KEEP = "    helm.sh/resource-policy: keep"
+
+
+def script(path: str) -> dict[str, Any]:
+    """Return the names that the script at `path` defines."""
+    return runpy.run_path(str(ROOT / path))
 
 
 def chart_crds() -> dict[Path, str]:
-    """Return the CRD chart's templates: each CRD, kept when the chart is uninstalled."""
-    templates = {}
-    for source in sorted((ROOT / "crds").glob("*.yaml")):
-        text = source.read_text()
-        if "  annotations:\n" not in text:
-            raise SystemExit(f"{source.name}: metadata.annotations is where the chart adds its own")
-        kept = text.replace("  annotations:\n", f"  annotations:\n{KEEP}\n", 1)
-        escaped = kept.replace("{{", '{{ "{{" }}')
-        templates[Path("charts/torpor-crds/templates") / source.name] = escaped
-    return templates
+    """Return the CRD chart's templates."""
+    sync = script("charts/sync-crds.py")
+    sources = sorted((ROOT / "crds").glob("*.yaml"))
+    copies: Path = sync["COPIES"]
+    return {(copies / source.name).relative_to(ROOT): sync["copy_of"](source) for source in sources}
 
 
 def install_yaml() -> dict[Path, str]:
-    """Return dist/install.yaml: both charts rendered with their default values."""
+    """Return dist/install.yaml: the kinds and the chart with its default values."""
     helm = shutil.which("helm", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if helm is None:
         print("helm is not here: dist/install.yaml is not checked")
         return {}
-    parts = [_namespace()]
-    for chart in ("torpor-crds", "torpor"):
-        command = [helm, "template", chart, f"charts/{chart}", "--namespace", "torpor-system"]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-        parts.append(done.stdout)
-    return {Path("dist/install.yaml"): "".join(parts)}
-
-
-def _namespace() -> str:
-    return "apiVersion: v1\nkind: Namespace\nmetadata:\n  name: torpor-system\n"
+    text: str = script("charts/render-install.py")["rendered"](helm, [])
+    return {Path("dist/install.yaml"): text}
 
 
 def reference() -> dict[Path, str]:
     """Return the pages of docs/reference."""
-    spec = spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
-    assert spec
-    assert spec.loader
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    pages: dict[Path, str] = module.pages()
+    pages: dict[Path, str] = script("docs/generate.py")["pages"]()
     return pages
 
 

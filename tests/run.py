@@ -107,7 +107,8 @@ def bring_up_cluster() -> str | None:
 
 def run(*, without_cluster: bool) -> list[Result]:
     """Run all suites; the quiet minutes of the cluster overlap with the suites beside it."""
-    plain = dict(os.environ)
+    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    plain = {**os.environ, "PATH": tools}
     started = time.monotonic()
     missing = "not asked for" if without_cluster else bring_up_cluster()
     if missing:

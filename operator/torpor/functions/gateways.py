@@ -27,7 +27,3 @@ class Gateways(Protocol):
     async def settle(self, key: FunctionKey, *, scaled: bool) -> None:
         """End the parking: with `scaled` the function is at zero, else its instances serve on."""
         ...
-
-
-PARK_SECONDS = 5.0
-"""How long a gateway stays parked without word; the leader must have scaled well before."""

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from torpor.errors import ApiConflict, ApiError
-from torpor.functions.gateways import PARK_SECONDS, Gateways
+from torpor.functions.gateways import Gateways
 from torpor.platform.base import Platform, Scale
 from torpor.resources import names
+from torpor.resources.load import PARK_SECONDS
 from torpor.resources.names import FunctionKey
 
 SCALE_WITHIN_SECONDS = PARK_SECONDS / 2

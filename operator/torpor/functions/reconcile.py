@@ -18,10 +18,6 @@ from torpor.functions.desired import Children, UnknownRuntime
 from torpor.functions.drift import Ownership
 from torpor.functions.echo import TRUST_SECONDS, Echo
 from torpor.functions.status import (
-    CONFIG_MAP_MISSING,
-    INVALID_SPEC,
-    NOT_OWNED,
-    UNKNOWN_RUNTIME,
     Observed,
     Problem,
     Seen,
@@ -37,7 +33,15 @@ from torpor.platform.kubernetes.resources import (
     SERVICES,
     Resource,
 )
-from torpor.resources.conditions import READY, Truth, find
+from torpor.resources.conditions import (
+    CONFIG_MAP_MISSING,
+    INVALID_SPEC,
+    NOT_OWNED,
+    READY,
+    UNKNOWN_RUNTIME,
+    Truth,
+    find,
+)
 from torpor.resources.function import Function
 from torpor.resources.names import (
     API_VERSION,

@@ -15,6 +15,7 @@ from torpor.functions.cold_starts import ColdStarts
 from torpor.functions.desired import selector
 from torpor.resources.conditions import (
     ACTIVE,
+    BLOCKING,
     READY,
     RECONCILING,
     STALLED,
@@ -160,12 +161,8 @@ def _kept_trouble(function: Function, observed: Observed) -> Problem | None:
     return Problem(str(ready["reason"]), str(ready["message"]), final)
 
 
-NOT_OWNED = "NotOwned"
-CONFIG_MAP_MISSING = "ConfigMapMissing"
-UNKNOWN_RUNTIME = "UnknownRuntime"
-INVALID_SPEC = "InvalidSpec"
 PENDING = "Pending"
-_OURS = frozenset({NOT_OWNED, CONFIG_MAP_MISSING, UNKNOWN_RUNTIME, INVALID_SPEC, PENDING})
+_OURS = BLOCKING | {PENDING}
 """Reasons that are looked at anew on every visit, unlike what instances failed with."""
 
 

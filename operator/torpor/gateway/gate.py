@@ -369,6 +369,9 @@ class Gate:
         self._episode.begin(self._clock())
 
     def _refusal_at_once(self) -> Refused | None:
+        blocked = self._part.terms.blocked
+        if blocked is not None and not self._roster.endpoints():
+            return refusals.cannot_start(self.key, blocked)
         trouble, now = self._roster.hopeless(), self._clock()
         if trouble is not None and now < self._refuse_until:
             return refusals.cannot_start(self.key, trouble)
@@ -387,7 +390,8 @@ class Gate:
 
     def _expired(self) -> Refused:
         """Return the refusal for those who waited as long as they may."""
-        trouble, api = self._roster.trouble(), self._waker.problem
+        trouble = self._roster.trouble() or self._part.terms.blocked
+        api = self._waker.problem
         if trouble is not None:
             self._episode.fail(trouble.reason)
             return refusals.cannot_start(self.key, trouble)

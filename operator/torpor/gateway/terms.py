@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torpor.platform.base import Trouble
+from torpor.resources.conditions import BLOCKING, READY, find
 from torpor.resources.function import Function, Protocol
 
 
@@ -15,6 +17,7 @@ class Terms:
     """On which terms requests of one function are held, released and limited.
 
     `hold_seconds` is the longest that a request waits for an instance. `limit` 0 means none.
+    `blocked` says why no instance can be started at all, such as a ConfigMap that does not exist.
     """
 
     uid: str
@@ -25,6 +28,7 @@ class Terms:
     hold_requests: int
     target: int
     limit: int
+    blocked: Trouble | None = None
 
     @classmethod
     def of(cls, function: Function) -> Terms:
@@ -39,4 +43,14 @@ class Terms:
             hold_requests=function.hold.max_requests,
             target=concurrency.target,
             limit=concurrency.limit,
+            blocked=_blocked(function),
         )
+
+
+def _blocked(function: Function) -> Trouble | None:
+    ready = find(function.status.get("conditions", ()), READY)
+    if ready is None or ready.get("status") != "False" or ready.get("reason") not in BLOCKING:
+        return None
+    if ready.get("observedGeneration") != function.generation:
+        return None
+    return Trouble(str(ready["reason"]), str(ready.get("message", "")), final=True)

@@ -12,6 +12,13 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
+NOT_OWNED = "NotOwned"
+CONFIG_MAP_MISSING = "ConfigMapMissing"
+UNKNOWN_RUNTIME = "UnknownRuntime"
+INVALID_SPEC = "InvalidSpec"
+BLOCKING = frozenset({NOT_OWNED, CONFIG_MAP_MISSING, UNKNOWN_RUNTIME, INVALID_SPEC})
+"""Reasons of Ready=False with which no instance can be started, whoever asks."""
+
 
 class Truth(Enum):
     """The status of a condition."""

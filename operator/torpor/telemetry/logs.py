@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 _bound: ContextVar[Mapping[str, Any]] = ContextVar(
     "torpor_log_fields", default=MappingProxyType({})
-)  # noqa: B039 - immutable
+)
 
 
 @contextmanager

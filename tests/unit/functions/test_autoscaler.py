@@ -21,9 +21,8 @@ from tests.support.scaling_cluster import (
 from tests.support.scaling_time import loop_time, run_virtual
 from torpor.errors import ApiError, ApiGone, ApiUnavailable
 from torpor.functions.autoscaler import Autoscaler
-from torpor.functions.gateways import PARK_SECONDS
 from torpor.platform.base import Change, Synced, Trouble
-from torpor.resources.load import ColdStart, FunctionLoad, GatewayLoad, ParkAnswer
+from torpor.resources.load import PARK_SECONDS, ColdStart, FunctionLoad, GatewayLoad, ParkAnswer
 from torpor.resources.names import MANAGER_AUTOSCALER, FunctionKey
 from torpor.scaling.values import Direction
 from torpor.telemetry.metrics import REGISTRY
