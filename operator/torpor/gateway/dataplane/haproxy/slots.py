@@ -111,6 +111,8 @@ class SlotPool(Generic[Owner]):
             if not self._free:
                 raise SlotsExhausted(f"all {len(self._bound)} slots of HAProxy are in use")
             slot = self._bound[owner] = self._free.pop()
+            slot.given_back = True
+        if slot.given_back:  # a new lane counts from zero, also of an owner who comes back
             slot.requests_before = -slot.total
         slot.given_back = False
         return slot
