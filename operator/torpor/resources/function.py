@@ -6,6 +6,7 @@ what the code relies on, because `torpor dev` reads files that no API server has
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -111,7 +112,7 @@ class Function:
         meta = Fields(obj.get("metadata") or {}, "metadata")
         spec = Fields(obj.get("spec") or {}, "spec")
         function = cls(
-            key=FunctionKey(meta.text("namespace", "default"), meta.required_text("name")),
+            key=_key(meta),
             uid=meta.text("uid", ""),
             generation=meta.integer("generation", 0),
             image=spec.optional_text("image"),
@@ -139,6 +140,18 @@ class Function:
         )
         _check_source(function)
         return function
+
+
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+def _key(meta: Fields) -> FunctionKey:
+    key = FunctionKey(meta.text("namespace", "default"), meta.required_text("name"))
+    for field, value in (("namespace", key.namespace), ("name", key.name)):
+        if not _LABEL.fullmatch(value):
+            problem = f"{value!r} is not a DNS label: use a-z, 0-9 and -, at most 63"
+            raise InvalidResource(f"metadata.{field}", problem)
+    return key
 
 
 def _code(spec: Fields) -> Code | None:

@@ -24,7 +24,7 @@ def internal_token(key: bytes) -> str:
 
 def matches(expected: str, given: str) -> bool:
     """Return whether the two are equal, in time that does not depend on where they differ."""
-    return hmac.compare_digest(expected.encode(), given.encode())
+    return hmac.compare_digest(expected.encode(), given.encode(errors="surrogateescape"))
 
 
 def _derive(key: bytes, purpose: str) -> str:

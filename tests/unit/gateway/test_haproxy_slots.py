@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from torpor.errors import SlotsExhausted
-from torpor.gateway.dataplane.haproxy.slots import SlotPool
+from torpor.gateway.dataplane.base import Server
+from torpor.gateway.dataplane.haproxy.slots import SlotPool, Stage
+from torpor.gateway.dataplane.haproxy.steps import leave_servers, take_servers
 
 
 def test_an_owner_who_comes_back_within_the_rest_counts_from_zero() -> None:
@@ -38,3 +40,27 @@ def test_one_owner_too_many_is_refused() -> None:
     pool.bind("shop/cart")
     with pytest.raises(SlotsExhausted, match="all 1 slots"):
         pool.bind("shop/till")
+
+
+def test_an_instance_whose_adding_was_never_answered_keeps_its_row() -> None:
+    pool: SlotPool[str] = SlotPool(["b0"])
+    slot = pool.bind("shop/cart")
+    rows = iter(["s1", "s2"])
+    pod = Server("cart-1", "127.0.0.2", 8080, limit=1)
+    first = take_servers(slot, [pod], lambda: next(rows))
+    again = take_servers(slot, [pod], lambda: next(rows))
+    assert first[0].command == again[0].command
+    assert again[0].succeeded("Already exists a server with the same name in backend.")
+    for step in again:
+        step.done()
+    assert [member.stage for member in slot.members.values()] == [Stage.READY]
+
+
+def test_an_instance_whose_adding_was_never_answered_can_leave() -> None:
+    pool: SlotPool[str] = SlotPool(["b0"])
+    slot = pool.bind("shop/cart")
+    take_servers(slot, [Server("cart-1", "127.0.0.2", 8080, limit=1)], lambda: "s1")
+    [drain, _] = leave_servers(slot, [], deadline=9.0)
+    assert drain.succeeded("No such server.")
+    drain.done()
+    assert [member.row for member in slot.leaving()] == ["s1"]

@@ -103,10 +103,12 @@ def test_servers_come_change_leave_and_come_back() -> None:
     assert "proto h2" in take_servers(slot, [two], lambda: "s2")[0].command
     [wider] = take_servers(slot, [Server("one", "10.0.0.1", 80, 4)], lambda: "s2")
     assert wider.command == "set maxconn server b0/s1 4"
-    drain, bump = leave_servers(slot, [], deadline=9.0)
+    drain, unanswered, bump = leave_servers(slot, [], deadline=9.0)
     assert drain.command == "set server b0/s1 state drain"
+    assert unanswered.command == "set server b0/s2 state drain"
     assert bump.command.startswith("set maxconn server b0/_again")
     drain.done()
+    unanswered.done()
     assert [step.command for step in take_servers(slot, [one], lambda: "s2")] == [
         "set server b0/s1 state ready"
     ]

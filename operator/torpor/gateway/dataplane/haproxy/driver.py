@@ -182,14 +182,22 @@ class HaproxyPlane:
             self._peers = {
                 name: Server(name, address, port, 0) for name, (address, port) in peers.items()
             }
-            for name, peer in self._peers.items():
-                await self._perform(self._slot_steps(self._peer_slots.bind(name), (peer,), 0.0))
-            home_map = self._options.map(HOME_MAP)
-            await self._perform(list(set_map(self._shown[HOME_MAP], home_map, self._home_map())))
             for name, slot in self._peer_slots.slots():
                 if name not in self._peers:
                     await self._perform(self._slot_steps(slot, (), _PEER_LEAVE_SECONDS))
                     self._peer_slots.give_back(name, self._clock())
+            for name, peer in self._peers.items():
+                if slot_of_peer := self._bind_peer(name):
+                    await self._perform(self._slot_steps(slot_of_peer, (peer,), 0.0))
+            home_map = self._options.map(HOME_MAP)
+            await self._perform(list(set_map(self._shown[HOME_MAP], home_map, self._home_map())))
+
+    def _bind_peer(self, name: str) -> Slot | None:
+        """Return the peer's slot; without one left, its functions are served here."""
+        if self._peer_slots.find(name) is None and self._peer_slots.exhausted:
+            _log.warning("no slot is left for the gateway %s: its functions are served here", name)
+            return None
+        return self._peer_slots.bind(name)
 
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         """Bring one function to `lane`; None when it is asleep or gone.
@@ -399,7 +407,8 @@ class HaproxyPlane:
             if self._slots.find(key) or not self._slots.exhausted:
                 servers.update(self._born(self._slots.bind(key), lane.servers))
         for name, peer in self._peers.items():
-            servers.update(self._born(self._peer_slots.bind(name), (peer,)))
+            if slot := self._bind_peer(name):
+                servers.update(self._born(slot, (peer,)))
         self._shown = self._all_maps()
         self._options.lua.write_text(files(__package__).joinpath("hold.lua").read_text())
         for name, entries in self._shown.items():

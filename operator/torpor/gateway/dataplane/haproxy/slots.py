@@ -19,8 +19,9 @@ QUARANTINE_SECONDS = 2.0
 
 
 class Stage(Enum):
-    """How far HAProxy is with a server."""
+    """How far HAProxy is with a server; ADDING while its answer is not known."""
 
+    ADDING = "adding"
     ADDED = "added"
     READY = "ready"
     LEAVING = "leaving"

@@ -62,8 +62,12 @@ def take_servers(slot: Slot, servers: Iterable[Server], new_row: Callable[[], st
     for server in servers:
         member = slot.find(server)
         if member is None:
-            member = Member(new_row(), server, Stage.ADDED)
+            # Known before it is sent: if the answer is lost, the same row is asked for again.
+            member = Member(new_row(), server, Stage.ADDING)
+            slot.members[member.row] = member
             steps.append(_add(slot, member))
+        elif member.stage is Stage.ADDING:
+            steps += [_add(slot, member), _limit(slot, member, server)]
         elif member.server.limit != server.limit:
             steps.append(_limit(slot, member, server))
         steps.extend(_make_ready(slot, member))
@@ -83,7 +87,11 @@ def leave_servers(slot: Slot, servers: Iterable[Server], deadline: float) -> lis
         if member.stage is not Stage.LEAVING and not any(member.is_at(item) for item in kept)
     ]
     steps = [
-        Step(f"set server {slot.name}/{member.row} state drain", _leaver(member, deadline))
+        Step(
+            f"set server {slot.name}/{member.row} state drain",
+            _leaver(member, deadline),
+            ("No such server",),  # one whose adding was never answered
+        )
         for member in gone
     ]
     if gone and not kept:
@@ -124,7 +132,7 @@ def arguments(server: Server) -> str:
 def _add(slot: Slot, member: Member) -> Step:
     return Step(
         f"add server {slot.name}/{member.row} {arguments(member.server)}",
-        lambda: _put(slot, member),
+        _stager(member, Stage.ADDED),
         ("New server registered", "Already exists a server"),
     )
 
@@ -163,10 +171,6 @@ def _leaver(member: Member, deadline: float) -> Callable[[], None]:
         member.stage, member.deadline = Stage.LEAVING, deadline
 
     return note
-
-
-def _put(slot: Slot, member: Member) -> None:
-    slot.members[member.row] = member
 
 
 def _remove(slot: Slot, member: Member) -> None:
