@@ -88,7 +88,7 @@ def _content(body: Any) -> tuple[bytes | Stream, str]:
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body), _BYTES
     if isinstance(body, dict | list):
-        return json.dumps(body).encode(), _JSON
+        return json.dumps(body, allow_nan=False).encode(), _JSON
     if isinstance(body, Iterator | AsyncIterator):
         return body, _BYTES
     raise BadReturn(f"a handler cannot return {type(body).__name__}")

@@ -52,3 +52,8 @@ def test_an_event_reads_path_query_and_body() -> None:
     event = Event("POST", "/a%20b?x=1&y=&x=2", Headers(), b'{"k": [1]}')
     assert (event.path, event.query) == ("/a b", {"x": "2", "y": ""})
     assert (event.text, event.json()) == ('{"k": [1]}', {"k": [1]})
+
+
+def test_a_number_that_json_cannot_say_is_an_error() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        answer_of({"ratio": float("nan")})
