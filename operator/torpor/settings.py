@@ -59,7 +59,7 @@ class ControllerSettings(Settings):
     runtime_images: Mapping[str, str] = field(
         default_factory=lambda: {"python3": "torpor/runtime-python:dev"}
     )
-    """The image of each runtime: `python3=image,nodejs=image`."""
+    """The image of each runtime: `name=image,name=image`."""
     image_pull_policy: str = "IfNotPresent"
     """For announcer and runtime images."""
     workers: int = 8

@@ -1,4 +1,4 @@
-"""One function as this gateway sees it, as JSON for people and tools. Pure."""
+"""One function as this gateway sees it, as JSON for people and tools."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
 
-from torpor.errors import DataPlaneError
+from torpor.errors import DataPlaneError, SlotsExhausted
 from torpor.gateway.dataplane.base import Holder, Lane, LaneLoad, Refused, Server
 from torpor.gateway.dataplane.haproxy import stats
 from torpor.gateway.dataplane.haproxy.config import (
@@ -182,22 +182,23 @@ class HaproxyPlane:
             self._peers = {
                 name: Server(name, address, port, 0) for name, (address, port) in peers.items()
             }
+            for name, peer in self._peers.items():
+                if taken := self._bind_peer(name):
+                    await self._perform(self._slot_steps(taken, (peer,), 0.0))
+            home_map = self._options.map(HOME_MAP)
+            await self._perform(list(set_map(self._shown[HOME_MAP], home_map, self._home_map())))
             for name, slot in self._peer_slots.slots():
                 if name not in self._peers:
                     await self._perform(self._slot_steps(slot, (), _PEER_LEAVE_SECONDS))
                     self._peer_slots.give_back(name, self._clock())
-            for name, peer in self._peers.items():
-                if slot_of_peer := self._bind_peer(name):
-                    await self._perform(self._slot_steps(slot_of_peer, (peer,), 0.0))
-            home_map = self._options.map(HOME_MAP)
-            await self._perform(list(set_map(self._shown[HOME_MAP], home_map, self._home_map())))
 
     def _bind_peer(self, name: str) -> Slot | None:
         """Return the peer's slot; without one left, its functions are served here."""
-        if self._peer_slots.find(name) is None and self._peer_slots.exhausted:
+        try:
+            return self._peer_slots.bind(name)
+        except SlotsExhausted:
             _log.warning("no slot is left for the gateway %s: its functions are served here", name)
             return None
-        return self._peer_slots.bind(name)
 
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         """Bring one function to `lane`; None when it is asleep or gone.
