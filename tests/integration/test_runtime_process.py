@@ -6,16 +6,16 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientError, ClientSession, web
+
+from tests.integration.python_runtime import Runtime, free_port, spawn
+from tests.integration.python_runtime import running as running_code
 
 HANDLERS = """
 import asyncio, logging, time
@@ -54,77 +54,10 @@ def breaks(event, context):
 """
 
 
-@dataclass
-class Runtime:
-    process: asyncio.subprocess.Process
-    port: int
-    errors: Path
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def lines(self) -> list[dict[str, object]]:
-        return [json.loads(line) for line in self.errors.read_text().splitlines()]
-
-    async def raw(self, data: bytes) -> bytes:
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(data)
-        async with asyncio.timeout(10):
-            answer = await reader.read()
-        writer.close()
-        await writer.wait_closed()
-        return answer
-
-
-Start = Callable[..., Awaitable[Runtime]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-async def spawn(folder: Path, handler: str, code: str = HANDLERS, **extra: str) -> Runtime:
-    port = free_port()
-    (folder / "main.py").write_text(code)
-    errors = folder / f"stderr-{port}"
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PORT": str(port),
-        "TORPOR_BIND": "127.0.0.1",
-        "TORPOR_HANDLER": handler,
-        "TORPOR_CODE_DIR": str(folder),
-        "TORPOR_FUNCTION": "shop/echo",
-        "TORPOR_TERMINATION_LOG": str(folder / "termination"),
-        **extra,
-    }
-    with errors.open("wb") as stream:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "torpor_runtime", env=environment, stderr=stream
-        )
-    return Runtime(process, port, errors)
-
-
-@asynccontextmanager
-async def running(folder: Path, handler: str, **extra: str) -> AsyncIterator[Runtime]:
-    runtime = await spawn(folder, handler, **extra)
-    try:
-        async with asyncio.timeout(10):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", runtime.port)
-                except OSError:
-                    await asyncio.sleep(0.01)
-                    continue
-                writer.close()
-                break
-        yield runtime
-    finally:
-        if runtime.process.returncode is None:
-            runtime.process.kill()
-        await runtime.process.wait()
+def running(
+    folder: Path, handler: str, code: str = HANDLERS, **extra: str
+) -> AbstractAsyncContextManager[Runtime]:
+    return running_code(folder, handler, code, **extra)
 
 
 async def test_the_handler_sees_the_request_and_its_answer_is_sent(tmp_path: Path) -> None:
@@ -272,7 +205,9 @@ async def test_code_that_cannot_be_loaded_ends_the_process_with_the_reason(
     runtime = await spawn(tmp_path, handler, code)
     async with asyncio.timeout(10):
         assert await runtime.process.wait() == 1
-    assert reason in (tmp_path / "termination").read_text()
+    left = (tmp_path / "termination").read_text()
+    assert reason in left
+    assert len(left.splitlines()) == 1
     assert reason in str(runtime.lines()[0]["exception"])
 
 
@@ -340,3 +275,50 @@ async def test_it_ends_when_its_lifeline_does(tmp_path: Path) -> None:
     process.stdin.close()
     async with asyncio.timeout(10):
         assert await process.wait() == 0
+
+
+async def test_a_traceback_begins_with_the_users_code_and_shows_its_lines(tmp_path: Path) -> None:
+    code = "def run(event, context):\n    return 1 / 0  # here\n"
+    async with (
+        running(tmp_path, "any.run", TORPOR_CODE=code) as runtime,
+        ClientSession() as client,
+        client.get(runtime.url) as answer,
+    ):
+        assert answer.status == 500
+        shown = str(runtime.lines()[0]["exception"])
+    assert "return 1 / 0  # here" in shown
+    assert "torpor_runtime" not in shown
+
+
+async def test_what_a_module_logs_is_json_from_its_import_on(tmp_path: Path) -> None:
+    code = (
+        "import logging\nlogging.warning('at import')\n"
+        "def run(event, context):\n    context.log.info('in %s', 'request')\n"
+    )
+    async with (
+        running(tmp_path, "main.run", code) as runtime,
+        ClientSession() as client,
+        client.get(runtime.url, headers={"X-Request-Id": "r-1"}) as answer,
+    ):
+        assert answer.status == 204
+        first, second = runtime.lines()
+    assert (first["msg"], first["level"]) == ("at import", "warning")
+    assert (second["msg"], second["logger"], second["requestId"]) == (
+        "in request",
+        "function",
+        "r-1",
+    )
+
+
+async def test_serving_imports_nothing_that_takes_long(tmp_path: Path) -> None:
+    code = (
+        "import sys\nbefore = set(sys.modules)\n"
+        "def run(event, context):\n    return ' '.join(set(sys.modules) - before)\n"
+    )
+    heavy = {"asyncio", "logging", "json", "re", "socket", "typing", "enum", "inspect", "ssl"}
+    async with (
+        running(tmp_path, "main.run", code) as runtime,
+        ClientSession() as client,
+        client.get(f"{runtime.url}/a/b?c=d") as answer,
+    ):
+        assert not heavy & set((await answer.text()).split())

@@ -6,9 +6,13 @@ plain socket, in a thread of its own: it never delays serving, and its failure d
 
 from __future__ import annotations
 
-import socket
+import _socket
 import threading
-from collections.abc import Iterator, Mapping
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
 
 _SECONDS = 2.0
 _DEFAULT_PORT = 80
@@ -39,9 +43,10 @@ def _announce(url: str, function: str, token: str, port: int) -> None:
         threading.Thread(target=_post, args=(*address, message), daemon=True).start()
 
 
-def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tuple[object, ...]]]:
+def _addresses(host: str, port: int) -> Iterator[tuple[int, tuple[Any, ...]]]:
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        # As bytes: a str would be put through the IDNA codec, whose import takes milliseconds.
+        found = _socket.getaddrinfo(host.encode(), port, 0, _socket.SOCK_STREAM)
     except OSError as error:
         _warn(f"cannot resolve {host}: {error}")
         return
@@ -49,16 +54,18 @@ def _addresses(host: str, port: int) -> Iterator[tuple[socket.AddressFamily, tup
         yield family, address
 
 
-def _post(family: socket.AddressFamily, address: tuple[object, ...], message: bytes) -> None:
+def _post(family: int, address: tuple[Any, ...], message: bytes) -> None:
+    connection = _socket.socket(family, _socket.SOCK_STREAM)
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_SECONDS)
-            connection.connect(address)
-            connection.sendall(message)
-            status = connection.recv(64).partition(b"\r\n")[0].decode("latin-1")
+        connection.settimeout(_SECONDS)
+        connection.connect(address)
+        connection.sendall(message)
+        status = connection.recv(64).partition(b"\r\n")[0].decode("latin-1")
     except OSError as error:
         _warn(f"cannot announce to {address[0]}: {error}")
         return
+    finally:
+        connection.close()
     if " 2" not in status[:10]:
         _warn(f"announcement refused by {address[0]}: {status}")
 

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
-
 from torpor_runtime.wire import is_field
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterable, Iterator
+    from typing import Any
+
+    Stream = Iterator[Any] | AsyncIterator[Any]
 
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _JSON = "application/json"
-
-Stream = Iterator[Any] | AsyncIterator[Any]
+_TITLES = {
+    400: "Bad Request",
+    413: "Content Too Large",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+}
 
 
 class BadReturn(TypeError):
     """The handler returned something that is no answer."""
 
 
-@dataclass(frozen=True, slots=True)
 class Answer:
     """Status, header and either the whole body or a stream of chunks."""
 
-    status: int
-    headers: list[tuple[str, str]]
-    body: bytes | Stream
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: list[tuple[str, str]], body: bytes | Stream) -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
 
 
 def answer_of(returned: Any) -> Answer:
@@ -45,10 +56,15 @@ def answer_of(returned: Any) -> Answer:
     return Answer(status, fields, content)
 
 
-def problem(status: int, title: str, detail: str, request_id: str) -> Answer:
-    """Return problem details (RFC 9457)."""
+def problem(status: int, detail: str, request_id: str) -> Answer:
+    """Return problem details (RFC 9457); a 503 says when to come again."""
+    import json
+
+    title = _TITLES[status]
     body = {"title": title, "status": status, "detail": detail, "requestId": request_id}
     headers = [("Content-Type", "application/problem+json")]
+    if status == 503:
+        headers.append(("Retry-After", "1"))
     return Answer(status, headers, json.dumps(body).encode())
 
 
@@ -72,7 +88,7 @@ def _parts(returned: Any) -> tuple[Any, Any, Any]:
 
 
 def _fields(headers: Any) -> list[tuple[str, str]]:
-    pairs: Iterable[Any] = headers.items() if isinstance(headers, Mapping) else (headers or ())
+    pairs: Iterable[Any] = headers.items() if hasattr(headers, "items") else (headers or ())
     fields = [(str(name), str(value)) for name, value in pairs]
     for name, value in fields:
         if not is_field(name, value):
@@ -88,7 +104,9 @@ def _content(body: Any) -> tuple[bytes | Stream, str]:
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body), _BYTES
     if isinstance(body, dict | list):
+        import json
+
         return json.dumps(body, allow_nan=False).encode(), _JSON
-    if isinstance(body, Iterator | AsyncIterator):
+    if hasattr(body, "__next__") or hasattr(body, "__anext__"):
         return body, _BYTES
     raise BadReturn(f"a handler cannot return {type(body).__name__}")

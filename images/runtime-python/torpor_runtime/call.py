@@ -1,65 +1,50 @@
-"""Runs the handler: async ones on the event loop, others in a small pool of threads."""
+"""Runs the handler: in the connection's own thread, and what is async on an event loop."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from functools import partial
-from typing import Any
+import threading
 
-from torpor_runtime.answer import Stream
-from torpor_runtime.event import Context, Event
-from torpor_runtime.load import Handler
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
-_END = object()
+    from torpor_runtime.answer import Stream
+    from torpor_runtime.event import Context, Event
+    from torpor_runtime.executions import Turn
+    from torpor_runtime.load import Handler
+    from torpor_runtime.loop import Loop
+
+_CO_COROUTINE = 0x80
+_CO_ASYNC_GENERATOR = 0x200
 
 
 class Caller:
-    """Calls one handler, each time within the request's own context variables."""
+    """Calls one handler. The event loop begins when something async is first met."""
 
-    def __init__(self, handler: Handler, threads: int) -> None:
+    def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._on_loop = _runs_on_loop(handler)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="handler")
+        self._loop: Loop | None = None
+        self._lock = threading.Lock()
+        flags = getattr(getattr(handler, "__code__", None), "co_flags", 0)
+        if flags & (_CO_COROUTINE | _CO_ASYNC_GENERATOR):
+            self._running_loop()  # now, while the first request is on its way
 
-    async def call(self, event: Event, context: Context) -> Any:
+    def call(self, event: Event, context: Context, turn: Turn) -> Any:
         """Return what the handler returns; raise what it raises."""
-        if self._on_loop:
-            result = self._handler(event, context)
-        else:
-            result = await self._in_thread(partial(self._handler, event, context))
-        return await result if inspect.isawaitable(result) else result
+        result = self._handler(event, context)
+        return self._running_loop().run(result, turn) if hasattr(result, "__await__") else result
 
-    async def pieces(self, stream: Stream) -> AsyncGenerator[Any, None]:
-        """Yield what the stream yields, and close it whatever happens."""
-        try:
-            if isinstance(stream, AsyncIterator):
-                async for item in stream:
-                    yield item
-                return
-            while (item := await self._in_thread(partial(next, stream, _END))) is not _END:
-                yield item
-        finally:
-            await self._close(stream)
+    def pieces(self, stream: Stream, turn: Turn) -> Iterator[Any]:
+        """Return an iterator over what the stream yields; closing it closes the stream."""
+        if hasattr(stream, "__next__"):
+            return stream  # type: ignore[return-value]
+        return self._running_loop().iterate(stream, turn)
 
-    def end(self) -> None:
-        """Let the threads go without waiting for a handler that never returns."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+    def _running_loop(self) -> Loop:
+        with self._lock:
+            if self._loop is None:
+                from torpor_runtime.loop import Loop
 
-    async def _in_thread(self, work: Any) -> Any:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, copy_context().run, work)
-
-    async def _close(self, stream: Stream) -> None:
-        if isinstance(stream, Iterator) and hasattr(stream, "close"):
-            await self._in_thread(stream.close)
-        elif hasattr(stream, "aclose"):
-            await stream.aclose()
-
-
-def _runs_on_loop(handler: Handler) -> bool:
-    target = handler if inspect.isroutine(handler) else getattr(handler, "__call__", handler)  # noqa: B004
-    return inspect.iscoroutinefunction(target) or inspect.isasyncgenfunction(target)
+                self._loop = Loop()
+            return self._loop

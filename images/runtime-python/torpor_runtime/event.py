@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import time
-from functools import cached_property
-from typing import Any
-from urllib.parse import parse_qsl, unquote
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from logging import Logger
+    from typing import Any
 
 
 class Headers(dict[str, str]):
@@ -32,16 +32,27 @@ class Event:
         self.target = target
         self.headers = headers
         self.body = body
+        self._query: dict[str, str] | None = None
 
-    @cached_property
+    @property
     def path(self) -> str:
         """The path, percent-decoded."""
-        return unquote(self.target.partition("?")[0])
+        path = self.target.partition("?")[0]
+        if "%" not in path:
+            return path
+        from urllib.parse import unquote
 
-    @cached_property
+        return unquote(path)
+
+    @property
     def query(self) -> dict[str, str]:
         """The query's parameters; of a repeated one the last."""
-        return dict(parse_qsl(self.target.partition("?")[2], keep_blank_values=True))
+        if self._query is None:
+            from urllib.parse import parse_qsl
+
+            text = self.target.partition("?")[2]
+            self._query = dict(parse_qsl(text, keep_blank_values=True))
+        return self._query
 
     @property
     def text(self) -> str:
@@ -50,6 +61,8 @@ class Event:
 
     def json(self) -> Any:
         """Return the body as JSON; ValueError if it is not."""
+        import json
+
         return json.loads(self.body)
 
 
@@ -61,7 +74,13 @@ class Context:
         self.request_id = request_id
         self.trace_id = trace_id
         self.deadline = deadline
-        self.log = logging.getLogger("function")
+
+    @property
+    def log(self) -> Logger:
+        """The logger `function`; its lines carry the request's ids."""
+        import logging
+
+        return logging.getLogger("function")
 
     def remaining_ms(self) -> int:
         """Return the milliseconds left until the request is answered with a time-out."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
-from collections.abc import Callable, Mapping
-from types import ModuleType
-from typing import Any
 
-Handler = Callable[[Any, Any], Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import ModuleType
+    from typing import Any
+
+    Handler = Callable[[Any, Any], Any]
+
 CODE_DIRECTORY = "/var/torpor/code"
 
 
@@ -25,10 +28,9 @@ def load_handler(environment: Mapping[str, str]) -> Handler:
     module_name, _, function_name = name.rpartition(".")
     if not module_name or not function_name:
         raise BadHandler(f"TORPOR_HANDLER is {name!r}; it must read module.function")
-    folder = environment.get("TORPOR_CODE_DIR") or CODE_DIRECTORY
-    sys.path.insert(0, folder)
+    sys.path.insert(0, environment.get("TORPOR_CODE_DIR") or CODE_DIRECTORY)
     source = environment.get("TORPOR_CODE")
-    module = _inline(module_name, source) if source else importlib.import_module(module_name)
+    module = _inline(module_name, source) if source else _imported(module_name)
     handler = getattr(module, function_name, None)
     if not callable(handler):
         raise BadHandler(f"module {module_name!r} has no function {function_name!r}")
@@ -36,16 +38,26 @@ def load_handler(environment: Mapping[str, str]) -> Handler:
     return found
 
 
+def _imported(name: str) -> ModuleType:
+    __import__(name)  # what `importlib.import_module` does, without importing importlib
+    return sys.modules[name]
+
+
+class _Source:
+    """Lets tracebacks show the lines of inline code (the optional `get_source` of PEP 302)."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def get_source(self, name: str) -> str:
+        """Return the source of the module."""
+        return self._text
+
+
 def _inline(name: str, source: str) -> ModuleType:
-    module = ModuleType(name)
-    module.__file__ = f"<code of {name}>"
+    module = type(sys)(name)
+    module.__file__ = f"code of {name}"
+    module.__loader__ = _Source(source)  # type: ignore[assignment]
     sys.modules[name] = module
-    _remember_lines(module.__file__, source)
     exec(compile(source, module.__file__, "exec"), module.__dict__)  # noqa: S102 - the user's own
     return module
-
-
-def _remember_lines(file: str, source: str) -> None:
-    import linecache  # tracebacks show the lines of inline code, too
-
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)

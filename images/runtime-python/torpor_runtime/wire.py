@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-from dataclasses import dataclass
+import time
 
 from torpor_runtime.event import Headers
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_HEAD_BYTES = 64 * 1024
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_TARGET = re.compile(r"[!-~\x80-\xff]+\Z")
-_FIELD = re.compile(r"[\t -~\x80-\xff]*\Z")
+_READ_BYTES = 64 * 1024
+# Sets of characters for `str.strip`: what is left over is what may not be there. Regular
+# expressions would say the same; importing `re` takes longer than all of this module.
+_ALPHANUMERIC = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+_TOKEN = _ALPHANUMERIC + "!#$%&'*+-.^_`|~"
+_TARGET = "".join(map(chr, (*range(0x21, 0x7F), *range(0x80, 0x100))))
+_FIELD = "\t " + _TARGET
+_HEX = b"0123456789ABCDEFabcdef"
 _REASONS = {
     200: "OK",
     201: "Created",
@@ -27,6 +34,7 @@ _REASONS = {
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
     501: "Not Implemented",
+    503: "Service Unavailable",
     504: "Gateway Timeout",
 }
 
@@ -40,15 +48,68 @@ class Refusal(Exception):
         self.detail = detail
 
 
-@dataclass(frozen=True, slots=True)
+class Reader:
+    """The bytes of one connection, as they come.
+
+    EOFError when the client has closed, TimeoutError when it is silent or `deadline`, on
+    `time.monotonic()`, has passed.
+    """
+
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        self._receive = receive
+        self._held = bytearray()
+        self.deadline = 0.0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is held that has come and was not read."""
+        return not self._held
+
+    def until(self, end: bytes, too_long: Refusal) -> bytes:
+        """Return what comes up to and with `end`; `too_long` if that is more than a head may be."""
+        searched = 0
+        while (at := self._held.find(end, searched)) < 0:
+            if len(self._held) > MAX_HEAD_BYTES:
+                raise too_long
+            searched = max(0, len(self._held) - len(end) + 1)
+            self._fill()
+        if at > MAX_HEAD_BYTES:
+            raise too_long
+        return self._cut(at + len(end))
+
+    def exactly(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
+        while len(self._held) < size:
+            self._fill()
+        return self._cut(size)
+
+    def _fill(self) -> None:
+        if time.monotonic() > self.deadline:
+            raise TimeoutError
+        data = self._receive(_READ_BYTES)
+        if not data:
+            raise EOFError
+        self._held += data
+
+    def _cut(self, size: int) -> bytes:
+        data = bytes(memoryview(self._held)[:size])
+        del self._held[:size]
+        return data
+
+
 class Head:
     """A request line and header. `length` is the body's in bytes, None when it is chunked."""
 
-    method: str
-    target: str
-    version: str
-    headers: Headers
-    length: int | None
+    __slots__ = ("headers", "length", "method", "target", "version")
+
+    def __init__(
+        self, method: str, target: str, version: str, headers: Headers, length: int | None
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.version = version
+        self.headers = headers
+        self.length = length
 
     @property
     def keep_alive(self) -> bool:
@@ -64,27 +125,25 @@ class Head:
 
 def is_field(name: str, value: str) -> bool:
     """Return whether the two make a header field and stay within its line."""
-    return bool(_TOKEN.match(name) and _FIELD.match(value))
+    return bool(name) and not name.strip(_TOKEN) and not value.strip(_FIELD)
 
 
-async def read_head(reader: asyncio.StreamReader) -> Head | None:
+def read_head(reader: Reader) -> Head | None:
     """Return the next request's head, None when the client has closed; Refusal if it is bad."""
+    too_long = Refusal(431, f"the header is larger than {MAX_HEAD_BYTES} bytes")
     try:
-        raw = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as error:
-        if error.partial.strip():
+        return parse_head(reader.until(b"\r\n\r\n", too_long))
+    except EOFError:
+        if not reader.is_empty:
             raise Refusal(400, "the request ended in its header") from None
         return None
-    except asyncio.LimitOverrunError:
-        raise Refusal(431, f"the header is larger than {MAX_HEAD_BYTES} bytes") from None
-    return parse_head(raw)
 
 
 def parse_head(raw: bytes) -> Head:
     """Return the head in `raw`, which ends with an empty line; Refusal says what is wrong."""
     first, *lines = raw.decode("latin-1").lstrip("\r\n")[:-4].split("\r\n")
     words = first.split(" ")
-    if len(words) != 3 or not _TOKEN.match(words[0]) or not _TARGET.match(words[1]):
+    if len(words) != 3 or not all(words) or words[0].strip(_TOKEN) or words[1].strip(_TARGET):
         raise Refusal(400, "the request line is not METHOD TARGET VERSION")
     method, target, version = words
     if version not in ("HTTP/1.1", "HTTP/1.0"):
@@ -95,13 +154,13 @@ def parse_head(raw: bytes) -> Head:
     return Head(method, target, version, headers, _length(headers))
 
 
-async def read_body(reader: asyncio.StreamReader, head: Head, limit: int) -> bytes:
+def read_body(reader: Reader, head: Head, limit: int) -> bytes:
     """Return the whole body; Refusal 413 if it is larger than `limit` bytes."""
     if head.length is None:
-        return await _read_chunks(reader, limit)
+        return _read_chunks(reader, limit)
     if head.length > limit:
         raise Refusal(413, f"the body is larger than {limit} bytes")
-    return await reader.readexactly(head.length) if head.length else b""
+    return reader.exactly(head.length) if head.length else b""
 
 
 def render_head(status: int, headers: list[tuple[str, str]]) -> bytes:
@@ -134,22 +193,25 @@ def _length(headers: Headers) -> int | None:
     return None
 
 
-async def _read_chunks(reader: asyncio.StreamReader, limit: int) -> bytes:
+def _read_chunks(reader: Reader, limit: int) -> bytes:
     body = bytearray()
-    while size := await _chunk_size(reader):
+    while size := _chunk_size(reader):
         if len(body) + size > limit:
             raise Refusal(413, f"the body is larger than {limit} bytes")
-        body += await reader.readexactly(size)
-        if await reader.readexactly(2) != b"\r\n":
+        body += reader.exactly(size)
+        if reader.exactly(2) != b"\r\n":
             raise Refusal(400, "a chunk is longer than it says")
-    while await reader.readuntil(b"\r\n") != b"\r\n":
+    while _line(reader) != b"\r\n":
         continue  # trailer fields are read and dropped
     return bytes(body)
 
 
-async def _chunk_size(reader: asyncio.StreamReader) -> int:
-    line = (await reader.readuntil(b"\r\n"))[:-2]
-    digits = line.partition(b";")[0].strip(b" \t")
-    if not re.fullmatch(rb"[0-9A-Fa-f]{1,15}", digits):
+def _chunk_size(reader: Reader) -> int:
+    digits = _line(reader)[:-2].partition(b";")[0].strip(b" \t")
+    if not 0 < len(digits) < 16 or digits.strip(_HEX):
         raise Refusal(400, "a chunk's size is not a number")
     return int(digits, 16)
+
+
+def _line(reader: Reader) -> bytes:
+    return reader.until(b"\r\n", Refusal(400, "a line between chunks is too long"))

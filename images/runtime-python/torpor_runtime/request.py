@@ -1,0 +1,176 @@
+"""One request: the handler runs in its turn, and is answered for when the time is up first."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from torpor_runtime import logs, wire
+from torpor_runtime.answer import Answer, answer_of, chunk_of, problem
+from torpor_runtime.event import Context, Event
+from torpor_runtime.executions import Turn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from torpor_runtime.answer import Stream
+    from torpor_runtime.connection import Connection
+    from torpor_runtime.server import Server
+
+_NO_BODY = (204, 304)
+_OURS = ("connection", "transfer-encoding", "content-length")
+_A_WAIT_SECONDS = 0.001
+_END = object()
+
+
+class _Broken(Exception):
+    """The stream does not come to its end; why was logged."""
+
+
+def render(answer: Answer, connection: str = "", *, body_wanted: bool = True) -> bytes:
+    """Return an answer with a whole body as bytes; `connection` is that field's value."""
+    assert isinstance(answer.body, bytes)
+    headers = _fields(answer, connection)
+    if answer.status in _NO_BODY:
+        return wire.render_head(answer.status, headers)
+    headers.append(("Content-Length", str(len(answer.body))))
+    return wire.render_head(answer.status, headers) + (answer.body if body_wanted else b"")
+
+
+def _fields(answer: Answer, connection: str) -> list[tuple[str, str]]:
+    headers = [(name, value) for name, value in answer.headers if name.lower() not in _OURS]
+    return [*headers, ("Connection", connection)] if connection else headers
+
+
+class Request:
+    """Answers one request on its connection."""
+
+    def __init__(self, head: wire.Head, connection: Connection, server: Server) -> None:
+        self._head = head
+        self._connection = connection
+        self._server = server
+        self._executions = server.executions
+        self._begun = False
+        trace = head.headers.get("traceparent", "").split("-")
+        self._context = Context(
+            function=server.function,
+            request_id=head.headers.get("x-request-id") or os.urandom(16).hex(),
+            trace_id=trace[1] if len(trace) == 4 else os.urandom(16).hex(),
+            deadline=time.monotonic() + server.limits.timeout_seconds,
+        )
+
+    def answer(self, body: bytes) -> bool:
+        """Answer it; return whether the connection goes on."""
+        context, head = self._context, self._head
+        logs.request_fields.set({"requestId": context.request_id, "traceId": context.trace_id})
+        self._turn = Turn(context.deadline, self._overtaken)
+        if not self._entered():
+            return False
+        answer = self._called(Event(head.method, head.target, head.headers, body))
+        if not isinstance(answer.body, bytes):
+            try:
+                return self._send_stream(answer, answer.body)
+            finally:
+                self._executions.leave(self._turn)
+        if not self._executions.leave(self._turn):
+            return False
+        self._connection.send(render(answer, self._closing(), body_wanted=head.method != "HEAD"))
+        return not self._closing()
+
+    def _entered(self) -> bool:
+        """Wait for a place; False if there was none in time, or nobody waits for the answer."""
+        arrived = time.monotonic()
+        if not self._executions.enter(self._turn):
+            return False
+        if time.monotonic() - arrived < _A_WAIT_SECONDS or not self._connection.has_left:
+            return True
+        self._executions.leave(self._turn)
+        return False
+
+    def _called(self, event: Event) -> Answer:
+        try:
+            return answer_of(self._server.caller.call(event, self._context, self._turn))
+        except BaseException as error:  # also SystemExit: it ends this request, not the instance
+            self._log("the handler failed", error)
+        detail = "the function failed; its log has the reason under this request id"
+        return problem(500, detail, self._context.request_id)
+
+    def _send_stream(self, answer: Answer, stream: Stream) -> bool:
+        if not self._executions.pause(self._turn):
+            return False
+        self._begun = True
+        chunked = self._head.version == "HTTP/1.1"
+        closing = self._closing() or ("" if chunked else "close")
+        headers = _fields(answer, closing)
+        if chunked:
+            headers.append(("Transfer-Encoding", "chunked"))
+        self._connection.send(wire.render_head(answer.status, headers))
+        pieces = self._server.caller.pieces(stream, self._turn)
+        if self._head.method == "HEAD":
+            self._close(pieces)
+            return not closing
+        try:
+            for data in self._chunks(pieces):
+                self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+        except _Broken:
+            self._connection.abort()
+            return False
+        finally:
+            self._close(pieces)
+        if chunked:
+            self._connection.send(b"0\r\n\r\n")
+        return not closing
+
+    def _chunks(self, pieces: Iterator[Any]) -> Iterator[bytes]:
+        """Yield what the stream yields, each within the time-out; its time stops while we send."""
+        while True:
+            self._executions.resume(self._turn)
+            try:
+                item = next(pieces, _END)
+                data = b"" if item is _END else chunk_of(item)
+            except BaseException as error:
+                self._log(
+                    "the stream failed; the connection is cut so that the client notices", error
+                )
+                raise _Broken from None
+            if not self._executions.pause(self._turn):
+                raise _Broken
+            if item is _END:
+                return
+            if data:
+                yield data
+
+    def _close(self, pieces: Iterator[Any]) -> None:
+        if not hasattr(pieces, "close"):
+            return
+        self._executions.resume(self._turn)
+        try:
+            pieces.close()
+        except BaseException as error:
+            self._log("the stream cannot be closed", error)
+        self._executions.pause(self._turn)
+
+    def _overtaken(self) -> None:
+        """Answer instead of the handler: the time is up."""
+        limits = self._server.limits
+        if self._begun:
+            message = f"the stream was silent for {limits.timeout_seconds:g} s and is cut"
+            logs.write_line("error", message, **(self._turn.fields or {}))
+            self._connection.cut(b"")
+            return
+        status, detail = 504, f"the function did not answer in {limits.timeout_seconds:g} s"
+        if not self._turn.runs:
+            status, detail = 503, f"this instance's {limits.concurrency} executions are all taken"
+        logs.write_line("error", detail, **(self._turn.fields or {}))
+        answer = problem(status, detail, self._context.request_id)
+        self._connection.cut(render(answer, "close", body_wanted=self._head.method != "HEAD"))
+
+    def _closing(self) -> str:
+        return "close" if self._server.is_ending or not self._head.keep_alive else ""
+
+    def _log(self, message: str, error: BaseException) -> None:
+        if self._turn.is_late and type(error).__name__ == "CancelledError":
+            return  # that was us, and the time-out is logged
+        logs.write_failure(message, error)

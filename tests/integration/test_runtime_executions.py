@@ -1,0 +1,240 @@
+"""Executions in the Python runtime: counted, bounded, and never more than the limit at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientError, ClientSession
+
+from tests.integration.python_runtime import Runtime, running
+
+HANDLERS = """
+import asyncio, os, sys, time
+now = most = calls = 0
+
+def blocks(event, context):
+    global now, most, calls
+    now, calls = now + 1, calls + 1
+    most = max(most, now)
+    print("began", event.path, file=sys.stderr, flush=True)
+    time.sleep(float(event.query.get("s", 0)))
+    now -= 1
+    return {"most": most, "calls": calls}
+
+async def waits(event, context):
+    print("began", event.path, file=sys.stderr, flush=True)
+    await asyncio.sleep(float(event.query.get("s", 0)))
+    return "done"
+
+async def holds_the_loop(event, context):
+    print("began", event.path, file=sys.stderr, flush=True)
+    time.sleep(float(event.query.get("s", 0)))
+    return "done"
+
+async def ticks(event, context):
+    try:
+        while True:
+            yield "ticks;"
+            await asyncio.sleep(float(event.query["s"]))
+    finally:
+        print("closed", file=sys.stderr, flush=True)
+
+def beats(event, context):
+    try:
+        while True:
+            yield "beats;"
+            time.sleep(float(event.query["s"]))
+    finally:
+        print("closed", file=sys.stderr, flush=True)
+
+def exits(event, context):
+    raise {"exit": SystemExit, "interrupt": KeyboardInterrupt, "generator": GeneratorExit}[
+        event.query["by"]](3)
+
+async def async_exits(event, context):
+    return exits(event, context)
+
+async def task_exits(event, context):
+    async def task():
+        exits(event, context)
+    await asyncio.create_task(task())
+
+def stream_exits(event, context):
+    yield "half"
+    sys.exit(3)
+"""
+LIMIT_1 = {"TORPOR_CONCURRENCY_LIMIT": "1"}
+
+
+@asynccontextmanager
+async def serving(folder: Path, handler: str, **extra: str) -> AsyncIterator[Runtime]:
+    async with running(folder, f"main.{handler}", HANDLERS, **extra) as runtime:
+        yield runtime
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.005)
+
+
+async def ask_and_leave(runtime: Runtime, target: str) -> asyncio.StreamWriter:
+    """Send a request; the caller closes the connection without reading."""
+    _, writer = await asyncio.open_connection("127.0.0.1", runtime.port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await writer.drain()
+    return writer
+
+
+async def test_a_client_that_leaves_does_not_free_the_place_of_what_still_runs(
+    tmp_path: Path,
+) -> None:
+    async with serving(tmp_path, "blocks", **LIMIT_1) as runtime, ClientSession() as client:
+        left = await ask_and_leave(runtime, "/first?s=0.6")
+        await until(lambda: "began /first" in runtime.errors.read_text())
+        left.close()
+        async with client.get(f"{runtime.url}/second") as answer:
+            assert await answer.json() == {"most": 1, "calls": 2}
+
+
+async def test_nor_does_a_time_out_and_who_waits_too_long_is_told_why(tmp_path: Path) -> None:
+    extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "0.4"}
+    async with serving(tmp_path, "blocks", **extra) as runtime, ClientSession() as client:
+        async with client.get(f"{runtime.url}/first?s=1.1") as answer:
+            assert answer.status == 504
+        async with client.get(f"{runtime.url}/second", headers={"X-Request-Id": "r2"}) as answer:
+            body = await answer.json(content_type="application/problem+json")
+            assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
+            assert body["detail"] == "this instance's 1 executions are all taken"
+            assert body["requestId"] == "r2"
+        async with client.get(f"{runtime.url}/third") as answer:
+            assert await answer.json() == {"most": 1, "calls": 2}
+
+
+async def test_many_at_once_are_all_answered_one_after_another(tmp_path: Path) -> None:
+    async with serving(tmp_path, "blocks", **LIMIT_1) as runtime, ClientSession() as client:
+
+        async def ask() -> int:
+            async with client.get(f"{runtime.url}/?s=0.01") as answer:
+                return int((await answer.json())["most"])
+
+        async with asyncio.TaskGroup() as tasks:
+            asked = [tasks.create_task(ask(), name=f"ask {n}") for n in range(30)]
+    assert {task.result() for task in asked} == {1}
+
+
+async def test_who_left_while_waiting_is_not_executed(tmp_path: Path) -> None:
+    async with serving(tmp_path, "blocks", **LIMIT_1) as runtime, ClientSession() as client:
+        first = await ask_and_leave(runtime, "/first?s=0.5")
+        await until(lambda: "began /first" in runtime.errors.read_text())
+        second = await ask_and_leave(runtime, "/second")
+        second.close()
+        await second.wait_closed()
+        async with client.get(f"{runtime.url}/third") as answer:
+            assert await answer.json() == {"most": 1, "calls": 2}
+        first.close()
+
+
+async def test_an_async_handler_is_cancelled_by_its_time_out_and_leaves_its_place(
+    tmp_path: Path,
+) -> None:
+    extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "0.3"}
+    async with serving(tmp_path, "waits", **extra) as runtime, ClientSession() as client:
+        async with client.get(f"{runtime.url}/?s=30") as answer:
+            assert answer.status == 504
+        began = time.monotonic()
+        async with client.get(runtime.url) as answer:
+            assert await answer.text() == "done"
+        assert time.monotonic() - began < 0.25
+
+
+async def test_time_outs_come_and_places_are_left_though_a_handler_holds_the_event_loop(
+    tmp_path: Path,
+) -> None:
+    extra = {"TORPOR_CONCURRENCY_LIMIT": "2", "TORPOR_TIMEOUT_SECONDS": "0.3"}
+    async with serving(tmp_path, "holds_the_loop", **extra) as runtime, ClientSession() as client:
+        for number in range(2):
+            holding = await ask_and_leave(runtime, f"/{number}?s=0.9")
+            await until(lambda number=number: f"began /{number}" in runtime.errors.read_text())  # type: ignore[misc]
+            async with client.get(f"{runtime.url}/waits") as answer:
+                assert answer.status == 504
+            holding.close()
+            await asyncio.sleep(0.6)
+        async with client.get(f"{runtime.url}/last") as answer:
+            assert await answer.text() == "done"
+
+
+async def test_an_instance_whose_executions_all_hang_ends_so_that_it_is_replaced(
+    tmp_path: Path,
+) -> None:
+    extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "1.5", "TORPOR_GRACE_SECONDS": "0.5"}
+    async with serving(tmp_path, "blocks", **extra) as runtime, ClientSession() as client:
+        async with client.get(f"{runtime.url}/?s=60") as answer:
+            assert answer.status == 504
+        async with client.get(runtime.url) as answer:  # waits for a place when the end comes
+            assert answer.status == 503
+        async with asyncio.timeout(5):
+            assert await runtime.process.wait() == 1
+    told = "1 of 1 executions go on 0.5 s after their time-out: the instance is replaced\n"
+    assert (tmp_path / "termination").read_text() == told
+
+
+async def test_an_instance_with_a_place_left_lives_on(tmp_path: Path) -> None:
+    limits = {"TORPOR_TIMEOUT_SECONDS": "0.2", "TORPOR_GRACE_SECONDS": "0.2"}
+    extra = {"TORPOR_CONCURRENCY_LIMIT": "2", **limits}
+    async with serving(tmp_path, "blocks", **extra) as runtime, ClientSession() as client:
+        async with client.get(f"{runtime.url}/?s=60") as answer:
+            assert answer.status == 504
+        await until(lambda: "1 of 2 executions go on" in runtime.errors.read_text())
+        async with client.get(runtime.url) as answer:
+            assert answer.status == 200
+
+
+@pytest.mark.parametrize("by", ["exit", "interrupt", "generator"])
+@pytest.mark.parametrize("handler", ["exits", "async_exits", "task_exits"])
+async def test_a_handler_that_exits_fails_its_request_and_ends_nothing_else(
+    tmp_path: Path, handler: str, by: str
+) -> None:
+    async with serving(tmp_path, handler, **LIMIT_1) as runtime, ClientSession() as client:
+        for _ in range(2):
+            async with client.get(f"{runtime.url}/?by={by}") as answer:
+                assert answer.status == 500
+                assert "failed" in json.loads(await answer.text())["detail"]
+        failed = [line for line in runtime.lines() if line["msg"] == "the handler failed"]
+        assert len(failed) == 2
+        assert "exits" in str(failed[0]["exception"])
+        assert runtime.process.returncode is None
+
+
+async def test_a_stream_that_exits_is_cut_and_ends_nothing_else(tmp_path: Path) -> None:
+    async with serving(tmp_path, "stream_exits", **LIMIT_1) as runtime, ClientSession() as client:
+        for _ in range(2):
+            with pytest.raises(ClientError):
+                async with client.get(runtime.url) as answer:
+                    await answer.read()
+
+
+@pytest.mark.parametrize("handler", ["ticks", "beats"])
+async def test_a_stream_whose_client_leaves_is_closed(tmp_path: Path, handler: str) -> None:
+    async with serving(tmp_path, handler, **LIMIT_1) as runtime:
+        async with ClientSession() as client, client.get(f"{runtime.url}/?s=0.01") as answer:
+            assert (await answer.content.readany()).startswith(handler[:4].encode())
+        await until(lambda: "closed" in runtime.errors.read_text())
+
+
+@pytest.mark.parametrize("handler", ["ticks", "beats"])
+async def test_a_stream_that_falls_silent_is_cut_after_the_time_out(
+    tmp_path: Path, handler: str
+) -> None:
+    extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "0.3"}
+    async with serving(tmp_path, handler, **extra) as runtime, ClientSession() as client:
+        with pytest.raises(ClientError):
+            async with client.get(f"{runtime.url}/?s=3") as answer:
+                await answer.read()
+        assert "silent for 0.3 s" in runtime.errors.read_text()
