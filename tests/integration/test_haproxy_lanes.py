@@ -17,6 +17,7 @@ from tests.support.haproxy import (
     parked,
     running_plane,
     send,
+    serving,
     until,
 )
 from torpor.errors import SlotsExhausted
@@ -57,10 +58,9 @@ async def test_two_hundred_at_once_on_three_servers_of_limit_one() -> None:
 
 
 async def test_a_limit_changes_while_requests_wait() -> None:
-    function = await Function("one", gate=asyncio.Event()).start()
+    function = Function("one", gate=asyncio.Event())
     assert function.gate
-    async with running_plane(ScriptedHolder()) as plane:
-        await plane.apply(SHOP, open_lane(function.server(2)))
+    async with serving(function, limit=2) as plane:
         requests = [asyncio.create_task(send(plane.port)) for _ in range(20)]
         load = await until_load(plane, in_flight=2, queued=18)
         assert load.instances == {"one": 2}
@@ -71,16 +71,17 @@ async def test_a_limit_changes_while_requests_wait() -> None:
         function.gate.set()
         await asyncio.gather(*requests)
         load = await until_load(plane, in_flight=0, queued=0)
-    await function.stop()
     assert load.requests == 20
     assert function.most == 20
 
 
 async def test_a_server_that_is_no_longer_listed_finishes_what_it_has() -> None:
-    old = await Function("old", gate=asyncio.Event()).start()
-    new = await Function("new").start()
-    assert old.gate
-    async with running_plane(ScriptedHolder()) as plane:
+    async with (
+        Function("old", gate=asyncio.Event()) as old,
+        Function("new") as new,
+        running_plane(ScriptedHolder()) as plane,
+    ):
+        assert old.gate
         await plane.apply(SHOP, open_lane(old.server(1)))
         first = asyncio.create_task(send(plane.port))
         await until(lambda: old.now == 1)
@@ -92,16 +93,13 @@ async def test_a_server_that_is_no_longer_listed_finishes_what_it_has() -> None:
         async with asyncio.timeout(5):
             while "old" in (await plane.loads())[SHOP].instances:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
-    await old.stop()
-    await new.stop()
 
 
 async def test_parked_holds_the_new_and_drains_the_old() -> None:
     holder = ScriptedHolder()
-    function = await Function("one", gate=asyncio.Event()).start()
+    function = Function("one", gate=asyncio.Event())
     assert function.gate
-    async with running_plane(holder) as plane:
-        await plane.apply(SHOP, open_lane(function.server(1)))
+    async with serving(function, holder=holder, limit=1) as plane:
         before = [asyncio.create_task(send(plane.port)) for _ in range(3)]
         await until_load(plane, in_flight=1, queued=2)
         await plane.apply(SHOP, parked(function.server(1)))
@@ -113,7 +111,6 @@ async def test_parked_holds_the_new_and_drains_the_old() -> None:
         await plane.apply(SHOP, None)
         assert SHOP not in await plane.loads()
         after.cancel()
-    await function.stop()
     assert len(function.seen) == 3
 
 
@@ -170,22 +167,22 @@ async def test_reading_the_loads_stays_cheap() -> None:
 
 async def test_routes_come_and_go() -> None:
     other = FunctionKey("shop", "other")
-    function = await Function("one").start()
-    async with running_plane(ScriptedHolder(), SHOP) as plane:
+    async with (
+        Function("one") as function,
+        running_plane(ScriptedHolder(), SHOP) as plane,
+    ):
         await plane.apply(SHOP, open_lane(function.server()))
         assert (await send(plane.port)).status == 200
         await plane.set_routes(Routes.of([other], "localhost", "cluster.local"))
         assert (await send(plane.port, host=HOST)).status == 404
         await plane.set_routes(Routes.of([SHOP, other], "localhost", "cluster.local"))
         assert (await send(plane.port, host=HOST)).status == 200
-    await function.stop()
 
 
 async def test_stopping_lets_open_requests_end_and_takes_no_new_ones() -> None:
-    function = await Function("one", gate=asyncio.Event()).start()
+    function = Function("one", gate=asyncio.Event())
     assert function.gate
-    async with running_plane(ScriptedHolder(), drain_seconds=10) as plane:
-        await plane.apply(SHOP, open_lane(function.server(1)))
+    async with serving(function, limit=1, drain_seconds=10) as plane:
         request = asyncio.create_task(send(plane.port))
         await until(lambda: function.now == 1)
         port = plane.port
@@ -197,4 +194,3 @@ async def test_stopping_lets_open_requests_end_and_takes_no_new_ones() -> None:
         assert (await request).body == b"one"
         async with asyncio.timeout(5):
             await stopping
-    await function.stop()

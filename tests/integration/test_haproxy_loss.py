@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
-import socket
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.haproxy import (
@@ -28,99 +22,12 @@ from tests.support.haproxy import (
     send,
     until,
 )
-from torpor.gateway.dataplane.base import Server
+from tests.support.real_gateway import free_port
+from tests.support.traffic import Mortal, Traffic
 from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
 from torpor.telemetry.metrics import DATA_PLANE_RESTARTS
 
 pytestmark = needs_haproxy
-MORTAL = Path(__file__).parent.parent / "support" / "mortal.py"
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-@dataclass
-class Traffic:
-    """Clients that send GET and POST by turns and repeat nothing."""
-
-    port: int
-    errors: list[tuple[str, str]] = field(default_factory=list)
-    answered: int = 0
-    slowest_seconds: float = 0.0
-    _ids: itertools.count[int] = field(default_factory=itertools.count)
-
-    async def client(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            number = next(self._ids)
-            method = "POST" if number % 2 else "GET"
-            began = loop.time()
-            try:
-                reply = await send(
-                    self.port,
-                    method=method,
-                    headers={"X-Id": str(number)},
-                    body=b"x" * 100 if method == "POST" else b"",
-                )
-                result = str(reply.status)
-            except (OSError, EOFError, TimeoutError) as error:
-                result = repr(error)
-            self.slowest_seconds = max(self.slowest_seconds, loop.time() - began)
-            if result == "200":
-                self.answered += 1
-            else:
-                self.errors.append((method, result))
-
-    def report(self, what: str) -> None:
-        slowest = round(self.slowest_seconds, 3)
-        print(f"{what}: {self.answered} answered, {Counter(self.errors)}, slowest {slowest} s")
-
-    @asynccontextmanager
-    async def flowing(self, clients: int = 12) -> AsyncIterator[None]:
-        tasks = [asyncio.create_task(self.client()) for _ in range(clients)]
-        try:
-            yield
-            enough = self.answered + 50
-            await until(lambda: self.answered >= enough)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-
-
-class Mortal:
-    """A function in a process of its own, with a log of what it got."""
-
-    def __init__(self, name: str, log: Path) -> None:
-        self.name, self.log, self.port = name, log, free_port()
-        self._child: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> Mortal:
-        self._child = await asyncio.create_subprocess_exec(
-            sys.executable, str(MORTAL), str(self.port), str(self.log), stdout=-1
-        )
-        assert self._child.stdout
-        async with asyncio.timeout(10):
-            assert await self._child.stdout.readline() == b"ready\n"
-        return self
-
-    async def kill(self) -> None:
-        assert self._child
-        self._child.send_signal(signal.SIGKILL)
-        await self._child.wait()
-
-    async def __aenter__(self) -> Mortal:
-        return await self.start()
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._child and self._child.returncode is None:
-            await self.kill()
-
-    def server(self, limit: int = 5) -> Server:
-        return Server(self.name, "127.0.0.1", self.port, limit)
 
 
 async def until_queued(plane: HaproxyPlane, count: int) -> None:
@@ -240,9 +147,11 @@ async def test_a_refused_connection_is_never_an_error_even_for_post() -> None:
 
 async def test_the_queue_is_handed_over_when_the_last_server_goes() -> None:
     holder = ScriptedHolder()
-    stuck = await Function("stuck", gate=asyncio.Event()).start()
-    fresh = await Function("fresh").start()
-    async with running_plane(holder) as plane:
+    async with (
+        Function("stuck", gate=asyncio.Event()) as stuck,
+        Function("fresh") as fresh,
+        running_plane(holder) as plane,
+    ):
         await plane.apply(SHOP, open_lane(stuck.server(1)))
         requests = [
             asyncio.create_task(send(plane.port, f"/{number}", method="POST"))
@@ -258,8 +167,6 @@ async def test_the_queue_is_handed_over_when_the_last_server_goes() -> None:
         assert stuck.gate
         stuck.gate.set()
         replies = await asyncio.gather(*requests)
-    await stuck.stop()
-    await fresh.stop()
     assert Counter((reply.status, reply.body) for reply in replies) == {
         (200, b"fresh"): 7,
         (200, b"stuck"): 1,
@@ -268,10 +175,12 @@ async def test_the_queue_is_handed_over_when_the_last_server_goes() -> None:
 
 async def test_haproxy_killed_is_back_with_everything_and_refuses_nobody() -> None:
     holder = ScriptedHolder()
-    function = await Function("one").start()
     restarts = DATA_PLANE_RESTARTS._value.get()
     loop = asyncio.get_running_loop()
-    async with running_plane(holder, slots=2000) as plane:
+    async with (
+        Function("one") as function,
+        running_plane(holder, slots=2000) as plane,
+    ):
         await plane.apply(SHOP, open_lane(function.server(3)))
         assert (await send(plane.port)).status == 200
         before = (await plane.loads())[SHOP].requests
@@ -286,4 +195,3 @@ async def test_haproxy_killed_is_back_with_everything_and_refuses_nobody() -> No
         await plane.apply(SHOP, None)
         await plane.apply(SHOP, parked(function.server(3)))
         assert DATA_PLANE_RESTARTS._value.get() == restarts + 1
-    await function.stop()

@@ -20,9 +20,12 @@ pytestmark = needs_haproxy
 
 
 async def test_requests_go_to_the_home_and_no_further() -> None:
-    function = await Function("one").start()
     here, there = ScriptedHolder(), ScriptedHolder()
-    async with running_plane(here) as near, running_plane(there) as home:
+    async with (
+        Function("one") as function,
+        running_plane(here) as near,
+        running_plane(there) as home,
+    ):
         # Each believes that the other is the home: a request must still not go round.
         await near.set_homes({SHOP: "home"}, {"home": ("127.0.0.1", home.peer_port)})
         await home.set_homes({SHOP: "near"}, {"near": ("127.0.0.1", near.peer_port)})
@@ -31,7 +34,6 @@ async def test_requests_go_to_the_home_and_no_further() -> None:
         by_path = await send(near.port, "/function/shop/cart/c", host="any", method="POST")
         assert (reply.body, by_path.body) == (b"one", b"one")
         assert reply.headers["x-request-id"] == "id-1"
-    await function.stop()
     assert [seen.path for seen in function.seen] == ["/a?b", "/c"]
     headers = function.seen[0].headers
     assert headers["x-request-id"] == "id-1"
@@ -41,24 +43,28 @@ async def test_requests_go_to_the_home_and_no_further() -> None:
 
 
 async def test_a_cold_request_is_held_at_its_home() -> None:
-    function = await Function("one").start()
     here, there = ScriptedHolder(), ScriptedHolder()
-    async with running_plane(here) as near, running_plane(there) as home:
+    async with (
+        Function("one") as function,
+        running_plane(here) as near,
+        running_plane(there) as home,
+    ):
         await near.set_homes({SHOP: "home"}, {"home": ("127.0.0.1", home.peer_port)})
         request = asyncio.create_task(send(near.port, method="POST", body=b"hello"))
         await until(lambda: there.held[SHOP] == 1)
         await home.apply(SHOP, open_lane(function.server(1)))
         there.answer(SHOP, GO)
         assert (await request).body == b"one"
-    await function.stop()
     assert function.seen[0].body == b"hello"
     assert here.asked[SHOP] == 0
 
 
 async def test_when_the_home_is_away_requests_are_served_here() -> None:
-    function = await Function("one").start()
     holder = ScriptedHolder()
-    async with running_plane(holder) as near:
+    async with (
+        Function("one") as function,
+        running_plane(holder) as near,
+    ):
         async with running_plane(ScriptedHolder()) as home:
             await near.set_homes({SHOP: "home"}, {"home": ("127.0.0.1", home.peer_port)})
         await near.apply(SHOP, open_lane(function.server(1)))
@@ -70,7 +76,6 @@ async def test_when_the_home_is_away_requests_are_served_here() -> None:
         assert [reply.body for reply in replies] == [b"one"] * 5
         await near.set_homes({}, {})
         assert (await send(near.port)).body == b"one"
-    await function.stop()
     assert [seen.path for seen in function.seen] == ["/p"] * 5 + ["/"]
 
 

@@ -129,8 +129,10 @@ async def test_a_large_streamed_upload_waits_at_its_sender() -> None:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="no curl program on this machine")
 async def test_h2c_and_h1_share_the_port() -> None:
     holder = ScriptedHolder()
-    function = await Function("one").start()
-    async with running_plane(holder) as plane:
+    async with (
+        Function("one") as function,
+        running_plane(holder) as plane,
+    ):
         curl = await asyncio.create_subprocess_exec(
             "curl", "-sS", "--http2-prior-knowledge", "-m", "10", "-w", " %{http_version}",
             "-H", f"Host: {HOST}", "-d", "hello", f"http://127.0.0.1:{plane.port}/h2",
@@ -138,15 +140,17 @@ async def test_h2c_and_h1_share_the_port() -> None:
         )  # fmt: skip
         await release(plane, holder, function.server(1))
         output, _ = await curl.communicate()
-    await function.stop()
     assert output == b"one 2"
     assert (function.seen[0].path, function.seen[0].body) == ("/h2", b"hello")
 
 
 async def test_an_h2c_instance_behind_h1_and_h2_clients() -> None:
     # A second plane speaks h2c to its clients, so it serves as the h2c instance.
-    function = await Function("one").start()
-    async with running_plane(ScriptedHolder()) as front, running_plane(ScriptedHolder()) as back:
+    async with (
+        Function("one") as function,
+        running_plane(ScriptedHolder()) as front,
+        running_plane(ScriptedHolder()) as back,
+    ):
         await back.apply(SHOP, open_lane(function.server(1)))
         instance = Server("h2c", "127.0.0.1", back.port, 5, h2c=True)
         await front.apply(SHOP, open_lane(instance))
@@ -155,5 +159,4 @@ async def test_an_h2c_instance_behind_h1_and_h2_clients() -> None:
             session.post(f"http://127.0.0.1:{front.port}/x", data=b"abc") as response,
         ):
             assert await response.text() == "one"
-    await function.stop()
     assert function.seen[0].body == b"abc"

@@ -17,7 +17,9 @@ from tests.support.haproxy import (
     parked,
     receive,
     running_plane,
+    sees_clients_leave,
     send,
+    serving,
     until,
 )
 from torpor.gateway.dataplane.base import Go, Refused
@@ -27,15 +29,13 @@ UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def test_a_function_answers_to_its_hosts_and_its_path() -> None:
-    function = await Function("one").start()
-    async with running_plane(ScriptedHolder()) as plane:
-        await plane.apply(SHOP, open_lane(function.server()))
+    function = Function("one")
+    async with serving(function) as plane:
         for host in (HOST, HOST.upper(), f"{HOST}:8080", f"{HOST}.", "cart.shop.svc", "cart.shop"):
             assert (await send(plane.port, "/a?b=c", host=host)).status == 200
         for path in ("", "/", "/x/y?z=1", "//x"):
             reply = await send(plane.port, f"/function/shop/cart{path}", host="elsewhere")
             assert reply.body == b"one"
-    await function.stop()
     paths = [seen.path for seen in function.seen]
     assert paths == ["/a?b=c"] * 6 + ["/", "/", "/x/y?z=1", "//x"]
 
@@ -59,14 +59,12 @@ async def test_an_unknown_address_is_a_404_problem() -> None:
 
 
 async def test_the_function_sees_who_asked_and_no_forged_headers() -> None:
-    function = await Function("one").start()
-    async with running_plane(ScriptedHolder()) as plane:
-        await plane.apply(SHOP, open_lane(function.server()))
+    function = Function("one")
+    async with serving(function) as plane:
         forged = {"X-Torpor-Function": "a/b", "X-Torpor-Again": "7", "X-Torpor-Evil": "1"}
         sent = {"X-Request-Id": "abc-123", "X-Forwarded-For": "9.9.9.9", **forged}
         reply = await send(plane.port, headers=sent)
         plain = await send(plane.port, headers={"X-Request-Id": "bad id {}"})
-    await function.stop()
     first, second = (seen.headers for seen in function.seen)
     assert reply.headers["x-request-id"] == first["x-request-id"] == "abc-123"
     assert UUID.fullmatch(second["x-request-id"])
@@ -83,8 +81,10 @@ async def test_the_function_sees_who_asked_and_no_forged_headers() -> None:
 
 async def test_a_held_request_goes_on_once_released_and_says_how_long_it_took() -> None:
     holder = ScriptedHolder()
-    function = await Function("one").start()
-    async with running_plane(holder) as plane:
+    async with (
+        Function("one") as function,
+        running_plane(holder) as plane,
+    ):
         request = asyncio.create_task(send(plane.port, "/p", method="POST", body=b"hello"))
         await until(lambda: holder.held[SHOP] == 1)
         await asyncio.sleep(0.1)
@@ -93,7 +93,6 @@ async def test_a_held_request_goes_on_once_released_and_says_how_long_it_took() 
         reply = await request
         await plane.apply(SHOP, open_lane(function.server()))
         warm = await send(plane.port)
-    await function.stop()
     assert reply.status == 200
     assert function.seen[0].body == b"hello"
     assert 100 <= int(reply.headers["x-torpor-cold-start"]) < 2000
@@ -127,6 +126,7 @@ async def test_without_python_a_held_request_is_told_to_try_again() -> None:
         assert body["requestId"] == reply.headers["x-request-id"]
 
 
+@sees_clients_leave
 async def test_a_client_that_leaves_while_held_frees_its_place() -> None:
     holder = ScriptedHolder()
     async with running_plane(holder) as plane:
@@ -145,14 +145,12 @@ async def test_a_client_that_leaves_while_held_frees_its_place() -> None:
 
 
 async def test_haproxys_own_errors_are_problems_too() -> None:
-    slow = await Function("slow", delay_seconds=5.0).start()
-    async with running_plane(ScriptedHolder()) as plane:
-        await plane.apply(SHOP, open_lane(slow.server(), timeout_seconds=0.2))
+    slow = Function("slow", delay_seconds=5.0)
+    async with serving(slow, timeout_seconds=0.2) as plane:
         late = await send(plane.port)
         body = json.loads(late.body)
-        assert (late.status, body["code"]) == (504, "function-timeout")
+        assert (late.status, body["code"]) == (504, "timeout")
         assert body["requestId"] == late.headers["x-request-id"]
-    await slow.stop()
 
 
 async def test_malformed_and_oversized_requests_are_refused() -> None:

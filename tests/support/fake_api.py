@@ -18,6 +18,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from types import MappingProxyType
 from typing import Any
 
 from aiohttp import web
@@ -65,6 +66,8 @@ class Refusal:
     retry_after: int | None = None
     applied: bool = False
     """The request takes effect, only its answer is lost."""
+    cause: str = ""
+    """A reason among the causes in the answer's details."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +228,6 @@ class FakeApi:
             return self._patch(request, where, obj, await request.json())
         if obj is None:
             return _status(404, "NotFound", f"{where.plural} {where.name!r} not found")
-        if method == "DELETE":
-            return self._delete(where, obj, await request.json() if request.can_read_body else {})
         return web.json_response(_scale(obj) if where.sub == "scale" else self._shown(obj))
 
     def _list(self, request: web.Request, where: _Where) -> web.Response:
@@ -349,14 +350,6 @@ class FakeApi:
         owned.setdefault(manager, set()).update(fake_apply.paths_of(body))
         merged: Obj = fake_apply.merge_patch(copy.deepcopy(obj), body)
         return merged
-
-    def _delete(self, where: _Where, obj: Obj, options: Obj) -> web.Response:
-        uid = (options.get("preconditions") or {}).get("uid")
-        if uid and uid != obj["metadata"]["uid"]:
-            return _status(409, "Conflict", "the UID in the precondition is another")
-        self.remove(where.plural, where.namespace, where.name)
-        self.changes += 1
-        return web.json_response({"kind": "Status", "status": "Success"})
 
     def _store(self, plural: str, before: Obj | None, obj: Obj) -> Obj:
         meta = obj["metadata"]
@@ -487,12 +480,15 @@ def _matches(term: str, labels: Mapping[str, str]) -> bool:
 
 
 def _refused(refusal: Refusal) -> web.Response:
-    answer = _status(refusal.status, "Injected", "refused on demand")
+    details = {"causes": [{"reason": refusal.cause}]} if refusal.cause else {}
+    answer = _status(refusal.status, "Injected", "refused on demand", details)
     if refusal.retry_after is not None:
         answer.headers["Retry-After"] = str(refusal.retry_after)
     return answer
 
 
-def _status(code: int, reason: str, message: str) -> web.Response:
-    body = {"kind": "Status", "status": "Failure", "code": code}
+def _status(
+    code: int, reason: str, message: str, details: Mapping[str, Any] = MappingProxyType({})
+) -> web.Response:
+    body = {"kind": "Status", "status": "Failure", "code": code, "details": dict(details)}
     return web.json_response({**body, "reason": reason, "message": message}, status=code)

@@ -25,6 +25,8 @@ class FakeDataPlane:
         self.peers: Mapping[str, tuple[str, int]] = {}
         self.apply_seconds = 0.001
         self.away = False
+        self.blind = False
+        """Its load cannot be read, all else works."""
         self.failures: list[bool] = []
         """Of the next calls of apply: fail before (False) or after (True) it took effect."""
         self.inside: dict[FunctionKey, Counter[str]] = defaultdict(Counter)
@@ -69,6 +71,8 @@ class FakeDataPlane:
 
     async def loads(self) -> Mapping[FunctionKey, LaneLoad]:
         self._check()
+        if self.blind:
+            raise DataPlaneError("no load")
         return {
             key: LaneLoad(
                 self.inside[key].total(), self.queued[key], self.served[key], +self.inside[key]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from torpor.errors import ApiConflict, ApiError, ApiNotFound
+from torpor.gateway.probe import Heard
 from torpor.platform.base import (
     Change,
     FunctionChanged,
@@ -210,7 +211,7 @@ class FakeProber:
         self._platform = platform
         self.asked = 0
 
-    async def listens(self, address: str, port: int) -> bool:
+    async def ask(self, address: str, port: int) -> Heard:
         self.asked += 1
         await asyncio.sleep(0)
-        return (address, port) in self._platform.listening
+        return Heard.LISTENS if (address, port) in self._platform.listening else Heard.REFUSED

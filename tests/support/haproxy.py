@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
+import subprocess
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +26,20 @@ HAPROXY = os.environ.get("TORPOR_TEST_HAPROXY", "haproxy")
 """The program to test with, so that one machine can test several versions."""
 needs_haproxy = pytest.mark.skipif(
     shutil.which(HAPROXY) is None, reason=f"no program {HAPROXY} on this machine"
+)
+
+
+def version() -> tuple[int, ...]:
+    """The program's version, empty if there is none."""
+    if shutil.which(HAPROXY) is None:
+        return ()
+    said = subprocess.run([HAPROXY, "-v"], capture_output=True, text=True, timeout=10).stdout
+    found = re.search(r"version (\d+)\.(\d+)", said)
+    return tuple(map(int, found.groups())) if found else ()
+
+
+sees_clients_leave = pytest.mark.skipif(
+    version() >= (3, 0), reason="HAProxy 3.0 does not look at the client while Lua holds it"
 )
 SHOP = FunctionKey("shop", "cart")
 HOST = "cart.shop.localhost"
@@ -89,6 +105,12 @@ class Function:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    async def __aenter__(self) -> Function:
+        return await self.start()
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
     def server(self, limit: int = 0) -> Server:
         return Server(self.name, "127.0.0.1", self.port, limit)
 
@@ -101,7 +123,7 @@ class Function:
         try:
             while True:
                 await self._one(reader, writer)
-        except (OSError, EOFError, asyncio.CancelledError):
+        except (OSError, EOFError, ValueError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -164,7 +186,11 @@ def parked(*servers: Server, timeout_seconds: float = 30.0) -> Lane:
 
 @asynccontextmanager
 async def running_plane(
-    holder: ScriptedHolder, *keys: FunctionKey, slots: int = 20, drain_seconds: int = 0
+    holder: ScriptedHolder,
+    *keys: FunctionKey,
+    slots: int = 20,
+    drain_seconds: int = 0,
+    program: str = HAPROXY,
 ) -> AsyncIterator[HaproxyPlane]:
     run = tempfile.mkdtemp(prefix="torpor-hap-")
     settings = GatewaySettings(
@@ -172,7 +198,7 @@ async def running_plane(
         peer_port=0,
         slots=slots,
         run_directory=run,
-        haproxy=HAPROXY,
+        haproxy=program,
         drain_seconds=drain_seconds,
     )
     plane = HaproxyPlane(settings, listen_address="127.0.0.1")
@@ -183,6 +209,26 @@ async def running_plane(
     finally:
         await plane.stop()
         shutil.rmtree(Path(run), ignore_errors=True)
+
+
+@asynccontextmanager
+async def serving(
+    *functions: Function,
+    holder: ScriptedHolder | None = None,
+    limit: int = 0,
+    timeout_seconds: float = 30.0,
+    drain_seconds: int = 0,
+) -> AsyncIterator[HaproxyPlane]:
+    """A plane in which `SHOP` is awake with these instances."""
+    async with AsyncExitStack() as stack:
+        for function in functions:
+            await stack.enter_async_context(function)
+        plane = await stack.enter_async_context(
+            running_plane(holder or ScriptedHolder(), drain_seconds=drain_seconds)
+        )
+        servers = [function.server(limit) for function in functions]
+        await plane.apply(SHOP, open_lane(*servers, timeout_seconds=timeout_seconds))
+        yield plane
 
 
 async def send(
@@ -214,6 +260,23 @@ async def receive(reader: asyncio.StreamReader) -> Reply:
     first, answer = await read_head(reader)
     status = int(first.split(" ")[1])
     return Reply(status, answer, await read_body(reader, answer))
+
+
+async def raw(port: int, *parts: bytes) -> tuple[Reply, bytes]:
+    """Send bytes as they are, each part in a packet of its own; return the answer and the rest.
+
+    The rest is what came after it until the gateway closed the connection.
+    """
+    async with asyncio.timeout(20):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            for part in parts:
+                writer.write(part)
+                await writer.drain()
+                await asyncio.sleep(0.05)
+            return await receive(reader), await reader.read()
+        finally:
+            writer.close()
 
 
 async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 from tests.support.fake_api import FakeApi
 from torpor.platform.kubernetes import Access, KubernetesApi, Limits, connect
-from torpor.platform.kubernetes.config import Anonymous, Credentials
+from torpor.platform.kubernetes.config import Credentials
 from torpor.platform.kubernetes.throttle import Backoff
 
 QUICK = Backoff(first_seconds=0.01, most_seconds=0.05)
 LIMITS = Limits(attempt_seconds=0.5, total_seconds=5.0, attempts=4, backoff=QUICK)
+
+
+class Anonymous:
+    """No header: the fake API server asks for none."""
+
+    def headers(self) -> Mapping[str, str]:
+        return {}
+
+    async def refresh(self) -> None:
+        return
 
 
 @asynccontextmanager

@@ -63,11 +63,12 @@ class RealGateway:
     health: str
     stop: asyncio.Event
     running: asyncio.Task[None]
+    plane: HaproxyPlane
 
 
 @asynccontextmanager
 async def real_gateway(
-    platform: FakePlatform, *, drain_seconds: int = 1
+    platform: FakePlatform, *, drain_seconds: int = 1, haproxy: str = HAPROXY
 ) -> AsyncIterator[RealGateway]:
     run = tempfile.mkdtemp(prefix="torpor-gw-")
     settings = GatewaySettings(
@@ -78,7 +79,7 @@ async def real_gateway(
         metrics_port=free_port(),
         slots=20,
         run_directory=run,
-        haproxy=HAPROXY,
+        haproxy=haproxy,
         drain_seconds=drain_seconds,
     )
     plane = HaproxyPlane(settings, listen_address="127.0.0.1")
@@ -88,7 +89,7 @@ async def real_gateway(
     try:
         internal = f"http://127.0.0.1:{settings.internal_port}"
         health = f"http://127.0.0.1:{settings.metrics_port}"
-        yield RealGateway(plane.port, internal, health, stop, running)
+        yield RealGateway(plane.port, internal, health, stop, running, plane)
     finally:
         stop.set()
         await asyncio.wait_for(running, 30)

@@ -8,6 +8,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator, Mapping
 from random import Random
+from typing import Protocol
 
 from torpor.gateway.activator import Activator
 from torpor.gateway.admin import Admin
@@ -27,10 +28,22 @@ WITHDRAW_SECONDS = 5.0
 ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a pod; NetworkPolicy says who may come
 
 
+class WatchedPlane(DataPlane, Protocol):
+    """A data plane whose carrier of requests (HAProxy) may die apart from this process."""
+
+    def problem(self) -> str | None:
+        """Return why no request is carried now, also while no function is awake; None if well."""
+        ...
+
+    def lost(self) -> str | None:
+        """Return why only a restart of this process would help; None if it would not."""
+        ...
+
+
 async def run_gateway(
     settings: GatewaySettings,
     platform: Platform,
-    plane: DataPlane,
+    plane: WatchedPlane,
     key: bytes,
     members: AsyncIterator[Mapping[str, str]],
     *,
@@ -55,7 +68,9 @@ async def run_gateway(
         peer_port=settings.peer_port,
     )
     admin = Admin(activator, key)
-    health = HealthServer(live={}, ready=_readiness(activator, stop))
+    health = HealthServer(
+        live={"haproxy lost": plane.lost}, ready=_readiness(activator, plane, stop)
+    )
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(activator.run(), name="activator")
         following = tasks.create_task(_follow(members, activator), name="members")
@@ -95,8 +110,11 @@ async def _follow(members: AsyncIterator[Mapping[str, str]], activator: Activato
         activator.set_members(addresses)
 
 
-def _readiness(activator: Activator, stop: asyncio.Event) -> Mapping[str, Check]:
+def _readiness(
+    activator: Activator, plane: WatchedPlane, stop: asyncio.Event
+) -> Mapping[str, Check]:
     return {
+        "haproxy": plane.problem,
         "platform": activator.platform_problem,
         "data plane": activator.plane_problem,
         "stopping": lambda: "the gateway is stopping" if stop.is_set() else None,

@@ -8,6 +8,7 @@ local ADDRESS = os.getenv("TORPOR_HOLD_SOCKET")
 local TIMEOUT_SECONDS = 3600
 
 local function refuse(txn, status, retry_after, body)
+  txn:set_var("txn.told", true)
   local reply = txn:reply({ status = status, body = body })
   reply:add_header("Content-Type", "application/problem+json")
   reply:add_header("Cache-Control", "no-store")

@@ -18,7 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from torpor.gateway.dataplane.base import Refused
-from torpor.gateway.dataplane.haproxy.config import problem
+from torpor.gateway.dataplane.haproxy.answers import problem
 from torpor.resources.names import FunctionKey
 
 _LINE_SECONDS = 10.0

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import shutil
 import signal
 from collections import deque
@@ -27,12 +28,13 @@ _BACKOFF_LAST_SECONDS = 5.0
 _STABLE_SECONDS = 30.0
 _KILL_SECONDS = 5.0
 # Said for every client that leaves while its request is held, for every backend when HAProxy stops,
-# and for every server that comes or goes on our word: none is worth a line.
-_ORDINARY = (
-    "aborting Lua processing on expired timeout",
-    " stopped (cumulated conns",
-    "forced maintenance",
-    "[NOTICE]",
+# and for every server that comes, goes, or refuses a connection: none is worth a line, since what
+# the server is is not said, and the gateway knows it.
+_ORDINARY = re.compile(
+    r"aborting Lua processing on expired timeout"
+    r"|stopped \(cumulated conns|Paused (frontend|proxy)"
+    r"|[Ss]erver [bp]\d+/(s\d+|_again)\b|[Bb]ackend [bp]\d+ has no server available"
+    r"|\[NOTICE\]"
 )
 
 _log = logging.getLogger(__name__)
@@ -73,6 +75,12 @@ class HaproxyProcess:
         """Start HAProxy; DataPlaneError says why it would not run."""
         child, reading = await self._spawn()
         self._watch = asyncio.create_task(self._supervise(child, reading), name="haproxy-watch")
+
+    def kill(self) -> None:
+        """End HAProxy at once, with all that is open; it is started again."""
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._child.kill()
 
     async def stop(self, grace_seconds: float) -> None:
         """Take no new connection, give open ones `grace_seconds`, then end HAProxy."""
@@ -176,8 +184,7 @@ class HaproxyProcess:
             transport.close()
 
     def _heard(self, line: str) -> None:
-        ordinary = any(part in line for part in _ORDINARY)
-        level = logging.DEBUG if ordinary else logging.WARNING
+        level = logging.DEBUG if _ORDINARY.search(line) else logging.WARNING
         if level == logging.WARNING:
             self._said.append(line)
         _log.log(level, "HAProxy says: %s", line)

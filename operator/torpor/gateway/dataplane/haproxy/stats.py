@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torpor.gateway.dataplane.haproxy.config import AGAIN
+from torpor.gateway.dataplane.haproxy.layout import AGAIN
 
 _BACKEND_ROW = "BACKEND"
 _TAKES_REQUESTS = ("UP", "no check")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torpor.gateway.dataplane.base import Server
-from torpor.gateway.dataplane.haproxy.config import AGAIN, max_connections, server_arguments
+from torpor.gateway.dataplane.haproxy.config import max_connections, server_arguments
+from torpor.gateway.dataplane.haproxy.layout import AGAIN
 from torpor.gateway.dataplane.haproxy.slots import Member, Slot, Stage
 
 
