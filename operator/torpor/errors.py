@@ -38,6 +38,12 @@ class ApiError(TorporError):
         self.reason = reason
 
 
+class ApiNamespaceEnding(ApiError):
+    """403: nothing can be made in a namespace that is being deleted."""
+
+    code = "api-namespace-ending"
+
+
 class ApiNotFound(ApiError):
     """404: the object does not exist."""
 
@@ -68,28 +74,6 @@ class UnknownFunction(TorporError):
     """No Function of that name is known."""
 
     code = "unknown-function"
-
-
-class CannotStart(TorporError):
-    """A function cannot serve: `reason` is a CamelCase word such as `ImagePullBackOff`."""
-
-    code = "cannot-start"
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-
-class HoldFull(TorporError):
-    """As many requests wait for the function as `spec.hold.maxRequests` allows."""
-
-    code = "hold-full"
-
-
-class HoldTimeout(TorporError):
-    """The function did not become ready within the time a request may be held."""
-
-    code = "hold-timeout"
 
 
 class DataPlaneError(TorporError):

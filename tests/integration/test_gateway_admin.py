@@ -102,6 +102,25 @@ async def test_an_instance_announces_only_its_own_function_and_address() -> None
             assert isinstance(await held, Go)
 
 
+async def test_an_announced_port_that_is_not_the_functions_is_refused() -> None:
+    async with served(FakePlatform(starts_after_seconds=None)) as client:
+        key = client.rig.platform.add(function(uid="u1"))
+        await client.rig.settled()
+        held = client.rig.ask(key)
+        await client.rig.settled()
+        platform = client.rig.platform
+        platform.put(platform.new(key, address=None, name="echo-1"))
+        platform.listening.add(("127.0.0.1", 9999))
+        body = {"function": str(key), "port": 9999, "instance": "echo-1"}
+        status, answer = await client.call("POST", "/v1/announce", body, announce_token(KEY, "u1"))
+        assert (status, answer["code"]) == (400, "invalid-resource")
+        assert answer["detail"] == "body.port: shop/echo listens on 8080, not on 9999"
+        await client.rig.settled()
+        assert not held.done()
+        assert (await client.call("POST", "/v1/announce", body, "wrong"))[0] == 403
+        held.cancel()
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [

@@ -14,14 +14,15 @@ from torpor.gateway import refusals
 from torpor.gateway.announcements import Announcements, Endpoint
 from torpor.gateway.coldstart import ColdStarts
 from torpor.gateway.dataplane.base import DataPlane, Go, Refused
-from torpor.gateway.gate import Gate, Part, State, Surroundings
+from torpor.gateway.gate import Gate, State
 from torpor.gateway.homes import Membership
 from torpor.gateway.probe import Prober
 from torpor.gateway.publishing import Publisher
 from torpor.gateway.routes import Routes
 from torpor.gateway.sampling import Loads, Sampler
+from torpor.gateway.surroundings import Surroundings
 from torpor.gateway.tally import EMPTY, Tally
-from torpor.gateway.terms import Terms
+from torpor.gateway.terms import Part, Terms
 from torpor.gateway.watching import Watcher
 from torpor.platform.base import Instance, Platform
 from torpor.resources.function import Function
@@ -133,6 +134,11 @@ class Activator:
         """Return the uid of a function, None if it is not known."""
         terms = self._terms.get(key)
         return terms.uid if terms else None
+
+    def port(self, key: FunctionKey) -> int | None:
+        """Return the port that a function's instances listen on, None if it is not known."""
+        terms = self._terms.get(key)
+        return terms.port if terms else None
 
     def announced(self, key: FunctionKey, endpoint: Endpoint, instance: str | None) -> None:
         """Take in that an instance of the function is at `endpoint`."""

@@ -8,8 +8,8 @@
 | GET /v1/functions/<namespace>/<name> | internal token | the function's state here |
 | POST /v1/announce {"function", "port", "instance"?} | the function's token | 204 |
 
-The address that is announced is the connection's own: nobody can announce another. Errors are
-problem details (RFC 9457).
+The address that is announced is the connection's own: nobody can announce another. The port must be
+the function's own. Errors are problem details (RFC 9457).
 """
 
 from __future__ import annotations
@@ -101,6 +101,9 @@ class Admin:
         if uid is None or not matches(announce_token(self._key, uid), _bearer(request)):
             metrics.ANNOUNCEMENTS.labels("refused").inc()
             return problem(HTTPStatus.FORBIDDEN, "forbidden", "The token is not this function's.")
+        if port != (expected := self._activator.port(key)):
+            metrics.ANNOUNCEMENTS.labels("refused").inc()
+            raise InvalidResource("body.port", f"{key} listens on {expected}, not on {port}")
         address = _peer(request)
         if address is None:
             return problem(HTTPStatus.BAD_REQUEST, "no-address", "The connection has no address.")

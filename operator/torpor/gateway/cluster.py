@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from torpor.errors import ApiError
-from torpor.gateway.dataplane.base import DataPlane
 from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
 from torpor.platform.base import Platform
 from torpor.platform.kubernetes import (
@@ -33,7 +32,7 @@ class Cluster:
     """Everything that the role is built from. `members` yields the gateways, name to address."""
 
     platform: Platform
-    plane: DataPlane
+    plane: HaproxyPlane
     key: bytes
     members: AsyncIterator[Mapping[str, str]]
 

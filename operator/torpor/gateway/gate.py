@@ -9,36 +9,32 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from enum import Enum
-from random import Random
 
-from torpor.errors import ApiNotFound, DataPlaneError
-from torpor.gateway import parking, refusals
-from torpor.gateway.announcements import Announcements, Endpoint
-from torpor.gateway.coldstart import ColdStarts
-from torpor.gateway.dataplane.base import DataPlane, Go, Lane, LaneLoad, Refused
+from torpor.errors import DataPlaneError
+from torpor.gateway import refusals
+from torpor.gateway.adoption import Adoption
+from torpor.gateway.announcements import Endpoint
+from torpor.gateway.dataplane.base import Lane, LaneLoad, Refused
 from torpor.gateway.episode import Episode
 from torpor.gateway.holdqueue import HoldQueue, Verdict
+from torpor.gateway.inside import Inside
 from torpor.gateway.lane import LaneKeeper
-from torpor.gateway.parking import Parking
-from torpor.gateway.probe import Prober, Probes
+from torpor.gateway.pace import Pacer
+from torpor.gateway.parking import Parking, drain
+from torpor.gateway.probe import Probes
+from torpor.gateway.refusing import Evidence, Refusing
+from torpor.gateway.releasing import GO, Releaser
 from torpor.gateway.roster import Roster
-from torpor.gateway.sampling import PACED_SECONDS, SAMPLE_SECONDS, Sampler
-from torpor.gateway.tally import EMPTY, Tally
-from torpor.gateway.terms import Terms
+from torpor.gateway.sampling import PACED_SECONDS, SAMPLE_SECONDS
+from torpor.gateway.surroundings import Surroundings
+from torpor.gateway.tally import Tally
+from torpor.gateway.terms import Part
 from torpor.gateway.wake import Waker
-from torpor.platform.base import Instance, Platform
+from torpor.platform.base import Instance
 from torpor.resources.load import FunctionLoad, ParkAnswer
 from torpor.resources.names import FunctionKey
 from torpor.telemetry import metrics
-
-HOME_SECONDS = 2.0
-"""How long a request may wait for the gateways to agree where its function's home is."""
-LOOK_SECONDS = 1.0
-"""How long a function that could not start is looked at again before the next refusal."""
-_SHOWS_SECONDS = 0.02
-_GO = Go(None)
 
 
 class State(Enum):
@@ -48,31 +44,6 @@ class State(Enum):
     WAKING = "Waking"
     AWAKE = "Awake"
     PARKED = "Parked"
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all gates of a gateway share."""
-
-    platform: Platform
-    plane: DataPlane
-    prober: Prober
-    random: Random
-    announcements: Announcements
-    cold_starts: ColdStarts
-    sampler: Sampler
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What falls to this gateway of a function: its terms, its share of the limit (0: none).
-
-    `local` is False when another gateway is the function's home and this one only forwards.
-    """
-
-    terms: Terms
-    share: int
-    local: bool
 
 
 class Gate:
@@ -85,25 +56,27 @@ class Gate:
         self._around = around
         self._clock = asyncio.get_running_loop().time
         self._changed = asyncio.Event()
-        self._queue = HoldQueue(self._expired, part.terms.hold_seconds)
+        self._queue = HoldQueue(
+            lambda: self._refusing.expired(self._part.terms), part.terms.hold_seconds
+        )
         self._roster = Roster(lambda endpoint: around.announcements.drop(key, endpoint))
         self._lane = LaneKeeper(key, around.plane)
+        pacer = Pacer()
+        self._inside = Inside(self._lane, pacer)
         self._probes = Probes(around.prober, self._connected)
-        self._waker = Waker(key, around.platform, around.random)
+        self._waker = Waker(key, around.platform, around.random, self._needed)
         self._parking = Parking()
+        self._adoption = Adoption()
         self._episode = Episode(key, around.cold_starts)
-        self._waking: asyncio.Task[None] | None = None
-        self._starving = False
+        self._releaser = Releaser(
+            self._queue, pacer, self._inside, self._roster, self._waker, self._episode
+        )
+        self._refusing = Refusing(
+            Evidence(key, self._roster, self._probes, self._waker, self._lane, self._episode)
+        )
         self._passing = False
         self._deleted = False
         self._drained = False
-        self._adopted = False
-        self._load: LaneLoad = EMPTY
-        self._load_at = -math.inf
-        self._released = 0
-        self._released_at = -math.inf
-        self._refuse_until = -math.inf
-        self._look_until = -math.inf
 
     # What can be asked
 
@@ -134,19 +107,20 @@ class Gate:
     @property
     def load(self) -> FunctionLoad:
         """What is present of the function, as of the last reading."""
+        inside = self._inside.load
         return FunctionLoad(
-            in_flight=self._load.in_flight,
-            queued=self._load.queued,
+            in_flight=inside.in_flight,
+            queued=inside.queued,
             held=len(self._queue),
             concurrency_seconds=self.tally.concurrency_seconds,
             requests=self.tally.requests,
-            instances=self._roster.by_instance(self._load.instances),
+            instances=self._roster.by_instance(inside.instances),
         )
 
     @property
     def pace_seconds(self) -> float:
         """How often the load must be read for this function."""
-        hurried = self._parking or (self._queue and self._passing) or self._is_draining()
+        hurried = self._parking or (self._queue and self._passing) or self._lane.is_draining
         return PACED_SECONDS if hurried else SAMPLE_SECONDS
 
     @property
@@ -160,8 +134,9 @@ class Gate:
     async def hold(self) -> Verdict:
         """Wait for the verdict on one request."""
         if self._passing and not self._queue:
-            return _GO
-        verdict = self._refusal_at_once() or await self._wait()
+            return GO
+        refused = self._refusing.at_once(self._part.terms, len(self._queue), self._clock())
+        verdict = refused or await self._wait()
         if isinstance(verdict, Refused):
             metrics.REFUSED.labels(verdict.code).inc()
         return verdict
@@ -201,10 +176,8 @@ class Gate:
         """Take in the data plane's load, read at `asked_at`, `seconds` after the last time."""
         if not self._deleted:
             self.tally.add(load, len(self._queue), seconds)
-        self._load, self._load_at = load, asked_at
-        if asked_at >= self._released_at + _SHOWS_SECONDS:
-            self._released = 0
-        if self._queue or self._adopted or self._is_draining():
+        self._inside.take(load, asked_at)
+        if self._queue or self._adoption or self._lane.is_draining:
             self._changed.set()
 
     async def park(self) -> ParkAnswer:
@@ -215,11 +188,10 @@ class Gate:
         self._parking.begin(self._clock())
         self._reconsider()
         try:
-            await self._drain()
+            return await drain(self._inside, self._queue, self._around.sampler)
         except DataPlaneError:
             self.settle_open()
             raise
-        return ParkAnswer(self._load.in_flight, self._load.queued, len(self._queue))
 
     def settle_open(self) -> None:
         """End the parking: the instances serve on."""
@@ -248,31 +220,36 @@ class Gate:
                     break
                 await self._pause()
             self._probes.keep((), tasks)
-            if self._waking is not None:
-                self._waking.cancel()
+            self._waker.stop()
 
     async def _advance(self, tasks: asyncio.TaskGroup) -> None:
         now = self._clock()
         self._parking.end_if_overdue(now)
         self._look_at(self._roster.instances)
-        self._settle_home(now)
+        self._adoption.settle(
+            self._queue.oldest, now, local=self._part.local, empty=self._inside.is_forgotten
+        )
         self._refuse_the_hopeless(now)
-        self._keep_waking(tasks)
+        self._waker.keep(tasks)
         self._keep_probing(tasks, now)
         wanted = self._wanted()
         self._passing = self._passing and self._lane.passes(wanted)
         await self._lane.bring(wanted)
         self._passing = self._lane.passes(self._wanted())
-        self._release()
+        if self._passing:
+            self._releaser.release(self._part, self._clock())
+        else:
+            self._releaser.rest()
 
     async def _pause(self) -> None:
         now = self._clock()
         told = self._around.announcements.of(self.key)
         moments = (
             self._parking.ends_at,
-            self._look_until,
+            self._refusing.look_until,
             self._lane.retry_at,
             self._adopts_at(),
+            self._releaser.next_at(now) if self._passing else math.inf,
             self._roster.changes_at(told, now),
         )
         due = min((moment for moment in moments if moment > now), default=math.inf)
@@ -285,7 +262,7 @@ class Gate:
     # What the facts call for
 
     def _wanted(self) -> Lane | None:
-        if self._deleted or not (self._part.local or self._adopted):
+        if self._deleted or not self._serves_here():
             return None
         terms = self._part.terms
         servers = self._roster.servers(self._part.share, h2c=terms.h2c)
@@ -295,29 +272,27 @@ class Gate:
             return Lane(False, servers, terms.timeout_seconds) if keep else None
         if servers:
             return Lane(True, servers, terms.timeout_seconds)
-        if applied is None or self._drained or self._has_drained():
+        if applied is None or self._drained or self._inside.has_drained:
             return None
         return Lane(False, (), terms.timeout_seconds)
 
-    def _is_draining(self) -> bool:
-        applied = self._lane.applied
-        return applied is not None and not applied.open
-
-    def _has_drained(self) -> bool:
-        fresh = self._is_draining() and self._load_at >= self._lane.applied_at
-        return fresh and not self._load.in_flight + self._load.queued
-
     def _is_starving(self) -> bool:
-        if self._parking or self._deleted or not (self._part.local or self._adopted):
+        if self._parking or self._deleted or not self._serves_here():
             return False
-        stranded = self._is_draining() and self._load.queued > 0
+        stranded = self._lane.is_draining and self._inside.load.queued > 0
         return bool(self._queue or stranded) and not self._roster.endpoints()
 
+    def _needed(self) -> int:
+        """Return how many instances a wake must ask for; 0 when nobody waits for one."""
+        if not self._is_starving():
+            return 0
+        return self._part.replicas_for(len(self._queue) + self._inside.load.queued)
+
+    def _serves_here(self) -> bool:
+        return self._part.local or bool(self._adoption)
+
     def _adopts_at(self) -> float:
-        oldest = self._queue.oldest
-        if self._part.local or self._adopted or oldest is None:
-            return math.inf
-        return oldest + HOME_SECONDS
+        return self._adoption.begins_at(self._queue.oldest, local=self._part.local)
 
     # What is done about it
 
@@ -335,23 +310,6 @@ class Gate:
         self._roster.connected(endpoint, self._clock())
         self._reconsider()
 
-    def _settle_home(self, now: float) -> None:
-        if now >= self._adopts_at():
-            self._adopted = True
-            return
-        empty = not self._queue and not self._load.in_flight + self._load.queued
-        if self._part.local or (empty and self._load_at > self._released_at + _SHOWS_SECONDS):
-            self._adopted = False
-
-    def _keep_waking(self, tasks: asyncio.TaskGroup) -> None:
-        starving = self._is_starving()
-        if starving and not self._starving:
-            self._waker.begin()
-        self._starving = starving
-        if starving and (self._waking is None or self._waking.done()):
-            name = f"wake {self.key}"
-            self._waking = tasks.create_task(self._waker.run(self._is_starving), name=name)
-
     def _keep_probing(self, tasks: asyncio.TaskGroup, now: float) -> None:
         within = math.inf if self._queue else self._part.terms.startup_seconds
         self._probes.keep(self._roster.to_probe(now, within), tasks)
@@ -368,74 +326,6 @@ class Gate:
             return
         self._episode.begin(self._clock())
 
-    def _refusal_at_once(self) -> Refused | None:
-        blocked = self._part.terms.blocked
-        if blocked is not None and not self._roster.endpoints():
-            return refusals.cannot_start(self.key, blocked)
-        trouble, now = self._roster.hopeless(), self._clock()
-        if trouble is not None and now < self._refuse_until:
-            return refusals.cannot_start(self.key, trouble)
-        if trouble is not None and not self._queue and not math.isinf(self._refuse_until):
-            self._look_until = now + LOOK_SECONDS
-        most = self._part.terms.hold_requests
-        return refusals.full(self.key, most) if len(self._queue) >= most else None
-
     def _refuse_the_hopeless(self, now: float) -> None:
-        trouble = self._roster.hopeless()
-        if trouble is None or not self._queue or self._parking or now < self._look_until:
-            return
-        self._refuse_until = now + refusals.TROUBLE_SECONDS
-        self._episode.fail(trouble.reason)
-        self._queue.refuse_all(refusals.cannot_start(self.key, trouble))
-
-    def _expired(self) -> Refused:
-        """Return the refusal for those who waited as long as they may."""
-        trouble = self._roster.trouble() or self._part.terms.blocked
-        api = self._waker.problem
-        if trouble is not None:
-            self._episode.fail(trouble.reason)
-            return refusals.cannot_start(self.key, trouble)
-        if api is not None and not isinstance(api, ApiNotFound):
-            self._episode.fail("api-unavailable")
-            return refusals.api_away(self.key, api)
-        if self._lane.problem is not None:
-            return refusals.plane_away(self.key, self._lane.problem)
-        self._episode.fail("hold-timeout")
-        return refusals.timed_out(self.key, self._part.terms.hold_seconds)
-
-    def _release(self) -> None:
-        count = self._room() if self._passing else 0
-        if count <= 0:
-            return
-        now = self._clock()
-        cold = self._episode.succeed(self._waker.answered_at, self._roster.started(), now)
-        self._queue.release(Go(round(cold.total_ms)) if cold else _GO)
-        for _ in range(count - 1):
-            self._queue.release(_GO)
-        self._released += count
-        self._released_at = now
-
-    def _room(self) -> int:
-        """Return how many may be let through; a hard limit is paced by the data plane itself."""
-        if self._part.share:
-            return len(self._queue)
-        most = self._part.terms.target * len(self._roster.endpoints())
-        there = self._load.in_flight + self._load.queued + self._released
-        return min(len(self._queue), most - there)
-
-    async def _drain(self) -> None:
-        """Wait until nothing is left inside, something waits outside, or the time is up."""
-        try:
-            async with asyncio.timeout(parking.DRAIN_SECONDS):
-                while not self._queue and not self._is_empty():
-                    await self._around.sampler.next()
-        except TimeoutError:
-            pass
-        left = len(self._queue) + self._load.in_flight + self._load.queued
-        if not left and not self._is_empty():
-            raise DataPlaneError(f"{self.key}: it could not be seen in time that it is drained")
-
-    def _is_empty(self) -> bool:
-        fresh = self._lane.is_closed and self._load_at >= self._lane.applied_at
-        quiet = self._clock() >= self._released_at + parking.QUIET_SECONDS
-        return fresh and quiet and not self._load.in_flight + self._load.queued
+        if self._queue and not self._parking and (refused := self._refusing.hopeless(now)):
+            self._queue.refuse_all(refused)

@@ -40,6 +40,11 @@ class LaneKeeper:
         """Whether new requests are certainly handed to the activator."""
         return self.problem is None and (self.applied is None or not self.applied.open)
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether there is a lane that takes nothing new."""
+        return self.applied is not None and not self.applied.open
+
     def passes(self, wanted: Lane | None) -> bool:
         """Return whether requests certainly go to a server that is still wanted."""
         if self.problem is not None or self.applied is None or wanted is None:

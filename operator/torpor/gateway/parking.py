@@ -5,14 +5,17 @@ A park that nobody ends is over after `PARK_SECONDS`, so a leader that dies park
 
 from __future__ import annotations
 
+import asyncio
 import math
 
-from torpor.resources.load import PARK_SECONDS
+from torpor.errors import DataPlaneError
+from torpor.gateway.holdqueue import HoldQueue
+from torpor.gateway.inside import Inside
+from torpor.gateway.sampling import Sampler
+from torpor.resources.load import PARK_SECONDS, ParkAnswer
 
 DRAIN_SECONDS = 1.0
 """How long a park is waited for before what is left is told."""
-QUIET_SECONDS = 0.1
-"""A request let through may take this long to show in the data plane's load."""
 
 
 class Parking:
@@ -43,3 +46,21 @@ class Parking:
         """Stop being parked if nothing was heard for `PARK_SECONDS`."""
         if now >= self.ends_at:
             self.end()
+
+
+async def drain(inside: Inside, queue: HoldQueue, sampler: Sampler) -> ParkAnswer:
+    """Wait until nothing is left inside, something waits outside, or the time is up.
+
+    DataPlaneError if it could not be seen in time that nothing is left.
+    """
+    clock = asyncio.get_running_loop().time
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while not queue and not inside.is_empty(clock()):
+                await sampler.next()
+    except TimeoutError:
+        pass
+    answer = ParkAnswer(inside.load.in_flight, inside.load.queued, len(queue))
+    if not answer.present and not inside.is_empty(clock()):
+        raise DataPlaneError("it could not be seen in time that the function is drained")
+    return answer

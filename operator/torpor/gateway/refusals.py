@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from torpor.errors import ApiError, CannotStart, HoldFull, HoldTimeout, UnknownFunction
+from torpor.errors import ApiError, UnknownFunction
 from torpor.gateway.dataplane.base import Refused
 from torpor.platform.base import Trouble
 from torpor.resources.names import FunctionKey
@@ -21,18 +21,19 @@ def unknown(key: FunctionKey) -> Refused:
 
 def full(key: FunctionKey, most: int) -> Refused:
     """Return the refusal for a request beyond `spec.hold.maxRequests`."""
-    return _later(HoldFull.code, f"{most} requests wait for {key} already.", 1)
+    return _later("hold-full", f"{most} requests wait for {key} already.", 1)
 
 
 def cannot_start(key: FunctionKey, trouble: Trouble) -> Refused:
     """Return the refusal that says what keeps the function's instances from starting."""
     detail = f"{key} cannot start: {trouble.reason}: {trouble.message}"
-    return _later(CannotStart.code, detail, TROUBLE_SECONDS)
+    return _later("cannot-start", detail, TROUBLE_SECONDS)
 
 
-def timed_out(key: FunctionKey, seconds: float) -> Refused:
-    """Return the refusal for a request that waited as long as it may."""
-    return _later(HoldTimeout.code, f"{key} was not ready within {seconds:g} s.", 1)
+def timed_out(key: FunctionKey, seconds: float, missing: str) -> Refused:
+    """Return the refusal for a request that waited as long as it may; `missing` is for what."""
+    detail = f"{key} was not ready within {seconds:g} s: {missing}."
+    return _later("hold-timeout", detail, 1)
 
 
 def api_away(key: FunctionKey, error: ApiError) -> Refused:

@@ -3,7 +3,8 @@
 Three sources speak of an instance: the platform (late: a kubelet reports once a second), its own
 announcement (early, perhaps before the platform told its address) and a probe of its port (the
 proof). An instance counts as usable when the platform says ready or a probe connected, and stays
-so until it ends, or until the platform says that it is ready no longer.
+so until it ends, or until the platform says that it is ready no longer or that something is wrong
+with it: one that a probe proved may crash before the platform ever called it ready.
 """
 
 from __future__ import annotations
@@ -115,6 +116,10 @@ class Roster:
             for endpoint in self.endpoints()
         )
 
+    def places(self) -> Mapping[Endpoint, Instance]:
+        """Return where each live instance is, as far as that is known or announced."""
+        return {endpoint: standing.instance for endpoint, standing in self._standings.items()}
+
     def by_instance(self, counts: Mapping[str, int]) -> Mapping[str, int]:
         """Return counts by server name as counts by instance name."""
         names = {server_name(at): item.instance.name for at, item in self._standings.items()}
@@ -184,7 +189,7 @@ class Roster:
             known.usable_at = None
         elif instance.ready:
             known.usable_at = now if known.usable_at is None else known.usable_at
-        elif known.been_ready or (is_news and _is_final(instance.trouble)):
+        elif known.been_ready or (is_news and instance.trouble is not None):
             # A probe that connects after this was told knows better than what was told.
             known.usable_at = None
         known.been_ready = instance.ready
@@ -213,9 +218,11 @@ def _place(
     for instance in live:
         if instance.address is not None:
             continue
+        fitting = [item for item in unnamed if item.endpoint[1] == instance.port]
         # The newest first: an older one may be of an instance that died without being told.
-        found = named.get(instance.name) or (unnamed.pop() if unnamed else None)
-        if found is not None:
+        found = named.get(instance.name) or (fitting[-1] if fitting else None)
+        if found is not None and found.endpoint[1] == instance.port:
+            unnamed = [item for item in unnamed if item is not found]
             placed[found.endpoint] = (instance, True)
     return placed
 

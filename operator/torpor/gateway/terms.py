@@ -5,22 +5,26 @@ Ten thousand functions asleep cost the gateway one of these each, not the whole 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from torpor.platform.base import Trouble
 from torpor.resources.conditions import BLOCKING, READY, find
-from torpor.resources.function import Function, Protocol
+from torpor.resources.function import Function, Protocol, Scaling
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """On which terms requests of one function are held, released and limited.
 
-    `hold_seconds` is the longest that a request waits for an instance. `limit` 0 means none.
-    `blocked` says why no instance can be started at all, such as a ConfigMap that does not exist.
+    `port` is where its instances listen in a cluster. `hold_seconds` is the longest that a request
+    waits for an instance. `limit` 0 means none. `wakes_most` is how many instances one wake may ask
+    for: as many as a first step of scaling, one while scaling is paused. `blocked` says why no
+    instance can be started at all, such as a ConfigMap that does not exist.
     """
 
     uid: str
+    port: int
     h2c: bool
     timeout_seconds: float
     startup_seconds: float
@@ -28,6 +32,7 @@ class Terms:
     hold_requests: int
     target: int
     limit: int
+    wakes_most: int
     blocked: Trouble | None = None
 
     @classmethod
@@ -36,6 +41,7 @@ class Terms:
         concurrency = function.scaling.concurrency
         return cls(
             uid=function.uid,
+            port=function.port,
             h2c=function.protocol is Protocol.H2C,
             timeout_seconds=float(function.timeout_seconds),
             startup_seconds=float(function.startup_timeout_seconds),
@@ -43,8 +49,34 @@ class Terms:
             hold_requests=function.hold.max_requests,
             target=concurrency.target,
             limit=concurrency.limit,
+            wakes_most=_wakes_most(function.scaling),
             blocked=_blocked(function),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What falls to this gateway of a function: its terms, its share of the limit (0: none).
+
+    `local` is False when another gateway is the function's home and this one only forwards.
+    """
+
+    terms: Terms
+    share: int
+    local: bool
+
+    def replicas_for(self, waiting: int) -> int:
+        """Return how many instances a wake asks for when so many requests wait; at least one.
+
+        Each gateway sends its share of a limit to every instance, so gateways with equally many
+        requests come to the same number, and the greatest of them serves all.
+        """
+        at_once = self.share or self.terms.target
+        return max(1, min(math.ceil(waiting / at_once), self.terms.wakes_most))
+
+
+def _wakes_most(scaling: Scaling) -> int:
+    return 1 if scaling.paused else min(scaling.max_replicas, scaling.max_scale_up_factor)
 
 
 def _blocked(function: Function) -> Trouble | None:

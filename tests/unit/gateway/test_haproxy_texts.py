@@ -9,14 +9,15 @@ import pytest
 
 from torpor.errors import SlotsExhausted
 from torpor.gateway.dataplane.base import Refused, Server
-from torpor.gateway.dataplane.haproxy import stats
-from torpor.gateway.dataplane.haproxy.config import Options, render_config, render_map
+from torpor.gateway.dataplane.haproxy import answers, stats
+from torpor.gateway.dataplane.haproxy.config import render_config, render_map
 from torpor.gateway.dataplane.haproxy.holdserver import (
     Kind,
     Released,
     format_answer,
     parse_question,
 )
+from torpor.gateway.dataplane.haproxy.layout import Options
 from torpor.gateway.dataplane.haproxy.runtime import lines_of
 from torpor.gateway.dataplane.haproxy.slots import QUARANTINE_SECONDS, SlotPool
 from torpor.gateway.dataplane.haproxy.steps import leave_servers, set_map, take_servers
@@ -139,3 +140,36 @@ def test_requests_go_on_counting_when_haproxy_is_started_again() -> None:
     assert slot.requests(5) == 5
     pool.restarted()
     assert slot.requests(2) == 7
+
+
+def test_what_haproxy_answered_by_itself_is_counted_by_code() -> None:
+    shown = {
+        "proc.own_404": "proc.own_404: type=sint value=<3>",
+        "proc.own_502": "proc.own_502: type=sint value=<2>",
+        "in": "# pxname,svname,dreq,ereq,\nin,FRONTEND,1,4,\n",
+        "peer": "# pxname,svname,dreq,ereq,\npeer,FRONTEND,,1,\n",
+    }
+    said = [shown.get(command.split()[2], "not found") for command in answers.count_commands()]
+    seen = answers.counts(said)
+    assert {code: count for code, count in seen.items() if count} == {
+        "unknown-function": 3,
+        "bad-gateway": 2,
+        "bad-request": 6,
+    }
+
+
+def test_every_counter_is_begun_counted_and_asked_for() -> None:
+    config = render_config(OPTIONS, {})
+    asked = [line.split()[2] for line in answers.count_commands() if line.startswith("get var")]
+    assert len(asked) == len(set(asked)) == 5
+    for name in asked:
+        assert f"  set-var {name} int(0)\n" in config
+        assert config.count(f"set-var({name}) var({name}),add(1)") == 3
+
+
+def test_haproxys_own_answers_are_problems_in_one_line() -> None:
+    for answer in answers.ERRORS:
+        body = json.loads(answer.text())
+        assert (body["status"], body["code"]) == (answer.status, answer.code)
+        assert body["requestId"] == answers.ID
+        assert "'" not in answer.text()

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from torpor.gateway.terms import Terms
+from torpor.gateway.terms import Part, Terms
 from torpor.resources.function import Function
 
 
@@ -47,3 +47,11 @@ def test_what_no_instance_can_be_started_for_is_blocked() -> None:
 )
 def test_what_another_try_may_mend_is_not_blocked(open_to_try: Terms) -> None:
     assert open_to_try.blocked is None
+
+
+@pytest.mark.parametrize(("waiting", "replicas"), [(0, 1), (1, 1), (50, 1), (51, 2), (9999, 20)])
+def test_a_wake_asks_for_what_a_gateways_share_of_the_limit_serves(
+    waiting: int, replicas: int
+) -> None:
+    part = Part(terms("AtZero", status="True"), share=50, local=True)
+    assert part.replicas_for(waiting) == replicas

@@ -7,15 +7,21 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.activator_rig import activator_rig, now
+from tests.support.activator_rig import Rig, activator_rig, now
 from tests.support.fake_platform import FakePlatform, function
 from tests.support.virtual_time import run as run_virtual
 from torpor.errors import ApiConflict, ApiUnavailable
 from torpor.gateway.dataplane.base import Go, Refused
 from torpor.gateway.gate import State
+from torpor.resources.function import Function
 from torpor.resources.names import MANAGER_GATEWAY, FunctionKey
 
 UNAVAILABLE = ApiUnavailable(503, "ServiceUnavailable", "try later")
+
+
+def asked_for(rig: Rig) -> list[int]:
+    """Return the replicas that the gateway asked for, one by one."""
+    return [item.replicas for item in rig.platform.written if item.manager == MANAGER_GATEWAY]
 
 
 def code_of(verdict: Go | Refused) -> str:
@@ -67,7 +73,71 @@ def test_a_thousand_at_once_wake_it_once_and_go_in_arrival_order() -> None:
                 for number in range(1000):
                     tasks.create_task(one(number))
             assert order == list(range(1000))
-            assert len(rig.platform.written) == 1
+            assert asked_for(rig) == [10]
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("scaling", "asked"),
+    [
+        ({"concurrency": {"target": 1, "limit": 1}, "maxReplicas": 10}, [10]),
+        ({"concurrency": {"target": 10, "limit": 30}}, [4]),
+        ({"concurrency": {"target": 25, "limit": 0}}, [4]),
+        ({"concurrency": {"target": 1, "limit": 1}, "maxScaleUpFactor": 3}, [3]),
+        ({"concurrency": {"target": 1, "limit": 1}, "paused": True}, [1]),
+    ],
+    ids=["maxReplicas", "limit", "target", "maxScaleUpFactor", "paused"],
+)
+def test_a_crowd_wakes_as_many_as_it_needs(scaling: dict[str, object], asked: list[int]) -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(function(scaling=scaling))
+            await rig.settled()
+            await asyncio.gather(*(rig.ask(key) for _ in range(100)))
+            assert asked_for(rig) == asked
+
+    run_virtual(main())
+
+
+def test_a_wake_is_raised_while_its_crowd_still_comes_and_never_after() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            spec = {"concurrency": {"target": 1, "limit": 1}}
+            key = platform.add(function(scaling=spec))
+            await rig.settled()
+            held = [rig.hold(key)]
+            await asyncio.sleep(0.03)
+            assert asked_for(rig) == [1], "the first call waits for nobody"
+            held += [rig.hold(key) for _ in range(5)]
+            await asyncio.sleep(0.1)
+            assert asked_for(rig) == [1, 6]
+            for task in held[3:]:
+                task.cancel()
+            await asyncio.sleep(2)
+            assert asked_for(rig) == [1, 6], "a wake never lowers"
+            held += [rig.hold(key) for _ in range(10)]
+            await asyncio.sleep(5)
+            assert asked_for(rig) == [1, 6], "who comes later is the autoscaler's business"
+            platform.set_replicas(key, 0)
+            await asyncio.sleep(1.1)
+            assert asked_for(rig) == [1, 6, 13]
+
+    run_virtual(main())
+
+
+def test_a_wake_leaves_alone_what_somebody_else_scaled_up() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function(scaling={"concurrency": {"target": 1, "limit": 1}}))
+            platform.set_replicas(key, 2)
+            await rig.settled()
+            held = [rig.hold(key) for _ in range(5)]
+            await asyncio.sleep(3)
+            assert not any(task.done() for task in held)
+            assert asked_for(rig) == []
 
     run_virtual(main())
 
@@ -105,7 +175,7 @@ def test_full_hold_is_refused_and_a_leaver_frees_its_place() -> None:
     run_virtual(main())
 
 
-def test_a_function_that_never_listens_is_refused_at_the_deadline() -> None:
+def test_a_function_that_never_gets_an_instance_is_refused_at_the_deadline() -> None:
     async def main() -> None:
         platform = FakePlatform(starts_after_seconds=None)
         async with activator_rig(platform) as rig:
@@ -114,7 +184,35 @@ def test_a_function_that_never_listens_is_refused_at_the_deadline() -> None:
             began = now()
             verdict = await rig.activator.hold(key)
             assert code_of(verdict) == "hold-timeout"
+            assert "no instance of it exists" in verdict.detail  # type: ignore[union-attr]
             assert abs(now() - began - 5) < 0.01
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize(
+    ("seen", "address", "told"),
+    [
+        ((), None, "instance echo-1 has no node"),
+        (("scheduled",), None, "instance echo-1 has not started its container"),
+        (("scheduled", "started"), None, "instance echo-1 has started, but has no address"),
+        (("scheduled", "started"), "10.0.0.9", "nothing listens on port 8080 of instance echo-1"),
+    ],
+)
+def test_the_deadline_tells_how_far_an_instance_came(
+    seen: tuple[str, ...], address: str | None, told: str
+) -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function(startupTimeoutSeconds=5))
+            await rig.settled()
+            held = rig.hold(key)
+            await rig.settled()
+            platform.put(platform.new(key, address=address, seen=dict.fromkeys(seen, now())))
+            verdict = await held
+            assert code_of(verdict) == "hold-timeout"
+            assert f"was not ready within 5 s: {told}" in verdict.detail  # type: ignore[union-attr]
 
     run_virtual(main())
 
@@ -315,6 +413,25 @@ def test_an_announced_address_that_does_not_listen_gets_nothing() -> None:
     run_virtual(main())
 
 
+def test_an_announced_port_that_is_not_the_instances_gets_nothing() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            held = rig.hold(key)
+            await rig.settled()
+            platform.put(platform.new(key, address=None))
+            platform.listening |= {("10.0.7.7", 9999), ("10.0.7.7", 8080)}
+            rig.activator.announced(key, ("10.0.7.7", 9999), None)
+            await asyncio.sleep(1)
+            assert not held.done()
+            rig.activator.announced(key, ("10.0.7.7", 8080), None)
+            assert isinstance(await held, Go)
+
+    run_virtual(main())
+
+
 def test_an_ended_instance_leaves_the_lane_at_once() -> None:
     async def main() -> None:
         async with activator_rig() as rig:
@@ -350,15 +467,97 @@ def test_a_restarting_container_is_out_until_it_listens() -> None:
     run_virtual(main())
 
 
+def test_an_instance_that_crashes_before_it_was_ever_ready_is_out_until_it_listens() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function())
+            await rig.settled()
+            held = rig.ask(key)
+            instance = platform.new(key)
+            where = (str(instance.address), instance.port)
+            platform.listening.add(where)
+            platform.put(instance)
+            assert isinstance(await held, Go)
+            platform.listening.discard(where)
+            platform.trouble(instance, "Error", final=False)
+            await rig.settled()
+            lane = rig.plane.lanes[key]
+            assert not (lane.open and lane.servers), "a crashed instance gets requests"
+            held = rig.ask(key)
+            await asyncio.sleep(1)
+            assert not held.done()
+            platform.listening.add(where)
+            assert isinstance(await held, Go)
+
+    run_virtual(main())
+
+
+def unlimited(target: int, **hold: int) -> Function:
+    """Return a function without a hard limit, of which only one instance may exist."""
+    scaling = {"maxReplicas": 1, "concurrency": {"target": target, "limit": 0}}
+    return function(scaling=scaling, hold=hold)
+
+
 def test_without_a_limit_release_is_paced_by_target() -> None:
     async def main() -> None:
         async with activator_rig() as rig:
-            key = rig.platform.add(function(scaling={"concurrency": {"target": 4, "limit": 0}}))
+            key = rig.platform.add(unlimited(4))
             await rig.settled()
             asked = [rig.ask(key, 0.3) for _ in range(40)]
             verdicts = await asyncio.gather(*asked)
             assert all(isinstance(verdict, Go) for verdict in verdicts)
             assert rig.plane.most.most_common(1)[0][1] <= 4
+
+    run_virtual(main())
+
+
+def test_without_a_limit_requests_that_never_end_keep_nobody_out() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(unlimited(4))
+            await rig.settled()
+            asked = [rig.ask(key, 3600) for _ in range(40)]
+            await asyncio.sleep(1.4)
+            assert rig.plane.inside[key].total() == 4, "first only as many as are aimed at"
+            await asyncio.sleep(3)
+            assert 12 <= rig.plane.inside[key].total() <= 20, "then a target's worth a second"
+            await asyncio.sleep(10)
+            assert rig.plane.inside[key].total() == 40
+            assert not any(task.done() for task in asked)
+            for task in asked:
+                task.cancel()
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("seconds", [1, 8, 60])
+def test_without_a_limit_nobody_waits_out_the_hold_of_an_instance_that_is_up(seconds: int) -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(unlimited(1, maxSeconds=seconds))
+            await rig.settled()
+            held = [rig.ask(key, 3600) for _ in range(500)]
+            await asyncio.sleep(seconds)
+            assert rig.plane.inside[key].total() == 500
+            for task in held:
+                task.cancel()
+
+    run_virtual(main())
+
+
+def test_without_a_limit_a_load_that_cannot_be_read_keeps_nobody_out() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            key = rig.platform.add(unlimited(1, maxSeconds=10))
+            await rig.settled()
+            held = [rig.ask(key, 3600) for _ in range(20)]
+            await asyncio.sleep(0.7)
+            rig.plane.blind = True
+            await asyncio.sleep(10)
+            assert rig.plane.inside[key].total() == 20
+            for task in held:
+                task.cancel()
 
     run_virtual(main())
 

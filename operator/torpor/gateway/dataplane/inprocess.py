@@ -17,6 +17,7 @@ from torpor.errors import DataPlaneError
 from torpor.gateway.dataplane import forwarding, problems
 from torpor.gateway.dataplane.admission import Admission, Place
 from torpor.gateway.dataplane.base import Go, Holder, Lane, LaneLoad, Refused
+from torpor.gateway.dataplane.connection import Listener, too_large
 from torpor.gateway.dataplane.exchange import Call, Unreached, exchange
 from torpor.gateway.dataplane.websocket import is_upgrade, tunnel
 from torpor.gateway.routes import Routes
@@ -64,9 +65,7 @@ class InProcessDataPlane:
         )
         # Its own repeats know nothing of other instances, nor that a streamed body is gone.
         self._session._retry_connection = False
-        server = web.Server(
-            self._serve, handler_cancellation=True, access_log=None, auto_decompress=False
-        )
+        server = Listener(self._serve)
         self._runner = web.ServerRunner(server, shutdown_timeout=self._drain_seconds)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, backlog=_BACKLOG).start()
@@ -75,10 +74,12 @@ class InProcessDataPlane:
 
     async def stop(self) -> None:
         """Refuse new connections, give open requests `drain_seconds`, then close."""
-        if self._runner:
-            await self._runner.cleanup()
-        if self._session:
-            await self._session.close()
+        try:
+            if self._runner:
+                await self._runner.cleanup()
+        finally:
+            if self._session:
+                await self._session.close()
 
     async def set_routes(self, routes: Routes) -> None:
         """Know these addresses from now on."""
@@ -101,7 +102,11 @@ class InProcessDataPlane:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = forwarding.request_id(request.headers, secrets.token_hex(16))
-        target = _origin_form(request.raw_path)
+        target = _origin_form(request)
+        if too_large(request):
+            return problems.problem(problems.HEADERS_TOO_LARGE, request_id)
+        if target is None:
+            return problems.problem(problems.NO_PATH, request_id)
         path, question, query = target.partition("?")
         found = self._routes.find(request.headers.get("Host", ""), path)
         if found is None:
@@ -193,9 +198,15 @@ class InProcessDataPlane:
             del self._lanes[key]
 
 
-def _origin_form(target: str) -> str:
-    """Return path and query of a request target, also of one in absolute form (RFC 9112 3.2.2)."""
+def _origin_form(request: web.BaseRequest) -> str | None:
+    """Return path and query of a request target, also of one in absolute form (RFC 9112 3.2.2).
+
+    None for the forms without a path, of CONNECT and `OPTIONS *`.
+    """
+    target = request.raw_path
     if target.startswith("/"):
         return target
     parts = urlsplit(target)
+    if request.method == "CONNECT" or not parts.netloc:
+        return None
     return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

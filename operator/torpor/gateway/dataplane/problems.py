@@ -10,8 +10,15 @@ from aiohttp import web
 from torpor.gateway.dataplane.base import Refused
 from torpor.resources.names import HEADER_REQUEST_ID
 
+TARGET_TOO_LONG = Refused(414, "uri-too-long", "the request's target is longer than 15,359 bytes")
+HEADERS_TOO_LARGE = Refused(
+    431, "headers-too-large", "a request's head is at most 15,360 bytes in at most 101 headers"
+)
+NO_PATH = Refused(400, "bad-request", "the request's target is not a path")
+INTERNAL = Refused(500, "internal", "the gateway could not handle the request")
 NOT_FOUND = Refused(404, "unknown-function", "no function has this address")
 BROKEN = Refused(502, "bad-gateway", "the function broke the connection before it answered")
+NO_WEBSOCKET = Refused(502, "bad-gateway", "the function answered, but with no WebSocket")
 UNREACHABLE = Refused(503, "unreachable", "no instance of the function takes connections", 1)
 QUEUE_TIMEOUT = Refused(503, "queue-timeout", "no instance had a free place in time", 1)
 TIMEOUT = Refused(504, "timeout", "the function did not answer within its timeoutSeconds")
@@ -36,3 +43,9 @@ def problem(refused: Refused, request_id: str) -> web.Response:
         text=json.dumps(body) + "\n",
         content_type="application/problem+json",
     )
+
+
+def bad_request(why: str) -> Refused:
+    """Return the refusal of what is not a request; of `why`, only the first line is told."""
+    first = (why.splitlines() or [""])[0].rstrip(" :.")
+    return Refused(400, "bad-request", f"not an HTTP request: {first}")

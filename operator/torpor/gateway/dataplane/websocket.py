@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from http import HTTPStatus
 
 from aiohttp import (
     ClientConnectorError,
@@ -14,6 +15,7 @@ from aiohttp import (
     WSServerHandshakeError,
     web,
 )
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from torpor.gateway.dataplane import forwarding, problems
 from torpor.gateway.dataplane.base import Server
@@ -26,7 +28,8 @@ _CLOSE_SECONDS = 5.0
 
 def is_upgrade(request: web.BaseRequest) -> bool:
     """Return whether the request asks to become a WebSocket (RFC 6455 section 4.1)."""
-    return request.headers.get("Upgrade", "").lower() == "websocket"
+    asked = request.headers.get("Upgrade", "").lower() == "websocket"
+    return asked and "Sec-WebSocket-Key" in request.headers
 
 
 async def tunnel(session: ClientSession, call: Call, server: Server) -> web.StreamResponse:
@@ -43,11 +46,23 @@ async def tunnel(session: ClientSession, call: Call, server: Server) -> web.Stre
     except ClientConnectorError as error:
         raise Unreached from error
     except WSServerHandshakeError as error:
-        return web.Response(status=error.status, headers={HEADER_REQUEST_ID: call.request_id})
+        return _refused(call, error)
     except ClientError:
         return problems.problem(problems.BROKEN, call.request_id)
     async with upstream:
         return await _pass(call, upstream)
+
+
+def _refused(call: Call, error: WSServerHandshakeError) -> web.StreamResponse:
+    """Return the function's refusal, without its body, which the client library has dropped."""
+    if error.status < HTTPStatus.MULTIPLE_CHOICES:
+        return problems.problem(problems.NO_WEBSOCKET, call.request_id)
+    said = CIMultiDict(error.headers or {})
+    kept = forwarding.to_client(CIMultiDictProxy(said))
+    for name in ("Content-Length", "Content-Type", "Content-Encoding"):
+        kept.popall(name, None)
+    kept[HEADER_REQUEST_ID] = call.request_id
+    return web.Response(status=error.status, headers=kept)
 
 
 async def _pass(call: Call, upstream: ClientWebSocketResponse) -> web.WebSocketResponse:
