@@ -1,8 +1,7 @@
 """The leader's loop: once a second it looks at every awake function and gives it its replicas.
 
 A pass pulls the load, decides for each function, and starts what must be done; it never waits for
-the API. Each function has at most one action under way, all together at most `ACTIONS_AT_ONCE`;
-what finds no place is decided anew in the next pass, those that waited longest first.
+the API.
 """
 
 from __future__ import annotations
@@ -13,13 +12,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from torpor.errors import ApiConflict, ApiError, ApiNotFound, TorporError
+from torpor.errors import ApiError, TorporError
+from torpor.functions.actions import Actions
 from torpor.functions.cold_starts import ColdStartLog, ColdStarts
-from torpor.functions.fleet import Fleet, Tracked, View
+from torpor.functions.fleet import Fleet
 from torpor.functions.gateways import Gateways
-from torpor.functions.parking import to_zero
-from torpor.platform.base import Change, FunctionChanged, Platform, Scale
-from torpor.resources import names
+from torpor.functions.tracked import Tracked, View
+from torpor.platform.base import Change, FunctionChanged, Platform
 from torpor.resources.load import GatewayLoad
 from torpor.resources.names import FunctionKey
 from torpor.scaling.decide import decide
@@ -32,8 +31,6 @@ PASS_SECONDS = 1.0
 EARLY_PASS_SECONDS = 0.25
 """The soonest pass after the one before, when a function woke meanwhile."""
 PULL_SECONDS = 2.0
-ACTION_SECONDS = 10.0
-ACTIONS_AT_ONCE = 16
 WATCH_RETRY_SECONDS = 1.0
 
 Clock = Callable[[], float]
@@ -99,7 +96,7 @@ class Autoscaler:
         self._meter = Meter(self._clock())
         self._reading = Reading({}, Sight.BLIND)
         self._watched_since = self._clock()
-        self._acting: set[FunctionKey] = set()
+        self._actions = Actions(self._platform, self._gateways, self, self._clock)
         self._lag: Mapping[FunctionKey, Mapping[str, float]] = _NO_LAGS
         self._poked: asyncio.Event = asyncio.Event()
         self._synced: asyncio.Event = asyncio.Event()
@@ -149,11 +146,7 @@ class Autoscaler:
         self._reading = self._meter.read(answers, silent, now)
         self._lag = self._lags()
         due = [tracked for tracked in self._visited(wall) if self._consider(tracked, now, wall)]
-        due.sort(key=lambda tracked: tracked.acted_at)
-        for tracked in due[: ACTIONS_AT_ONCE - len(self._acting)]:
-            self._acting.add(tracked.key)
-            tracked.acted_at = now
-            group.create_task(self._act(tracked), name=f"scale {tracked.key}")
+        self._actions.start(due, group)
         for key in self._cold_starts.take(answers):
             if self._fleet.get(key):
                 self._changed(key)
@@ -178,9 +171,9 @@ class Autoscaler:
         """Note what was seen of a function; return whether something must be done about it."""
         self._fleet.woke(tracked)
         tracked.add(self._reading.samples.get(tracked.key, _ABSENT), now)
-        decision = self._decide(tracked)
+        decision = self.decide(tracked)
         self._show(tracked, decision, wall)
-        if tracked.key in self._acting or now < tracked.retry_at:
+        if self._actions.busy(tracked.key) or now < tracked.retry_at:
             return False
         if decision.direction is not Direction.STAY or tracked.must_read(now):
             return True
@@ -188,7 +181,12 @@ class Autoscaler:
             self._fleet.rest(tracked)
         return False
 
-    def _decide(self, tracked: Tracked) -> Decision:
+    def knows(self, tracked: Tracked) -> bool:
+        """Return whether this is still the function of that name."""
+        return self._fleet.get(tracked.key) is tracked
+
+    def decide(self, tracked: Tracked) -> Decision:
+        """Return how many replicas the function should have, as of now and the last pass."""
         assert tracked.function is not None
         now = self._clock()
         seen = tracked.observe(
@@ -213,96 +211,10 @@ class Autoscaler:
             last_active_at=wall if tracked.sample.present else active,
             problem=tracked.problem or tracked.spec_problem,
         )
-        self._publish(tracked, view)
+        self.publish(tracked, view)
 
-    def _publish(self, tracked: Tracked, view: View) -> None:
+    def publish(self, tracked: Tracked, view: View) -> None:
+        """Show this from now on, and say so if a status would tell anything else."""
         before, tracked.view = tracked.view, view
         if before is None or before.told != view.told:
             self._changed(tracked.key)
-
-    # Doing it
-
-    async def _act(self, tracked: Tracked) -> None:
-        try:
-            async with asyncio.timeout(ACTION_SECONDS):
-                await self._adjust(tracked)
-        except ApiConflict:
-            tracked.read_again()
-        except ApiNotFound:
-            tracked.failed("its workload does not exist yet", self._clock())
-        except (TorporError, TimeoutError) as error:
-            problem = str(error) or f"no answer for {ACTION_SECONDS:.0f} s"
-            tracked.failed(problem, self._clock())
-            LOG.warning("%s could not be scaled: %s", tracked.key, problem)
-        except Exception as error:  # one function's defect must not stop the others
-            tracked.failed(f"{type(error).__name__}: {error}", self._clock())
-            LOG.exception("%s could not be scaled", tracked.key)
-        finally:
-            self._acting.discard(tracked.key)
-
-    async def _adjust(self, tracked: Tracked) -> None:
-        """Read the scale, decide on what it truly is, and follow the decision."""
-        key = tracked.key
-        scale = await self._platform.scale(key)
-        tracked.asked_for(scale.replicas, self._clock())
-        if self._fleet.get(key) is not tracked or tracked.history is None:
-            return  # deleted, or begun anew, while the call ran
-        decision = self._decide(tracked)
-        match decision.direction:
-            case Direction.STAY:
-                tracked.succeeded()
-            case Direction.UP:
-                await self._set(tracked, decision, version=None)
-            case Direction.DOWN:
-                await self._platform.prefer_removal(key, _loads(tracked))
-                await self._set(tracked, decision, version=scale.version)
-            case Direction.ZERO:
-                await self._to_zero(tracked, decision, scale)
-
-    async def _set(self, tracked: Tracked, decision: Decision, *, version: str | None) -> None:
-        await self._platform.set_scale(
-            tracked.key, decision.replicas, manager=names.MANAGER_AUTOSCALER, version=version
-        )
-        self._done(tracked, decision)
-
-    async def _to_zero(self, tracked: Tracked, decision: Decision, scale: Scale) -> None:
-        parked = await to_zero(tracked.key, scale, self._platform, self._gateways, self._clock)
-        if not parked.aborted:
-            self._done(tracked, decision)
-            return
-        metrics.DECISIONS.labels("aborted").inc()
-        LOG.info("%s serves on: %s", tracked.key, parked.aborted)
-        tracked.read_again()
-        if not parked.present:
-            tracked.failed(parked.aborted, self._clock())
-        elif tracked.history:
-            tracked.history.quiet_since = self._clock()
-
-    def _done(self, tracked: Tracked, decision: Decision) -> None:
-        key, before = tracked.key, tracked.replicas
-        tracked.asked_for(decision.replicas, self._clock())
-        tracked.succeeded()
-        if self._fleet.get(key) is not tracked:
-            return  # deleted while the call ran
-        metrics.DECISIONS.labels(decision.direction.value).inc()
-        metrics.DESIRED_REPLICAS.labels(key.namespace, key.name).set(decision.replicas)
-        LOG.info("%s: %d -> %d replicas: %s", key, before, decision.replicas, decision.reason)
-        active = tracked.view.last_active_at if tracked.view else None
-        self._publish(
-            tracked,
-            View(
-                decision=decision,
-                latest=decision,
-                replicas=tracked.replicas,
-                ready=tracked.ready,
-                starting=tracked.starting,
-                present=tracked.sample.present,
-                last_active_at=active,
-            ),
-        )
-
-
-def _loads(tracked: Tracked) -> Mapping[str, int]:
-    """Return what each instance has in flight; none for one that no gateway named."""
-    in_flight = tracked.sample.instances
-    return {item.name: in_flight.get(item.name, 0) for item in tracked.instances}

@@ -1,14 +1,21 @@
-"""The gateways over their internal HTTP API: all asked at once, none waited for longer than set."""
+"""The gateways over their internal HTTP API: all asked at once, none waited for longer than set.
+
+A gateway that is leaving is asked like the others until nobody listens there any more: its internal
+API ends after its last request.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from enum import Enum
 from typing import Any, TypeVar
 
 import aiohttp
 
+from torpor.platform.kubernetes.members import GatewayPod
 from torpor.resources.load import GatewayLoad, ParkAnswer
 from torpor.resources.names import FunctionKey
 
@@ -18,8 +25,8 @@ PARK_ANSWER_SECONDS = 1.8
 """A gateway waits up to a second for what is in flight before it answers."""
 SETTLE_SECONDS = 1.0
 
-Members = Callable[[], Mapping[str, str]]
-"""Returns the IP of each gateway by name, as known now."""
+Members = Callable[[], Mapping[str, GatewayPod]]
+"""Returns each gateway that may have requests inside by name, as known now."""
 Answer = TypeVar("Answer")
 _FAILURES = (
     aiohttp.ClientError,
@@ -30,6 +37,13 @@ _FAILURES = (
     TypeError,
     AttributeError,
 )
+
+
+class _Missing(Enum):
+    """Why a gateway gave no answer."""
+
+    SILENT = "it may have requests inside"
+    GONE = "it was leaving, and nobody listens there any more: nothing can be inside"
 
 
 class HttpGateways:
@@ -46,15 +60,13 @@ class HttpGateways:
 
     async def loads(self) -> tuple[Sequence[GatewayLoad], int]:
         """Return the load of every gateway that answered, and how many did not."""
-        answers = await self._ask_all("load", self._load)
-        found = [answer for answer in answers if answer is not None]
-        return found, len(answers) - len(found)
+        answers, silent = await self._ask_all("load", self._load)
+        return answers, silent
 
     async def park(self, key: FunctionKey) -> Sequence[ParkAnswer] | None:
         """Park the function on every gateway; None unless every one of them acknowledged."""
-        answers = await self._ask_all("park", lambda address: self._park(address, key))
-        acknowledged = [answer for answer in answers if answer is not None]
-        return acknowledged if len(acknowledged) == len(answers) else None
+        answers, silent = await self._ask_all("park", lambda address: self._park(address, key))
+        return None if silent else answers
 
     async def settle(self, key: FunctionKey, *, scaled: bool) -> None:
         """End the parking everywhere; a gateway that cannot be told unparks by itself."""
@@ -63,26 +75,33 @@ class HttpGateways:
 
     async def _ask_all(
         self, verb: str, ask: Callable[[str], Coroutine[Any, Any, Answer]]
-    ) -> list[Answer | None]:
+    ) -> tuple[list[Answer], int]:
+        """Return the answers, and how many gateways that may have requests inside gave none."""
         members = self._members()
         self._failing &= members.keys()
         async with asyncio.TaskGroup() as group:
             tasks = [
-                group.create_task(self._one(name, ask(address)), name=f"{verb} {name}")
-                for name, address in members.items()
+                group.create_task(self._one(name, pod, ask(pod.address)), name=f"{verb} {name}")
+                for name, pod in members.items()
             ]
-        return [task.result() for task in tasks]
+        results = [task.result() for task in tasks]
+        answers = [item for item in results if not isinstance(item, _Missing)]
+        return answers, results.count(_Missing.SILENT)
 
-    async def _one(self, name: str, call: Coroutine[Any, Any, Answer]) -> Answer | None:
+    async def _one(
+        self, name: str, pod: GatewayPod, call: Coroutine[Any, Any, Answer]
+    ) -> Answer | _Missing:
         try:
             answer = await call
         except _FAILURES as error:
+            if pod.killed_at and _refused(error):
+                return _Missing.GONE
             if name not in self._failing:  # once, not every second
                 self._failing.add(name)
                 LOG.warning(
                     "gateway %s does not answer: %s", name, str(error) or type(error).__name__
                 )
-            return None
+            return _Missing.SILENT
         self._failing.discard(name)
         return answer
 
@@ -112,3 +131,7 @@ class HttpGateways:
             raise_for_status=True,
         ) as answer:
             return None if answer.status == 204 else await answer.json()
+
+
+def _refused(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ECONNREFUSED

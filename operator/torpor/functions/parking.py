@@ -63,7 +63,7 @@ async def _park(
         answers = None
     if not answers:
         return Parked("a gateway did not acknowledge the parking")
-    present = sum(answer.in_flight + answer.queued + answer.held for answer in answers)
+    present = sum(answer.present for answer in answers)
     if present:
         return Parked(f"{present} requests came or are still there", present)
     if clock() >= deadline:

@@ -1,7 +1,7 @@
 """What is told of a Function: the status made from what was observed. Pure.
 
 A function at zero is Ready: it serves, only later. What its instances suffered from is kept while
-it sleeps, until another generation or an instance that serves says otherwise.
+it sleeps or tries again, until another generation or an instance that serves says otherwise.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from datetime import datetime
 from typing import Any
 
 from torpor.functions.cold_starts import ColdStarts
-from torpor.functions.desired import selector
+from torpor.functions.pod_template import selector
 from torpor.resources.conditions import (
     ACTIVE,
     BLOCKING,
+    IMAGE_PULL,
     READY,
     RECONCILING,
     STALLED,
@@ -74,6 +75,7 @@ def status(
 ) -> dict[str, Any]:
     """Return the whole status; equal to `function.status` when there is nothing new to tell."""
     previous = function.status
+    trouble = _kept_trouble(function, observed)
     labels = selector(function)
     found = {
         "observedGeneration": function.generation,
@@ -85,11 +87,11 @@ def status(
             "starting": observed.starting,
         },
         "reason": seen.reason or previous.get("reason"),
-        "lastActiveTime": _last_active(previous, observed, now),
+        "lastActiveTime": _last_active(previous, observed, trouble, now),
         "coldStart": _cold_starts(seen.cold_starts) or previous.get("coldStart"),
         "conditions": merge(
             previous.get("conditions", ()),
-            _conditions(function, observed),
+            _conditions(observed, trouble),
             now,
             function.generation,
         ),
@@ -127,9 +129,13 @@ def _active(observed: Observed) -> bool:
     return observed.desired + observed.ready + observed.starting > 0
 
 
-def _last_active(previous: Mapping[str, Any], observed: Observed, now: datetime) -> str | None:
+def _last_active(
+    previous: Mapping[str, Any], observed: Observed, trouble: Problem | None, now: datetime
+) -> str | None:
     last: str | None = previous.get("lastActiveTime")
     if _active(observed):
+        if last and trouble and not observed.ready:
+            return last  # it tries to start over and over, which is no activity
         stale = last is None or (now - moment(last)).total_seconds() >= ACTIVE_GRAIN_SECONDS
         return timestamp(now) if stale else last
     was_active = find(previous.get("conditions", ()), ACTIVE)
@@ -137,30 +143,46 @@ def _last_active(previous: Mapping[str, Any], observed: Observed, now: datetime)
     return timestamp(now) if fell_asleep else last
 
 
-def _conditions(function: Function, observed: Observed) -> tuple[Condition, ...]:
-    kept = _kept_trouble(function, observed)
+def _conditions(observed: Observed, trouble: Problem | None) -> tuple[Condition, ...]:
     return (
-        _ready(observed, kept),
+        _ready(observed, trouble),
         _activity(observed),
         _reconciling(observed),
-        _stalled(observed, kept),
+        _stalled(observed, trouble),
     )
 
 
 def _kept_trouble(function: Function, observed: Observed) -> Problem | None:
-    """Return what the last instances failed with, if nothing has happened since to mend it."""
-    if observed.trouble or observed.ready or observed.starting:
-        return observed.trouble
+    """Return what instances fail with, or the last ones failed with if nothing mended it since.
+
+    The kubelet shows one lasting trouble in turns: it tries, it waits, it tries again. What was
+    told of it stays until an instance serves, so that a broken function is not written for ever.
+    """
+    told, now = _told_trouble(function), observed.trouble
+    if told is None:
+        return now
+    if now is None:
+        if observed.starting:
+            return told if told.final else None
+        return None if observed.ready else told
+    between_attempts = told.final and now.reason in _ENDINGS
+    return told if between_attempts or now.reason == told.reason == IMAGE_PULL else now
+
+
+def _told_trouble(function: Function) -> Problem | None:
+    """Return what instances of this generation were last said to fail with."""
     conditions = function.status.get("conditions", ())
-    ready, stalled = find(conditions, READY), find(conditions, STALLED)
-    if ready is None or ready.get("status") != Truth.FALSE.value or ready["reason"] in _OURS:
-        return None
-    if ready.get("observedGeneration") != function.generation:
-        return None
-    final = stalled is not None and stalled.get("status") == Truth.TRUE.value
-    return Problem(str(ready["reason"]), str(ready["message"]), final)
+    for kind, failing in ((STALLED, Truth.TRUE), (READY, Truth.FALSE)):
+        found = find(conditions, kind)
+        if found is None or found.get("status") != failing.value or found["reason"] in _OURS:
+            continue
+        if found.get("observedGeneration") == function.generation:
+            return Problem(str(found["reason"]), str(found["message"]), final=kind == STALLED)
+    return None
 
 
+_ENDINGS = frozenset({"Completed", "Error", "OOMKilled"})
+"""How a container ended that the kubelet is about to start again."""
 PENDING = "Pending"
 _OURS = BLOCKING | {PENDING}
 """Reasons that are looked at anew on every visit, unlike what instances failed with."""

@@ -19,6 +19,9 @@ INVALID_SPEC = "InvalidSpec"
 BLOCKING = frozenset({NOT_OWNED, CONFIG_MAP_MISSING, UNKNOWN_RUNTIME, INVALID_SPEC})
 """Reasons of Ready=False with which no instance can be started, whoever asks."""
 
+IMAGE_PULL = "ImagePullBackOff"
+"""The image cannot be had; whether the kubelet tries just now or waits makes no difference."""
+
 
 class Truth(Enum):
     """The status of a condition."""

@@ -136,9 +136,14 @@ class ParkAnswer:
     held: int
 
     @property
+    def present(self) -> int:
+        """Requests of the function that are left on the gateway."""
+        return self.in_flight + self.queued + self.held
+
+    @property
     def drained(self) -> bool:
         """Whether nothing of the function is left on the gateway."""
-        return self.in_flight + self.queued + self.held == 0
+        return self.present == 0
 
     def to_json(self) -> dict[str, int]:
         """Return the JSON object that `from_json` reads."""

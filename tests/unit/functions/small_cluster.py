@@ -14,7 +14,8 @@ from typing import Any
 
 from tests.unit.functions.builders import KEY, SETTINGS
 from torpor.errors import ApiConflict, ApiError, ApiNotFound
-from torpor.functions.reconcile import FunctionReconciler, Installation
+from torpor.functions.children import Installation
+from torpor.functions.reconcile import FunctionReconciler
 from torpor.functions.status import Seen
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.recorder import EventType

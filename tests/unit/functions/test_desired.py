@@ -9,12 +9,12 @@ import pytest
 from tests.unit.functions.builders import FROM_CONFIG_MAP, IMAGE, INLINE, SETTINGS, function
 from torpor.functions.desired import (
     Children,
-    UnknownRuntime,
     children,
     first_replicas,
     newborn,
     replicas_claim,
 )
+from torpor.functions.pod_template import UnknownRuntime
 from torpor.resources.names import ANNOTATION_CODE_VERSION, ANNOTATION_DESIRED
 
 
@@ -62,7 +62,8 @@ def test_the_claim_says_nothing_but_the_replicas() -> None:
 
 
 def test_every_child_belongs_to_its_function_and_carries_its_own_hash() -> None:
-    for child in made(IMAGE).all():
+    found = made(IMAGE)
+    for child in (found.network_policy, found.service, found.deployment):
         [owner] = child["metadata"]["ownerReferences"]
         assert (owner["uid"], owner["controller"], owner["blockOwnerDeletion"]) == (
             "uid-1",
@@ -143,6 +144,12 @@ def test_the_environment_tells_where_and_how_to_announce() -> None:
         assert found["TORPOR_ANNOUNCE_URL"] == (
             "http://torpor-gateway-internal.torpor-system.svc.cluster.local.:8090/v1/announce"
         )
+
+
+def test_a_runtime_knows_how_many_may_run_at_once_and_an_image_is_not_rolled_for_it() -> None:
+    scaling = {"scaling": {"concurrency": {"target": 1, "limit": 3}}}
+    assert environment(container({**INLINE, **scaling}))["TORPOR_CONCURRENCY_LIMIT"] == "3"
+    assert "TORPOR_CONCURRENCY_LIMIT" not in environment(container({**IMAGE, **scaling}))
 
 
 def test_the_users_environment_comes_after_ours_and_can_refer_to_it() -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -15,6 +16,7 @@ import pytest
 from aiohttp import web
 
 from torpor.functions.gateways_http import LOAD_SECONDS, HttpGateways
+from torpor.platform.kubernetes import GatewayPod
 from torpor.resources.load import FunctionLoad, GatewayLoad, ParkAnswer
 from torpor.resources.names import FunctionKey
 
@@ -59,7 +61,7 @@ async def serving(*gateways: Gateway) -> AsyncIterator[HttpGateways]:
         await runner.setup()
         await web.TCPSite(runner, gateway.address, port).start()
         runners.append(runner)
-    members = {f"gateway-{n}": gateway.address for n, gateway in enumerate(gateways)}
+    members = {f"gateway-{n}": GatewayPod(gateway.address) for n, gateway in enumerate(gateways)}
     async with aiohttp.ClientSession() as session:
         yield HttpGateways(session, lambda: members, "secret", port)
     for runner in runners:
@@ -107,7 +109,10 @@ async def test_a_slow_one_does_not_hold_up_the_others() -> None:
 
 async def test_one_that_is_gone_is_told_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
     async with serving(Gateway("127.0.0.1")) as gateways:
-        gateways._members = lambda: {"gateway-0": "127.0.0.1", "gateway-1": "127.0.0.3"}
+        gateways._members = lambda: {
+            "gateway-0": GatewayPod("127.0.0.1"),
+            "gateway-1": GatewayPod("127.0.0.3"),
+        }
         for _ in range(3):
             found, silent = await gateways.loads()
             assert (len(found), silent) == (1, 1)
@@ -128,6 +133,31 @@ async def test_park_is_nothing_unless_all_acknowledge() -> None:
     second.status = 503
     async with serving(first, second) as gateways:
         assert await gateways.park(KEY) is None
+
+
+SOON = datetime(2026, 11, 21, tzinfo=UTC)
+
+
+async def test_one_that_is_leaving_is_parked_like_the_others() -> None:
+    first, second = two()
+    async with serving(first, second) as gateways:
+        gateways._members = lambda: {
+            "staying": GatewayPod("127.0.0.1"),
+            "leaving": GatewayPod("127.0.0.2", SOON),
+        }
+        assert await gateways.park(KEY) == [ParkAnswer(1, 2, 3), ParkAnswer(1, 2, 3)]
+        second.status = 503
+        assert await gateways.park(KEY) is None
+        assert (await gateways.loads())[1] == 1
+
+
+async def test_one_that_left_so_far_that_nobody_listens_has_nothing_inside() -> None:
+    async with serving(Gateway("127.0.0.1")) as gateways:
+        staying = {"staying": GatewayPod("127.0.0.1")}
+        gateways._members = lambda: {**staying, "left": GatewayPod("127.0.0.3", SOON)}
+        assert await gateways.park(KEY) == [ParkAnswer(1, 2, 3)]
+        found, silent = await gateways.loads()
+        assert (len(found), silent) == (1, 0)
 
 
 async def test_settle_tells_all_and_survives_one_that_fails() -> None:

@@ -16,7 +16,7 @@ from tests.unit.functions.builders import (
     function_object,
 )
 from tests.unit.functions.small_cluster import SmallCluster
-from torpor.errors import ApiUnavailable
+from torpor.errors import ApiNamespaceEnding, ApiNotFound, ApiUnavailable
 from torpor.functions.desired import ANNOTATION_REPLICAS_OWNER
 from torpor.functions.reconcile import FOREIGN_SECONDS, LEAVING_SECONDS
 from torpor.platform.base import Instance, Trouble
@@ -299,6 +299,54 @@ async def test_a_broken_image_is_told_once_and_its_recovery_too() -> None:
     await reconciler.reconcile(KEY)
     assert cluster.ready() == ("True", "Serving")
     assert cluster.events == [("Warning", "ImagePullBackOff"), ("Normal", "Ready")]
+
+
+LOOPS = {
+    "pulling": (
+        Trouble("ImagePullBackOff", "registry/app:1: not found", final=True),
+        Trouble("ImagePullBackOff", 'Back-off pulling image "registry/app:1"', final=True),
+    ),
+    "crashing": (
+        None,
+        Trouble("Error", "exit code 1: KeyError", final=False),
+        Trouble("CrashLoopBackOff", "exit code 1: KeyError", final=True),
+    ),
+}
+"""What a pod shows in turns while its function is broken."""
+
+
+@pytest.mark.parametrize("turns", LOOPS.values(), ids=LOOPS.keys())
+async def test_a_broken_function_costs_no_write_a_turn(turns: tuple[Trouble | None, ...]) -> None:
+    cluster = await settled()
+    reconciler = cluster.reconciler()
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 1
+    for number in range(60):
+        cluster.pods = [pod(trouble=turns[number % len(turns)])]
+        cluster.seconds += 45
+        cluster.show()
+        await reconciler.reconcile(KEY)
+    assert cluster.ready()[0] == "False"
+    assert len(cluster.writes) <= len(turns)
+    assert len(cluster.events) <= len(turns)
+
+
+async def test_in_a_namespace_that_is_being_deleted_nothing_is_tried_again() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object())
+    cluster.failures.append(ApiNamespaceEnding(403, "Forbidden", "it is being terminated"))
+    assert await cluster.reconciler().reconcile(KEY) is None
+    assert cluster.writes == FIRST[:1]
+    assert cluster.events == []
+
+
+async def test_a_function_that_went_before_its_status_was_written_is_not_tried_again() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object())
+    cluster.failures.extend([*[None] * (len(FIRST) - 1), ApiNotFound(404, "NotFound", KEY.name)])
+    reconciler = cluster.reconciler()
+    await reconciler.reconcile(KEY)
+    assert cluster.writes == FIRST
+    assert cluster.events == []
 
 
 async def test_waking_and_sleeping_tell_no_events() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -130,6 +131,37 @@ def test_another_generation_or_an_instance_that_serves_ends_the_memory() -> None
     failed = told(Observed(desired=1, starting=1, trouble=CRASHING))
     assert condition(told(ASLEEP, failed, generation=2), "Ready") == ("True", "AtZero")
     assert condition(told(SERVING, failed), "Ready") == ("True", "Serving")
+
+
+ENDED = Problem("Error", "exit code 1", final=False)
+TRYING = Observed(desired=1, starting=1)
+
+
+@pytest.mark.parametrize("between", [None, ENDED])
+def test_a_lasting_trouble_stays_while_the_next_attempt_runs(between: Problem | None) -> None:
+    failed = told(Observed(desired=1, starting=1, trouble=CRASHING))
+    assert told(replace(TRYING, trouble=between), failed, now=LATER) == failed
+
+
+def test_a_trouble_that_passes_ends_when_the_instance_starts() -> None:
+    waited = told(replace(TRYING, trouble=Problem("Unschedulable", "no room", final=False)))
+    assert condition(told(TRYING, waited), "Ready") == ("True", "Waking")
+
+
+def test_another_trouble_takes_the_place_of_a_lasting_one() -> None:
+    failed = told(replace(TRYING, trouble=CRASHING))
+    unschedulable = Problem("Unschedulable", "no room", final=False)
+    found = told(replace(TRYING, trouble=unschedulable), failed)
+    assert condition(found, "Ready") == ("False", "Unschedulable")
+    assert condition(found, "Stalled")[0] == "False"
+
+
+def test_another_way_to_crash_is_told() -> None:
+    failed = told(replace(TRYING, trouble=CRASHING))
+    other = replace(CRASHING, message="exit code 3")
+    ready = find(told(replace(TRYING, trouble=other), failed)["conditions"], "Ready")
+    assert ready is not None
+    assert ready["message"] == "exit code 3"
 
 
 def test_what_we_were_blocked_by_is_not_remembered() -> None:

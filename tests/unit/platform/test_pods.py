@@ -46,7 +46,6 @@ def test_a_pod_of_no_function_is_none() -> None:
 @pytest.mark.parametrize(
     "reason",
     [
-        "ErrImagePull",
         "ImagePullBackOff",
         "InvalidImageName",
         "CreateContainerConfigError",
@@ -63,8 +62,18 @@ def test_a_crash_loop_says_how_it_ended() -> None:
     status = waiting("CrashLoopBackOff", "back-off 10s", terminated=last)
     found = looked_at(pod("p", containerStatuses=[status]))
     assert found.trouble == Trouble(
-        "CrashLoopBackOff", "back-off 10s: exit code 1: KeyError: 'TOKEN'", final=True
+        "CrashLoopBackOff", "exit code 1: KeyError: 'TOKEN'", final=True
     )
+
+
+def test_a_crash_loop_that_does_not_say_how_it_ended_says_what_the_kubelet_does() -> None:
+    found = looked_at(pod("p", containerStatuses=[waiting("CrashLoopBackOff", "back-off 10s")]))
+    assert found.trouble == Trouble("CrashLoopBackOff", "back-off 10s", final=True)
+
+
+def test_a_pull_that_fails_and_one_that_is_waited_for_are_one_trouble() -> None:
+    found = looked_at(pod("p", containerStatuses=[waiting("ErrImagePull", "not found")]))
+    assert found.trouble == Trouble("ImagePullBackOff", "not found", final=True)
 
 
 def test_out_of_memory_is_named_and_may_pass() -> None:

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from torpor.platform.kubernetes.client import KubernetesApi, Page, Selection, WatchEvent
 from torpor.platform.kubernetes.config import Access, find_access, from_kubeconfig
 from torpor.platform.kubernetes.lease import Lease, LeaseLost, Timing
-from torpor.platform.kubernetes.members import watch_gateway_pods
-from torpor.platform.kubernetes.platform import KubernetesPlatform
+from torpor.platform.kubernetes.members import GatewayPod, GatewayPods, watch_gateway_pods
+from torpor.platform.kubernetes.platform import KubernetesPlatform, SharedPlatform
 from torpor.platform.kubernetes.recorder import EventType, Recorder
 from torpor.platform.kubernetes.reflector import ObjectKey, Reflector
 from torpor.platform.kubernetes.resources import Resource
@@ -23,6 +23,8 @@ LIMITS = Limits()
 __all__ = [
     "Access",
     "EventType",
+    "GatewayPod",
+    "GatewayPods",
     "KubernetesApi",
     "KubernetesPlatform",
     "Lease",
@@ -34,6 +36,7 @@ __all__ = [
     "Reflector",
     "Resource",
     "Selection",
+    "SharedPlatform",
     "Timing",
     "WatchEvent",
     "WorkQueue",

@@ -181,19 +181,6 @@ class KubernetesApi:
         params = {"fieldManager": manager}
         return await self._transport.send(Call("patch", "PATCH", path, params, body, _MERGE))
 
-    async def delete(
-        self, resource: Resource, namespace: str, name: str, *, uid: str | None = None
-    ) -> None:
-        """Delete the object and, in the background, what it owns; ApiNotFound if it is gone.
-
-        With `uid`: ApiConflict if the object of that name is another one by now.
-        """
-        options: Body = {"propagationPolicy": "Background"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
-        path = resource.path(namespace, name)
-        await self._transport.send(Call("delete", "DELETE", path, body=options))
-
     async def get_scale(self, resource: Resource, namespace: str, name: str) -> Scale:
         """Return the replicas asked for; ApiNotFound if the object does not exist."""
         path = resource.path(namespace, name, "scale")

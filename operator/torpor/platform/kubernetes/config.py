@@ -50,17 +50,6 @@ class Access:
     credentials: Credentials
 
 
-class Anonymous:
-    """No header: a client certificate in the TLS settings, or a server without authentication."""
-
-    def headers(self) -> Mapping[str, str]:
-        """Return nothing."""
-        return {}
-
-    async def refresh(self) -> None:
-        """Do nothing."""
-
-
 class TokenFile:
     """A bearer token in a file that is replaced while we run."""
 

@@ -7,19 +7,23 @@ from typing import Any
 
 from torpor.platform.base import Instance, Trouble
 from torpor.resources import names
+from torpor.resources.conditions import IMAGE_PULL
 from torpor.resources.names import FunctionKey
 
 DEFAULT_PORT = 8080
 
+_CRASH_LOOP = "CrashLoopBackOff"
+_SAME = {"ErrImagePull": IMAGE_PULL}
+"""What the kubelet tells by turns of one and the same trouble, by the word that we use for both."""
 _FINAL_WAITS = frozenset(
     {
-        "CrashLoopBackOff",
+        _CRASH_LOOP,
         "CreateContainerConfigError",
         "CreateContainerError",
         "ErrImageNeverPull",
         "ErrImagePull",
         "ImageInspectError",
-        "ImagePullBackOff",
+        IMAGE_PULL,
         "InvalidImageName",
         "RunContainerError",
     }
@@ -82,7 +86,10 @@ def _container_trouble(container: Pod) -> Trouble | None:
     ended = _ending(container)
     if reason in _FINAL_WAITS:
         told = str(waiting.get("message") or "")
-        return Trouble(reason, ": ".join(part for part in (told, ended) if part), final=True)
+        if reason == _CRASH_LOOP and ended:
+            told = ""  # it says only how long the kubelet waits, another time on every attempt
+        message = ": ".join(part for part in (told, ended) if part)
+        return Trouble(_SAME.get(reason, reason), message, final=True)
     if state.get("terminated"):
         # The kubelet restarts it; CrashLoopBackOff follows if that goes wrong too.
         return Trouble(str(state["terminated"].get("reason") or "Error"), ended, final=False)

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-from torpor.errors import ApiError, ApiNotFound
+from torpor.errors import ApiError, ApiNamespaceEnding, ApiNotFound
 from torpor.platform.kubernetes.client import KubernetesApi
 from torpor.platform.kubernetes.resources import EVENTS
 from torpor.platform.kubernetes.throttle import Clock, TokenBucket
@@ -83,6 +83,8 @@ class Recorder:
         key = (uid, kind.value, reason, note)
         try:
             await self._write(key, _reference(obj), action)
+        except ApiNamespaceEnding:
+            log.debug("an Event went with its namespace", extra={"fields": {"reason": reason}})
         except ApiError as error:
             fields = {"reason": reason, "note": note, "error": str(error)}
             log.warning("an Event was not recorded", extra={"fields": fields})

@@ -23,6 +23,7 @@ from torpor.platform.kubernetes.throttle import Backoff, Random, TokenBucket
 from torpor.telemetry import metrics
 
 JSON = "application/json"
+_NAMESPACE_ENDING = "NamespaceTerminating"
 RETRY_BACKOFF = Backoff(first_seconds=0.2, most_seconds=5.0)
 Body = dict[str, Any]
 
@@ -200,6 +201,8 @@ def error_of(status: int, body: bytes) -> errors.ApiError:
     told = told if isinstance(told, dict) else {}
     reason = str(told.get("reason") or "Unknown")
     message = str(told.get("message") or body[:200].decode(errors="replace"))
+    if status == 403 and _NAMESPACE_ENDING in _causes(told):
+        return errors.ApiNamespaceEnding(status, reason, message)
     return error_class(status)(status, reason, message)
 
 
@@ -209,6 +212,12 @@ def error_class(status: int) -> type[errors.ApiError]:
         return errors.ApiUnavailable
     known = {404: errors.ApiNotFound, 409: errors.ApiConflict, 410: errors.ApiGone}
     return known.get(status, errors.ApiError)
+
+
+def _causes(told: Mapping[str, Any]) -> set[str]:
+    """Return the reasons in a `Status` object's details."""
+    details = told.get("details") or {}
+    return {str(cause.get("reason")) for cause in details.get("causes") or ()}
 
 
 def _broken(call: Call, error: Exception) -> errors.ApiUnavailable:

@@ -1,0 +1,198 @@
+"""One replica of the controller: watches fill a queue, the leader works it off and scales.
+
+A Lease gates the workers and the autoscaler. When Kopf ends, or the Lease is lost, it ends with an
+error and the process is started anew; nothing is lost, as all state is in Kubernetes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import aiohttp
+
+from torpor.controller.kopf_events import KopfThread
+from torpor.errors import ApiUnavailable
+from torpor.functions.autoscaler import Autoscaler
+from torpor.functions.children import Installation
+from torpor.functions.gateways_http import HttpGateways
+from torpor.functions.reconcile import FunctionReconciler
+from torpor.functions.status import Seen
+from torpor.functions.world import ClusterWorld
+from torpor.platform.kubernetes import (
+    Access,
+    GatewayPods,
+    KubernetesApi,
+    Lease,
+    Recorder,
+    SharedPlatform,
+    WorkQueue,
+)
+from torpor.resources.names import FunctionKey
+from torpor.resources.tokens import internal_token
+from torpor.scaling.values import Direction
+from torpor.settings import ControllerSettings
+from torpor.telemetry import logs, metrics
+from torpor.telemetry.health import Check
+
+LEASE_NAME = "torpor-controller"
+RESYNC_SECONDS = 600.0
+RECONCILE_SECONDS = 60.0
+SILENT_SECONDS = 600.0
+"""A watch that heard nothing for so long is stuck; an API server that is away is given that."""
+STUCK_SECONDS = 300.0
+"""A key that waited so long for a worker says that the workers are stuck."""
+RECONCILES_PER_SECOND = 200.0
+GATEWAYS = "gateway pods"
+
+
+class Controller:
+    """One replica of the role, over one API server."""
+
+    def __init__(
+        self, api: KubernetesApi, access: Access, settings: ControllerSettings, key: bytes
+    ) -> None:
+        self._api = api
+        self._settings = settings
+        self._key = key
+        self._queue = WorkQueue[FunctionKey](rate_per_second=RECONCILES_PER_SECOND)
+        self._leading = False
+        namespace = settings.watch_namespace
+        self._world = ClusterWorld(api, namespace, self._enqueue)
+        self._gateways = GatewayPods(api, settings.namespace)
+        self._kopf = KopfThread(access, namespace, self._enqueue)
+        identity = settings.pod_name or f"controller-{random.randrange(16**8):08x}"  # noqa: S311
+        self._lease = Lease(api, settings.namespace, LEASE_NAME, identity)
+        self._recorder = Recorder(api, "controller", identity)
+
+    async def run(self) -> None:
+        """Watch, and lead when it is this replica's turn, until cancelled or something breaks."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._world.run(), name="world")
+            group.create_task(self._gateways.reflector.run(), name="reflect gateway pods")
+            group.create_task(self._run_kopf(), name="kopf")
+            group.create_task(self._run_elected(), name="election")
+
+    def checks(self) -> tuple[Mapping[str, Check], Mapping[str, Check]]:
+        """Return the checks of `/healthz` and those that `/readyz` has besides."""
+        return {"watches": self._silent, "workers": self._stuck}, {"caches": self._unsynced}
+
+    def leads(self) -> bool:
+        """Return whether this replica works the queue off."""
+        return self._leading
+
+    async def _run_kopf(self) -> None:
+        # Kopf scans for the kind once, when it starts: by then the kind is there.
+        await self._world.synced()
+        await self._kopf.run()
+
+    async def _run_elected(self) -> None:
+        await self._world.synced()
+        await self._gateways.reflector.synced.wait()
+        await self._lease.lead(self._lead)
+
+    async def _lead(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=5.0)
+        connector = aiohttp.TCPConnector(keepalive_timeout=30.0)
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
+            autoscaler = self._autoscaler(session)
+            reconciler = self._reconciler(autoscaler)
+            self._leading = True
+            self._enqueue_all()
+            try:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(autoscaler.run(), name="autoscaler")
+                    group.create_task(self._resync(), name="resync")
+                    group.create_task(
+                        self._queue.run(
+                            self._settings.workers, lambda key: self._work(reconciler, key)
+                        ),
+                        name="workers",
+                    )
+            finally:
+                self._leading = False
+
+    def _autoscaler(self, session: aiohttp.ClientSession) -> Autoscaler:
+        gateways = HttpGateways(
+            session,
+            lambda: self._gateways.at(_now()),
+            internal_token(self._key),
+            self._settings.internal_port,
+        )
+        platform = SharedPlatform(self._api, self._world.watched)
+        return Autoscaler(platform, gateways, changed=self._enqueue)
+
+    def _reconciler(self, autoscaler: Autoscaler) -> FunctionReconciler:
+        return FunctionReconciler(
+            self._api,
+            self._world,
+            self._recorder,
+            Installation(self._settings, self._key),
+            seen=lambda key: _seen(autoscaler, key),
+            clock=time.monotonic,
+            wall=_now,
+        )
+
+    def _enqueue(self, key: FunctionKey) -> None:
+        """Have the key worked on; a standby forgets it, as a new leader looks at every key."""
+        if self._leading:
+            self._queue.add(key)
+
+    def _enqueue_all(self) -> None:
+        for key in self._world.functions():
+            self._queue.add(key)
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS * random.uniform(0.8, 1.2))  # noqa: S311
+            self._enqueue_all()
+
+    async def _work(self, reconciler: FunctionReconciler, key: FunctionKey) -> float | None:
+        began, result = time.monotonic(), "error"
+        try:
+            with logs.bound(function=str(key)):
+                async with asyncio.timeout(RECONCILE_SECONDS):
+                    again = await reconciler.reconcile(key)
+            result = "ok" if again is None else "requeue"
+            return again
+        except TimeoutError:
+            text = f"reconciling {key} took longer than {RECONCILE_SECONDS:g} s"
+            raise ApiUnavailable(0, "Timeout", text) from None
+        finally:
+            metrics.RECONCILES.labels(result).inc()
+            metrics.RECONCILE_SECONDS.observe(time.monotonic() - began)
+
+    # Health
+
+    def _silent(self) -> str | None:
+        gateways = {GATEWAYS: self._gateways.reflector.idle_seconds()}
+        silent = {**self._world.silent_seconds(), **gateways}
+        late = {kind: age for kind, age in silent.items() if age > SILENT_SECONDS}
+        told = ", ".join(f"{kind} for {age:.0f} s" for kind, age in late.items())
+        return f"nothing heard of {told}" if told else None
+
+    def _stuck(self) -> str | None:
+        oldest = self._queue.oldest_seconds()
+        if not self._leading or oldest < STUCK_SECONDS:
+            return None
+        return f"a key has been waiting for {oldest:.0f} s"
+
+    def _unsynced(self) -> str | None:
+        missing = list(self._world.unsynced())
+        if not self._gateways.reflector.synced.is_set():
+            missing.append(GATEWAYS)
+        return f"not listed yet: {', '.join(missing)}" if missing else None
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _seen(autoscaler: Autoscaler, key: FunctionKey) -> Seen:
+    view = autoscaler.view(key)
+    moved = view is not None and view.decision.direction is not Direction.STAY
+    reason = view.decision.reason if view and moved else None
+    return Seen(reason, autoscaler.cold_starts(key))
