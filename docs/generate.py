@@ -118,5 +118,14 @@ def _command_line() -> Iterator[str]:
         module = import_module(verb.module)
         parser = argparse.ArgumentParser(f"torpor {verb.name}", description=module.__doc__)
         module.add_arguments(parser)
-        yield f"## torpor {verb.name}\n"
-        yield f"```\n{parser.format_help().rstrip()}\n```\n"
+        yield from _usage(parser, "##")
+
+
+def _usage(parser: argparse.ArgumentParser, heading: str) -> Iterator[str]:
+    """Yield the help of a verb, and below it that of each of its actions."""
+    yield f"{heading} {parser.prog}\n"
+    yield f"```\n{parser.format_help().rstrip()}\n```\n"
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield from _usage(inner, f"{heading}#")

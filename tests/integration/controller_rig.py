@@ -10,9 +10,9 @@ from typing import Any
 from aiohttp import web
 
 from tests.support.fake_api import FakeApi
+from tests.support.platform_rig import Anonymous
 from torpor.controller import Controller
 from torpor.platform.kubernetes import Access, Limits, connect
-from torpor.platform.kubernetes.config import Anonymous
 from torpor.settings import ControllerSettings
 
 CHILDREN = ("deployments", "services", "networkpolicies")

@@ -20,8 +20,8 @@ from torpor.controller import KopfEnded
 
 COUNT = 50
 PATIENCE = 20.0
-WATCHES = 10
-"""Six of the controller, three of the autoscaler and the list of gateways, one of Kopf."""
+WATCHES = 8
+"""One of Functions, pods, ConfigMaps, gateways and each kind of child; and Kopf's of Functions."""
 
 
 def all_ready(fake: DiscoverableApi, count: int = COUNT) -> bool:
@@ -120,6 +120,34 @@ async def test_a_standby_writes_nothing_and_takes_over() -> None:
             assert leads(second)
 
 
+async def test_each_kind_is_watched_once_and_functions_by_kopf_too() -> None:
+    async with serving() as fake:
+        fake.put("functions", function("one"))
+        async with running(fake) as replica:
+            await until(lambda: leads(replica) and all_ready(fake, 1), PATIENCE)
+            await until(lambda: fake.watching() == WATCHES, PATIENCE)
+            watched = {plural: fake.requests["WATCH", plural] for plural in ("functions", "pods")}
+            assert watched == {"functions": 2, "pods": 2}
+            await asyncio.sleep(1.5)  # beyond the autoscaler's first pass
+            assert fake.watching() == WATCHES
+
+
+async def test_a_watch_that_hears_nothing_any_more_fails_the_health_check(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torpor.controller.replica.SILENT_SECONDS", 1.0)
+    async with serving() as fake, running(fake) as replica:
+        await until(lambda: fake.watching() == WATCHES, PATIENCE)
+        assert replica.controller is not None
+        silent = replica.controller.checks()[0]["watches"]
+        assert silent() is None
+        fake.break_watches(WatchFault.STALL)
+        await until(lambda: silent() is not None, PATIENCE)
+        told = silent()
+        assert told is not None
+        assert all(kind in told for kind in (*CHILDREN, "functions", "pods", "gateway pods"))
+
+
 async def test_when_kopf_breaks_the_process_ends_with_an_error() -> None:
     async with serving() as fake, running(fake) as replica:
         await until(lambda: leads(replica), PATIENCE)
@@ -137,8 +165,7 @@ async def test_a_user_without_a_name_will_do(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr("getpass.getuser", nameless)
     async with serving() as fake, running(fake) as replica:
-        await until(lambda: fake.watching() >= WATCHES, PATIENCE)
-        assert leads(replica)
+        await until(lambda: fake.watching() >= WATCHES and leads(replica), PATIENCE)
 
 
 @pytest.mark.parametrize("plural", CHILDREN)

@@ -9,6 +9,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from aiohttp import ClientSession, WSMsgType, web
@@ -116,6 +117,57 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def url(plane: InProcessDataPlane, path: str = "/") -> str:
     return f"http://127.0.0.1:{plane.port}{path}"
+
+
+async def raw(port: int, sent: bytes) -> tuple[int, dict[str, Any]]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(sent)
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert b"application/problem+json" in answer
+            body = await reader.readline()
+    finally:
+        writer.close()
+    return int(answer.split()[1]), json.loads(body)
+
+
+_HOST = b"Host: cart.shop.localhost\r\n"
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "code"),
+    [
+        (b"GET /" + 16_000 * b"a" + b" HTTP/1.1\r\n" + _HOST, 414, "uri-too-long"),
+        (b"GET / HTTP/1.1\r\nA: " + 16_000 * b"a" + b"\r\n" + _HOST, 431, "headers-too-large"),
+        (b"GET / HTTP/1.1\r\n" + 4 * (b"A: " + 4000 * b"a" + b"\r\n") + _HOST, 431,
+         "headers-too-large"),
+        (b"GET / HTTP/1.1\r\n" + 101 * b"A: b\r\n" + _HOST, 431, "headers-too-large"),
+        (b"GET /\xc3\xa9 HTTP/1.1\r\n" + _HOST, 400, "bad-request"),
+        (b"GET / HTTP/1.1\r\n", 400, "bad-request"),
+        (b"no HTTP", 400, "bad-request"),
+        (b"OPTIONS * HTTP/1.1\r\n" + _HOST, 400, "bad-request"),
+        (b"CONNECT a:80 HTTP/1.1\r\n" + _HOST, 400, "bad-request"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_taken_is_a_problem_and_is_not_logged(
+    sent: bytes, status: int, code: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with pod() as server, serving(Door()) as plane:
+        await plane.apply(KEY, lane(server.port))
+        got, problem = await raw(plane.port, sent + b"\r\n\r\n")
+        assert not server.order
+    assert (got, problem["code"], problem["status"]) == (status, code, status)
+    assert len(problem["detail"].splitlines()) == 1
+    assert not caplog.records
+
+
+async def test_a_large_head_that_haproxy_takes_is_taken() -> None:
+    head = {**HOST, **{f"X-{n}": 5_000 * "a" for n in range(3)}}
+    async with pod() as server, serving(Door()) as plane, ClientSession() as client:
+        await plane.apply(KEY, lane(server.port))
+        async with client.get(url(plane), headers=head) as answer:
+            assert answer.status == 200
 
 
 async def test_a_request_reaches_the_function_as_it_was_sent_and_headers_are_added() -> None:
@@ -391,3 +443,29 @@ async def test_continue_is_said_only_when_the_body_is_wanted() -> None:
             writer.write(b"ab")
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
         writer.close()
+
+
+_UPGRADE = {**HOST, "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+
+
+async def test_a_function_that_refuses_a_websocket_says_so_itself() -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=401, headers={"WWW-Authenticate": "Basic"}, text="no")
+
+    key = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+    async with listening(refuse) as port, serving(Door()) as plane, ClientSession() as client:
+        await plane.apply(KEY, lane(port))
+        async with client.get(url(plane), headers=_UPGRADE | key) as answer:
+            assert (answer.status, answer.headers["WWW-Authenticate"]) == (401, "Basic")
+
+
+async def test_an_upgrade_that_is_no_websocket_is_an_ordinary_request() -> None:
+    async with pod() as server, serving(Door()) as plane, ClientSession() as client:
+        await plane.apply(KEY, lane(server.port))
+        async with client.get(url(plane), headers=_UPGRADE) as answer:
+            assert (answer.status, (await answer.json(content_type=None))["method"]) == (200, "GET")
+        async with client.get(
+            url(plane), headers={**_UPGRADE, "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+        ) as answer:
+            assert answer.status == 502
+            assert "no WebSocket" in (await answer.json(content_type=None))["detail"]

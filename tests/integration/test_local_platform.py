@@ -105,7 +105,8 @@ async def test_a_crash_loop_is_told_with_the_last_lines(tmp_path: Path) -> None:
         trouble = found[0].trouble
     assert trouble is not None
     assert trouble.reason == "CrashLoopBackOff"
-    assert "not_there_at_all" in trouble.message
+    told = "exit status 1: ModuleNotFoundError: No module named 'not_there_at_all'"
+    assert trouble.message == told
 
 
 async def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
@@ -116,6 +117,67 @@ async def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
         await until(platform, lambda now: bool(now[0].trouble))
         found = await until(platform, ready(1))
         assert found[0].trouble is None
+
+
+async def test_what_was_ready_is_not_given_up_when_it_is_killed_again(tmp_path: Path) -> None:
+    async with running(tmp_path, WRITES_PID) as platform:
+        await platform.set_scale(KEY, 1, manager="test")
+        for _ in range(3):
+            await until(platform, ready(1))
+            os.kill(_written(tmp_path), signal.SIGKILL)
+            [ended] = await until(platform, lambda now: bool(now[0].trouble))
+            assert ended.trouble
+            assert (ended.trouble.message, ended.trouble.final) == ("ended by SIGKILL", False)
+
+
+async def test_kill_ends_what_ignores_every_request_to_end(tmp_path: Path) -> None:
+    ignores = "trap '' TERM; sleep 60 & echo $! > pid; wait; wait"
+    stubborn = program(image="any", command=["sh", "-c", ignores], timeoutSeconds=3600)
+    platform = LocalPlatform(tmp_path)
+    platform.put(stubborn)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(platform.run(), name="platform")
+        await platform.set_scale(KEY, 1, manager="test")
+        async with asyncio.timeout(5):
+            while not (pid := _written(tmp_path)):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+            platform.kill()
+            while platform.instances(KEY):  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.02)
+        running.cancel()
+    assert not _is_alive(pid)
+
+
+async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
+    platform = LocalPlatform(tmp_path)
+    platform.put(program(image="any", command=["/no/such/program"]))
+    task = asyncio.create_task(platform.run(), name="platform")
+    await platform.set_scale(KEY, 1, manager="test")
+    found = await until(platform, lambda now: any(i.trouble for i in now))
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+    assert found[0].trouble
+    told = "exit status 1: /no/such/program: No such file or directory"
+    assert found[0].trouble.message == told
+
+
+async def test_the_log_of_one_that_prints_without_end_stays_bounded(tmp_path: Path) -> None:
+    line = "x" * 1000
+    code = f"import os\nhandler = print\nfor _ in range(60_000): os.write(1, b'{line}\\n')"
+    async with running(tmp_path, code) as platform:
+        await platform.set_scale(KEY, 1, manager="test")
+        [log] = await _logs(tmp_path)
+        async with asyncio.timeout(20):
+            while b"(older lines" not in log.read_bytes():  # noqa: ASYNC110 - another process
+                await asyncio.sleep(0.1)
+        assert log.stat().st_size < 32 * 2**20
+
+
+async def _logs(folder: Path) -> list[Path]:
+    async with asyncio.timeout(5):
+        while not (found := list(folder.rglob("*.log"))):  # noqa: ASYNC110, ASYNC240
+            await asyncio.sleep(0.02)
+    return found
 
 
 async def test_new_code_replaces_the_old_once_it_listens(tmp_path: Path) -> None:

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.support.fake_api import Refusal, WatchFault
-from tests.support.platform_rig import client_of, deployment, function, pod, serving
+from tests.support.platform_rig import client_of, deployment, function, pod, serving, until
 from torpor.errors import ApiConflict, ApiNotFound
 from torpor.platform.base import Change, FunctionChanged, InstancesChanged, Platform, Synced
 from torpor.platform.kubernetes import (
     EventType,
+    GatewayPod,
+    GatewayPods,
     KubernetesApi,
     KubernetesPlatform,
     Recorder,
+    SharedPlatform,
     ensure_key,
     wait_for_key,
     watch_gateway_pods,
 )
 from torpor.platform.kubernetes.resources import FUNCTIONS
+from torpor.platform.kubernetes.watched import run, whole
 from torpor.resources.names import FunctionKey
 
 HELLO = FunctionKey("shop", "hello")
@@ -167,26 +173,76 @@ async def test_the_least_loaded_pods_are_removed_first_and_nothing_is_written_tw
             assert fake.writes() == 2
 
 
-async def test_gateways_are_listed_while_they_can_answer() -> None:
-    def gateway(name: str, address: str | None, **meta: Any) -> dict[str, Any]:
-        labels = {"app.kubernetes.io/name": "torpor", "app.kubernetes.io/component": "gateway"}
-        status = {"podIP": address} if address else {}
-        return {
-            "metadata": {"namespace": "torpor", "name": name, "labels": labels, **meta},
-            "status": status,
-        }
+def gateway(name: str, address: str | None, *, ready: bool = True, **meta: Any) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/name": "torpor", "app.kubernetes.io/component": "gateway"}
+    status: dict[str, Any] = {"podIP": address} if address else {}
+    status["conditions"] = [{"type": "Ready", "status": str(ready)}]
+    return {
+        "metadata": {"namespace": "torpor", "name": name, "labels": labels, **meta},
+        "status": status,
+    }
 
+
+LEAVING = {"deletionTimestamp": "2026-11-21T12:00:00Z"}
+GRACE_ENDS = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
+
+
+async def test_peers_are_the_gateways_that_take_requests() -> None:
     async with serving() as (fake, api):
         fake.put("pods", gateway("g1", "10.0.0.1"))
         fake.put("pods", gateway("g2", None))
         fake.put("pods", pod("p1"))
-        async with aclosing(watch_gateway_pods(api, "torpor")) as told:
-            async with asyncio.timeout(5):
-                assert await anext(told) == {"g1": "10.0.0.1"}
-                fake.put("pods", gateway("g2", "10.0.0.2"))
-                assert await anext(told) == {"g1": "10.0.0.1", "g2": "10.0.0.2"}
-                fake.put("pods", gateway("g1", "10.0.0.1", deletionTimestamp="now"))
-                assert await anext(told) == {"g2": "10.0.0.2"}
+        async with aclosing(watch_gateway_pods(api, "torpor")) as told, asyncio.timeout(5):
+            assert await anext(told) == {"g1": "10.0.0.1"}
+            fake.put("pods", gateway("g2", "10.0.0.2"))
+            assert await anext(told) == {"g1": "10.0.0.1", "g2": "10.0.0.2"}
+            fake.put("pods", gateway("g1", "10.0.0.1", ready=False, **LEAVING))
+            assert await anext(told) == {"g2": "10.0.0.2"}
+
+
+async def test_a_gateway_that_drains_is_asked_until_it_is_gone() -> None:
+    async with serving() as (fake, api), asyncio.TaskGroup() as group:
+        fake.put("pods", gateway("g1", "10.0.0.1"))
+        fake.put("pods", gateway("g2", "10.0.0.2"))
+        pods = GatewayPods(api, "torpor")
+        running = group.create_task(pods.reflector.run())
+        await until(lambda: set(pods.at(GRACE_ENDS)) == {"g1", "g2"})
+        fake.put("pods", gateway("g1", "10.0.0.1", ready=False, **LEAVING))
+        draining = GatewayPod("10.0.0.1", GRACE_ENDS)
+        await until(lambda: pods.at(GRACE_ENDS).get("g1") == draining)
+        assert set(pods.at(GRACE_ENDS - timedelta(seconds=60))) == {"g1", "g2"}
+        fake.remove("pods", "torpor", "g1")
+        await until(lambda: set(pods.at(GRACE_ENDS)) == {"g2"})
+        running.cancel()
+
+
+async def test_a_gateway_on_a_lost_node_counts_no_longer_than_it_can_live() -> None:
+    async with serving() as (fake, api), asyncio.TaskGroup() as group:
+        fake.put("pods", gateway("g1", "10.0.0.1", ready=False, **LEAVING))
+        pods = GatewayPods(api, "torpor")
+        running = group.create_task(pods.reflector.run())
+        await until(lambda: "g1" in pods.at(GRACE_ENDS))
+        assert "g1" in pods.at(GRACE_ENDS + timedelta(seconds=29))
+        assert "g1" not in pods.at(GRACE_ENDS + timedelta(seconds=30))
+        running.cancel()
+
+
+async def test_one_watch_serves_several_and_tells_each_all_that_exists() -> None:
+    async with serving() as (fake, api), asyncio.TaskGroup() as group:
+        fake.put("functions", function("hello"))
+        fake.put("pods", pod("p1"))
+        watched = whole(api, "")
+        running = group.create_task(run(watched.reflectors))
+        for _ in range(2):
+            async with aclosing(SharedPlatform(api, watched).changes()) as changes:
+                told = await told_until_synced(changes)
+                assert [type(item) for item in told] == [FunctionChanged, InstancesChanged, Synced]
+                fake.put("pods", pod("p2"))
+                assert names(await following(changes)) == {"p1", "p2"}
+                fake.remove("pods", "shop", "p2")
+                assert names(await following(changes)) == {"p1"}
+        assert fake.requests["WATCH", "functions"] == fake.requests["WATCH", "pods"] == 1
+        running.cancel()
 
 
 async def test_controllers_that_start_together_agree_on_one_key() -> None:
@@ -220,7 +276,9 @@ async def test_repeated_events_are_counted_and_floods_are_cut() -> None:
         assert fake.writes() == 25
 
 
-async def test_an_event_that_cannot_be_written_fails_nothing() -> None:
+async def test_an_event_that_cannot_be_written_fails_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with serving() as (fake, api):
         fake.put("functions", function())
         obj = await api.get(FUNCTIONS, "shop", "hello")
@@ -228,3 +286,17 @@ async def test_an_event_that_cannot_be_written_fails_nothing() -> None:
         recorder = Recorder(api, "controller", "pod-1")
         await recorder.record(obj, EventType.NORMAL, "Applied", "all well", action="Reconcile")
         assert not fake.all("events")
+        assert [item.levelname for item in caplog.records] == ["WARNING"]
+
+
+async def test_an_event_that_goes_with_its_namespace_is_no_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with serving() as (fake, api):
+        fake.put("functions", function())
+        obj = await api.get(FUNCTIONS, "shop", "hello")
+        fake.refuse("POST", Refusal(403, cause="NamespaceTerminating"))
+        recorder = Recorder(api, "controller", "pod-1")
+        await recorder.record(obj, EventType.NORMAL, "Applied", "all well", action="Reconcile")
+        assert not fake.all("events")
+        assert [item for item in caplog.records if item.levelno >= logging.WARNING] == []

@@ -214,13 +214,3 @@ async def test_a_token_that_was_rotated_is_read_again(tmp_path: Path) -> None:
                 await api.get(DEPLOYMENTS, "shop", "hello")
     finally:
         await fake.stop()
-
-
-async def test_deleting_another_object_of_the_same_name_conflicts() -> None:
-    async with serving() as (fake, api):
-        uid = fake.put("deployments", deployment())["metadata"]["uid"]
-        with pytest.raises(errors.ApiConflict):
-            await api.delete(DEPLOYMENTS, "shop", "hello", uid="another")
-        await api.delete(DEPLOYMENTS, "shop", "hello", uid=uid)
-        with pytest.raises(errors.ApiNotFound):
-            await api.delete(DEPLOYMENTS, "shop", "hello")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ async def exchange(
             allow_redirects=False,
         ) as answer:
             yield answer
-    except aiohttp.InvalidURL:
+    except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError):
         raise Unreachable(f"{request.url!r} is no URL; write http://host:port") from None
     except (aiohttp.ClientError, TimeoutError) as error:
         raise Unreachable(f"no answer from {whom}: {_why(error, request)}") from error
@@ -136,7 +137,9 @@ async def exchange(
 
 def _why(error: Exception, request: Request) -> str:
     if isinstance(error, aiohttp.ClientConnectorError):
-        return f"{error.host}:{error.port}: {error.os_error.strerror or error.os_error}"
+        number = error.os_error.errno
+        plain = os.strerror(number) if number and number > 0 else error.os_error.strerror
+        return f"{error.host}:{error.port}: {plain}"
     return str(error) or f"not within {request.seconds:g} s"
 
 

@@ -1,24 +1,47 @@
-"""Runs the Functions in a folder as local processes that scale from zero and back."""
+"""Runs the Functions in a folder as local processes that scale from zero and back.
+
+The functions' logs stay in $XDG_STATE_HOME/torpor/dev (~/.local/state/torpor/dev) until the next
+run of the same folder. The first Ctrl-C waits for the requests in flight, at most 30 seconds; the
+second does not.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
 from pathlib import Path
 
-from torpor.dev.run import demonstrate, serve
+from torpor.dev.manifests import BadFolder
+from torpor.dev.run import BadPort, demonstrate, serve
+
+_HIGHEST_PORT = 65_535
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the folder and the options."""
     parser.add_argument("folder", type=Path, help="where the *.yaml files with Functions are")
-    parser.add_argument("--port", type=int, help="listen here (default: 8080 or the next free)")
+    parser.add_argument("--port", type=_port, help="listen here (default: 8080 or the next free)")
     parser.add_argument(
         "--demo", action="store_true", help="drive a burst at the functions, check, sum up, end"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C (0), or run the demo: 0 if every response was right, 1 otherwise."""
+    """Serve until Ctrl-C (0), or run the demo: 0 if every response was right, 1 otherwise.
+
+    2 for a folder or a port that cannot be used, with a line for each reason.
+    """
     program = demonstrate if args.demo else serve
-    return asyncio.run(program(args.folder, args.port))
+    try:
+        return asyncio.run(program(args.folder, args.port))
+    except (BadFolder, BadPort) as error:
+        for line in str(error).splitlines():
+            print(f"torpor dev: {line}", file=sys.stderr)
+        return 2
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text) <= _HIGHEST_PORT:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port: give 1 to {_HIGHEST_PORT}")

@@ -17,7 +17,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
     showing = _action(verbs, "show", "state, last decision, replicas, cold starts by phase")
     for reader in (listing, showing):
-        reader.add_argument("-o", "--output", choices=output.FORMATS, default="table")
+        reader.add_argument(
+            "-o",
+            "--output",
+            choices=output.FORMATS,
+            default="table",
+            help="a table for people, or the object itself (table)",
+        )
     logs = _action(verbs, "logs", "what the function's instances write")
     logs.add_argument("-f", "--follow", action="store_true", help="go on, with new instances too")
     logs.add_argument("--tail", type=int, metavar="LINES", help="only the last lines of each")

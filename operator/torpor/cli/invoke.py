@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import re
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from torpor.gateway.routes import PATH_PREFIX
 from torpor.resources.names import FunctionKey
 
 GATEWAY_VARIABLE = "TORPOR_GATEWAY"
+_HOST_AND_PORT = re.compile(r"([^/:@\s]+|\[[0-9a-fA-F:.]+\]):[0-9]+/?")
 _SAFE = "/?&=%:@!$'()*+,;~-._"
 
 
@@ -55,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--gateway",
         default=os.environ.get(GATEWAY_VARIABLE),
-        help=f"a gateway's URL, such as http://127.0.0.1:8080 (${GATEWAY_VARIABLE})",
+        help=f"a gateway's URL, such as http://127.0.0.1:8080, or HOST:PORT (${GATEWAY_VARIABLE})",
     )
     parser.add_argument(
         "--torpor-namespace", default="torpor-system", help="where Torpor runs (torpor-system)"
@@ -106,7 +108,8 @@ def _request(args: argparse.Namespace, key: FunctionKey) -> Request:
 
 def _base(args: argparse.Namespace) -> str:
     if args.gateway:
-        return str(args.gateway).rstrip("/")
+        scheme = "http://" if _HOST_AND_PORT.fullmatch(args.gateway) else ""
+        return f"{scheme}{args.gateway}".rstrip("/")
     return f"/api/v1/namespaces/{args.torpor_namespace}/services/torpor-gateway:http/proxy"
 
 

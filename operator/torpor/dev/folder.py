@@ -1,30 +1,22 @@
-"""Reads a folder of YAML: the Functions in it, each with its code, ready to run locally."""
+"""A folder of YAML as what runs locally: the Functions in it, each with its code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from torpor.errors import InvalidResource, TorporError
+from torpor.dev.manifests import BadFolder, Manifest, read, yaml_files
+from torpor.errors import InvalidResource
 from torpor.platform.local_program import Program
 from torpor.resources.function import Function
-from torpor.resources.names import API_VERSION, GROUP, FunctionKey
+from torpor.resources.names import GROUP, FunctionKey
 
 DEMO_PATH = f"{GROUP}/demo-path"
 """Annotation: the path that the demo requests; `{n}` in it is the request's number."""
 DEMO_EXPECT = f"{GROUP}/demo-expect"
 """Annotation: the body that the demo expects, `{n}` as above."""
-_SUFFIXES = (".yaml", ".yml")
-
-
-class BadFolder(TorporError):
-    """A file that cannot be understood; the message names it, and the place in it."""
-
-    code = "bad-folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,27 +29,29 @@ class Entry:
 
 
 Entries = Mapping[FunctionKey, Entry]
+_Files = Mapping[tuple[str, str], Mapping[str, str]]
 
 
 def load_folder(folder: Path) -> Entries:
-    """Return the Functions in the YAML files of `folder`; BadFolder says what is wrong where."""
-    if not folder.is_dir():
-        raise BadFolder(f"{folder}: there is no such folder")
-    documents = [pair for file in _yaml_files(folder) for pair in _documents(file)]
+    """Return the Functions in the YAML files of `folder`; BadFolder says all that is wrong."""
+    manifests, wrong = _read_all(yaml_files(folder))
+    functions = [item for item in manifests if item.kind == "Function"]
+    if not functions and not wrong:
+        raise BadFolder(f"{folder}: no Function in any *.yaml file")
+    wrong += _doubles(manifests)
     maps = {
-        _name(body): _texts(file, body) for file, body in documents if body["kind"] == "ConfigMap"
+        item.name: item.body.get("data") or {} for item in manifests if item.kind == "ConfigMap"
     }
     entries: dict[FunctionKey, Entry] = {}
-    for file, body in documents:
-        if body["kind"] != "Function":
-            continue
-        entry = _entry(file, body, maps)
-        key = entry.program.function.key
-        if key in entries:
-            raise BadFolder(f"{file}: Function {key} is there twice")
-        entries[key] = entry
-    if not entries:
-        raise BadFolder(f"{folder}: no Function in any *.yaml file")
+    for item in functions:
+        try:
+            entry = _entry(item, maps)
+        except InvalidResource as error:
+            wrong.append(f"{item.file}: Function {item.name[1]}: {error}")
+        else:
+            entries[entry.program.function.key] = entry
+    if wrong:
+        raise BadFolder("\n".join(wrong))
     return entries
 
 
@@ -67,69 +61,65 @@ def fingerprint(folder: Path) -> Mapping[str, tuple[int, int]]:
     for file in folder.rglob("*"):
         try:
             status = file.stat()
-        except FileNotFoundError:  # an editor replaced it between the two calls
+            usual = file.is_file()
+        except OSError:  # an editor replaced it between the two calls, or a link leads nowhere
             continue
-        if file.is_file() and "__pycache__" not in file.parts:
+        if usual and "__pycache__" not in file.parts:
             found[str(file)] = (status.st_mtime_ns, status.st_size)
     return found
 
 
-def _yaml_files(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.suffix in _SUFFIXES)
+def _read_all(files: Sequence[Path]) -> tuple[list[Manifest], list[str]]:
+    manifests: list[Manifest] = []
+    wrong: list[str] = []
+    for file in files:
+        try:
+            manifests += read(file)
+        except BadFolder as error:
+            wrong.append(str(error))
+    return manifests, wrong
 
 
-def _documents(file: Path) -> Iterator[tuple[Path, Mapping[str, Any]]]:
-    try:
-        found = list(yaml.safe_load_all(file.read_text(encoding="utf-8")))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadFolder(f"{file}: not YAML: {error}") from error
-    for number, body in enumerate(found, start=1):
-        if body is None:
-            continue
-        where = f"{file}, document {number}"
-        if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
-            raise BadFolder(f"{where}: not a Kubernetes object: it has no kind")
-        if body["kind"] == "Function" and body.get("apiVersion") != API_VERSION:
-            raise BadFolder(f"{where}: apiVersion: must be {API_VERSION}")
-        yield file, body
+def _doubles(manifests: Sequence[Manifest]) -> Iterator[str]:
+    counts = Counter((item.kind, item.name) for item in manifests)
+    for (kind, name), count in counts.items():
+        if count > 1:
+            files = [str(item.file) for item in manifests if (item.kind, item.name) == (kind, name)]
+            yield f"{' and '.join(dict.fromkeys(files))}: {kind} {'/'.join(name)} is there twice"
 
 
-def _entry(file: Path, body: Mapping[str, Any], maps: Mapping[str, Mapping[str, str]]) -> Entry:
-    try:
-        function = Function.parse(body)
-        program = Program(function, _code(file, function, maps))
-    except InvalidResource as error:
-        raise BadFolder(f"{file}: Function {_name(body)}: {error}") from error
-    notes = (body.get("metadata") or {}).get("annotations") or {}
-    expect = notes.get(DEMO_EXPECT)
-    return Entry(program, str(notes.get(DEMO_PATH, "/")), None if expect is None else str(expect))
+def _entry(item: Manifest, maps: _Files) -> Entry:
+    function = Function.parse(item.body)
+    program = Program(function, _code(item.file, function, maps))
+    notes = item.body["metadata"].get("annotations") or {}
+    return Entry(program, notes.get(DEMO_PATH, "/"), notes.get(DEMO_EXPECT))
 
 
-def _code(
-    file: Path, function: Function, maps: Mapping[str, Mapping[str, str]]
-) -> Mapping[str, str]:
+def _code(file: Path, function: Function, maps: _Files) -> Mapping[str, str]:
     name = function.code.config_map if function.code else None
     if name is None:
         return {}
-    if name in maps:
-        return maps[name]
-    beside = file.parent / name
-    if not beside.is_dir():
-        raise InvalidResource(
-            "spec.code.configMap", f"no ConfigMap {name!r} in the folder, and no folder {beside}"
-        )
-    files = sorted(item for item in beside.iterdir() if item.is_file())
-    return {item.name: item.read_text(encoding="utf-8") for item in files}
+    found = maps.get((function.key.namespace, name))
+    if found is None:
+        return _beside(file.parent / name)
+    wrong = next((item for item in found if "/" in item), None)
+    if wrong is not None:
+        text = f"ConfigMap {name}: data: the name {wrong!r} cannot contain a slash"
+        raise InvalidResource("spec.code.configMap", text)
+    return found
 
 
-def _texts(file: Path, body: Mapping[str, Any]) -> Mapping[str, str]:
-    data = body.get("data") or {}
-    if not isinstance(data, dict) or not all(isinstance(text, str) for text in data.values()):
-        raise BadFolder(f"{file}: ConfigMap {_name(body)}: data: must map names to text")
-    if any("/" in name for name in data):
-        raise BadFolder(f"{file}: ConfigMap {_name(body)}: data: a name cannot contain a slash")
-    return data
-
-
-def _name(body: Mapping[str, Any]) -> str:
-    return str((body.get("metadata") or {}).get("name", ""))
+def _beside(folder: Path) -> Mapping[str, str]:
+    """Return the files of a folder that stands for a ConfigMap of its name."""
+    if not folder.is_dir():
+        text = f"no ConfigMap {folder.name!r} in the folder, and no folder {folder}"
+        raise InvalidResource("spec.code.configMap", text)
+    try:
+        files = sorted(item for item in folder.iterdir() if item.is_file())
+        return {item.name: item.read_text(encoding="utf-8") for item in files}
+    except UnicodeDecodeError as error:
+        text = f"{folder}: a file in it is not text in UTF-8: {error}"
+        raise InvalidResource("spec.code.configMap", text) from error
+    except OSError as error:
+        text = f"{error.filename}: cannot be read: {error.strerror}"
+        raise InvalidResource("spec.code.configMap", text) from error

@@ -1,69 +1,30 @@
-"""The program behind `torpor dev`: start, show, and end on Ctrl-C or when the demo is done."""
+"""The program behind `torpor dev`: start, show, and end on a signal or when the demo is done."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
+import errno
+import os
 import socket
-import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from rich.console import Console
 
 from torpor.dev.demo import Demo
+from torpor.dev.ending import Ending
 from torpor.dev.folder import load_folder
 from torpor.dev.session import HOST, Session
+from torpor.dev.state import state_of
+from torpor.dev.terminal import log_to
 from torpor.dev.view import show
 from torpor.errors import TorporError
-from torpor.telemetry.logs import configure
 
 FIRST_PORT = 8080
 _PORTS_TRIED = 100
-
-
-async def serve(folder: Path, port: int | None) -> int:
-    """Serve `folder` until SIGINT or SIGTERM; return 0."""
-    configure("dev", "WARNING")
-    console = Console()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    with _work_folder() as work:
-        session = Session(folder, load_folder(folder), work, choose_port(port))
-        async with session.running():
-            _greet(session, console, work)
-            await _until(stop, session, console)
-    return 0
-
-
-async def demonstrate(folder: Path, port: int | None) -> int:
-    """Run the demo; return 0 if every response was right, 1 otherwise."""
-    configure("dev", "WARNING")
-    console = Console()
-    with _work_folder() as work:
-        session = Session(folder, load_folder(folder), work, choose_port(port))
-        async with session.running():
-            _greet(session, console, work)
-            view = asyncio.create_task(show(session, console), name="view")
-            try:
-                passed = await Demo(session, console).run()
-            finally:
-                view.cancel()
-    return 0 if passed else 1
-
-
-def choose_port(wanted: int | None) -> int:
-    """Return `wanted` if it is free, or the first free port from 8080 on; BadPort if none is."""
-    candidates = [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED)
-    for port in candidates:
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, port))
-            return port
-    raise BadPort(f"{HOST}: port {candidates[0]} is taken; choose another with --port")
+INTERRUPTED = 130
+"""Exit status after a second Ctrl-C, as a shell gives it to a program that SIGINT ended."""
 
 
 class BadPort(TorporError):
@@ -72,23 +33,89 @@ class BadPort(TorporError):
     code = "bad-port"
 
 
-async def _until(stop: asyncio.Event, session: Session, console: Console) -> None:
+async def serve(folder: Path, port: int | None) -> int:
+    """Serve `folder` until a signal; return 0, or 130 when it was ended at once."""
+    async with _running(folder, port) as (session, console, ending), _shown(session, console):
+        await ending.wait()
+    return INTERRUPTED if ending.interrupted else 0
+
+
+async def demonstrate(folder: Path, port: int | None) -> int:
+    """Run the demo; return 0 if every response was right, 1 otherwise, 130 after a signal."""
+    async with _running(folder, port) as (session, console, ending), _shown(session, console):
+        demo = asyncio.create_task(Demo(session, console).run(), name="demo")
+        asked = asyncio.create_task(ending.wait(), name="signal")
+        try:
+            await asyncio.wait((demo, asked), return_when=asyncio.FIRST_COMPLETED)
+            passed = demo.result() if demo.done() else None
+        finally:
+            for task in (demo, asked):
+                task.cancel()
+            await asyncio.wait((demo, asked))
+    return INTERRUPTED if passed is None else int(not passed)
+
+
+def choose_port(wanted: int | None) -> int:
+    """Return `wanted` if it is free, or the first free port from 8080 on; BadPort if none is."""
+    if wanted is not None:
+        why = _problem(wanted)
+        if why is None:
+            return wanted
+        raise BadPort(f"port {wanted} on {HOST}: {why}; choose another with --port")
+    candidates = range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED)
+    free = next((port for port in candidates if _problem(port) is None), None)
+    if free is None:
+        raise BadPort(f"no port from {FIRST_PORT} to {candidates[-1]} on {HOST} is free")
+    return free
+
+
+def _problem(port: int) -> str | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            return "is in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
+    return None
+
+
+@contextlib.asynccontextmanager
+async def _running(
+    folder: Path, port: int | None
+) -> AsyncIterator[tuple[Session, Console, Ending]]:
+    console = Console()
+    log_to(console)
+    entries = load_folder(folder)
+    with state_of(folder) as state:
+        session = Session(folder, entries, state, choose_port(port))
+        ending = Ending(console)
+        try:
+            async with session.running():
+                ending.listen(session.requests, session.kill)
+                _greet(session, console, state)
+                yield session, console, ending
+        finally:
+            _say(console, f"the functions' logs are in {state}")
+
+
+@contextlib.asynccontextmanager
+async def _shown(session: Session, console: Console) -> AsyncIterator[None]:
     view = asyncio.create_task(show(session, console), name="view")
     try:
-        await stop.wait()
+        yield
     finally:
         view.cancel()
+        await asyncio.wait((view,))
 
 
-def _greet(session: Session, console: Console, work: Path) -> None:
+def _greet(session: Session, console: Console, state: Path) -> None:
     for key in session.entries:
         host = f"{key.name}.{key.namespace}.localhost"
         address = f"{session.url}/function/{key}/  or  http://{host}:{session.port}/"
-        console.print(f"{key}  {address}", markup=False, highlight=False, soft_wrap=True)
-    console.print(f"logs in {work}", markup=False, highlight=False, soft_wrap=True)
+        _say(console, f"{key}  {address}")
+    _say(console, f"logs in {state}")
 
 
-@contextlib.contextmanager
-def _work_folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="torpor-dev-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
+def _say(console: Console, text: str) -> None:
+    with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
+        console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from torpor.dev.folder import BadFolder, Entries, fingerprint, load_folder
+from torpor.dev.folder import Entries, fingerprint, load_folder
 from torpor.dev.gateways import InProcessGateways
+from torpor.dev.manifests import BadFolder
 from torpor.functions.autoscaler import Autoscaler
 from torpor.gateway.activator import Activator
 from torpor.gateway.dataplane.inprocess import InProcessDataPlane
@@ -29,6 +30,7 @@ DOMAIN = "localhost"
 _NAME = "dev"
 _LOOK_SECONDS = 0.5
 _START_SECONDS = 10.0
+_DRAIN_SECONDS = 30.0  # what a request may take unless its function says otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ class Session:
         self.cold_starts: dict[int, ColdStart] = {}
         self._folder = folder
         self.platform = LocalPlatform(work)
-        self._plane = InProcessDataPlane(HOST, port)
+        self._killed = asyncio.Event()
+        self._plane = InProcessDataPlane(HOST, port, drain_seconds=_DRAIN_SECONDS)
         self._activator = Activator(
             self.platform,
             self._plane,
@@ -95,9 +98,31 @@ class Session:
                     await self._plane.listening.wait()
                 yield
             finally:
-                await self._plane.stop()
+                await self._drain()
                 for task in running:
                     task.cancel()
+
+    def requests(self) -> int:
+        """Return how many requests are inside: held, queued or in flight."""
+        loads = self._activator.load().functions.values()
+        return sum(load.held + load.queued + load.in_flight for load in loads)
+
+    def kill(self) -> None:
+        """End every process now, and wait for no request any more."""
+        self.platform.kill()
+        self._killed.set()
+
+    async def _drain(self) -> None:
+        stop = asyncio.create_task(self._plane.stop(), name="drain")
+        killed = asyncio.create_task(self._killed.wait(), name="killed")
+        try:
+            await asyncio.wait((stop, killed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stop, killed):
+                task.cancel()
+            await asyncio.wait((stop, killed))
+        if not stop.cancelled():
+            stop.result()
 
     def rows(self) -> list[Row]:
         """Return every function as it is now."""
@@ -138,13 +163,14 @@ class Session:
             entries = load_folder(self._folder)
         except BadFolder as error:
             self.problem = str(error)
-            log.warning("what was loaded before goes on: %s", error)
+            log.warning("%s\nwhat was loaded before goes on", error)
             return
         self.problem = None
         for key in self.entries.keys() - entries.keys():
+            log.info("%s is gone", key)
             self.platform.remove(key)
         for key, entry in entries.items():
             if self.entries.get(key) != entry:
-                log.info("%s changed", key)
+                log.info("%s %s", key, "changed" if key in self.entries else "is new")
                 self.platform.put(entry.program)
         self.entries = entries

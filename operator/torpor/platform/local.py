@@ -97,6 +97,13 @@ class LocalPlatform:
         for process in workload.processes.values():
             process.stop()
 
+    def kill(self) -> None:
+        """End every process at once, whatever it does; none is started again."""
+        self._tasks = None
+        for workload in self._workloads.values():
+            for process in workload.processes.values():
+                process.kill()
+
     def instances(self, key: FunctionKey) -> tuple[Instance, ...]:
         """Return the processes of a function as they are now."""
         workload = self._workloads.get(key)

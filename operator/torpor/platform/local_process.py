@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
 
 from torpor.platform.base import Instance, Trouble
+from torpor.platform.local_output import Output
 from torpor.platform.local_program import Program
+
+log = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 0.02
 _UNLISTED_SECONDS = 0.3  # for the gateway to stop sending, as preStop does in a pod
@@ -18,8 +22,8 @@ _FIRST_PAUSE_SECONDS = 0.25
 _LONGEST_PAUSE_SECONDS = 10.0
 _HEALTHY_SECONDS = 10.0
 _FINAL_CRASHES = 2
-_LEFT_LINES = 8
 _LAST_GRACE_SECONDS = 3.0
+_LOG_SECONDS = 1.0
 
 
 class LocalProcess:
@@ -45,14 +49,16 @@ class LocalProcess:
         self.terminating = False
         self._program = program
         self._code = folder / "code" / program.revision
-        self._log = folder / "logs" / f"{name}.log"
-        self._last_words = folder / "logs" / f"{name}.end"
+        self._output = Output(folder / "logs" / f"{name}.log", folder / "logs" / f"{name}.end")
         self._changed = changed
         self._clock = clock
         self._stopping = asyncio.Event()
         self._seen = {"created": clock(), "scheduled": clock()}
         self._trouble: Trouble | None = None
         self._crashes = 0
+        self._told = ""
+        self._process: asyncio.subprocess.Process | None = None
+        self._killed = False
 
     def instance(self) -> Instance:
         """Return the process as the rest of Torpor sees it."""
@@ -76,10 +82,17 @@ class LocalProcess:
         self._stopping.set()
         self._changed()
 
+    def kill(self) -> None:
+        """End it now, without a chance to finish what it does."""
+        self._killed = True
+        self.stop()
+        if self._process is not None:
+            _signal(self._process, signal.SIGKILL)
+
     async def run(self) -> None:
         """Start it, and again after a crash with growing pauses; return once it was stopped."""
         self._program.write_files(self._code)
-        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._output.log.parent.mkdir(parents=True, exist_ok=True)
         while not self.terminating:
             began = self._clock()
             problem = await self._live()
@@ -91,28 +104,32 @@ class LocalProcess:
 
     async def _live(self) -> str:
         try:
-            process = await self._spawn()
+            self._process = process = await self._spawn()
         except OSError as error:
             return f"cannot start: {error}"
+        if self._killed:
+            _signal(process, signal.SIGKILL)
         self._seen["started"] = self._clock()
         self._changed()
         try:
             async with asyncio.TaskGroup() as tasks:
                 probe = tasks.create_task(self._probe(), name=f"probe {self.name}")
                 reaper = tasks.create_task(self._end(process), name=f"reaper {self.name}")
+                keeper = tasks.create_task(self._keep_log_small(), name=f"log {self.name}")
                 await process.wait()
-                probe.cancel()
-                reaper.cancel()
+                for task in (probe, reaper, keeper):
+                    task.cancel()
         finally:
             await _kill(process)
-        return self._reason(process.returncode)
+            self._process = None
+        return self._output.reason(process.returncode)
 
     async def _spawn(self) -> asyncio.subprocess.Process:
-        self._last_words.unlink(missing_ok=True)
-        with self._log.open("ab") as log:
+        self._output.last_words.unlink(missing_ok=True)
+        with self._output.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *self._program.command(),
-                env=self._program.environment(self.port, self._code, self._last_words),
+                env=self._program.environment(self.port, self._code, self._output.last_words),
                 cwd=self._code,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=log,
@@ -133,6 +150,11 @@ class LocalProcess:
             self._seen["ready"] = self._clock()
             self._changed()
 
+    async def _keep_log_small(self) -> None:
+        while True:
+            await asyncio.sleep(_LOG_SECONDS)
+            self._output.keep_small()
+
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         await self._stopping.wait()
         await asyncio.sleep(_UNLISTED_SECONDS)
@@ -142,8 +164,11 @@ class LocalProcess:
 
     def _crashed(self, problem: str, lived_seconds: float) -> None:
         self._crashes = 1 if lived_seconds >= _HEALTHY_SECONDS else self._crashes + 1
-        final = self._crashes >= _FINAL_CRASHES
+        final = self._crashes >= _FINAL_CRASHES and "ready" not in self._seen
         self._trouble = Trouble("CrashLoopBackOff" if final else "Error", problem, final)
+        if problem != self._told:
+            self._told = problem
+            log.warning("%s: %s\n%s", self.name, problem, self._output.excerpt())
         self._seen.pop("started", None)
         self._seen.pop("ready", None)
         self._changed()
@@ -152,11 +177,6 @@ class LocalProcess:
         seconds = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self._crashes - 1))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
-
-    def _reason(self, code: int | None) -> str:
-        source = self._last_words if self._last_words.exists() else self._log
-        lines = source.read_text(encoding="utf-8", errors="replace").splitlines()
-        return "\n".join([f"exit status {code}", *lines[-_LEFT_LINES:]])
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

@@ -28,7 +28,10 @@ import os, sys
 if sys.platform == "linux":
     import ctypes, signal
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-os.execvp(sys.argv[1], sys.argv[1:])
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.exit(f"{sys.argv[1]}: {error.strerror}")
 """
 """Asks Linux to end the program with us (PR_SET_PDEATHSIG), then becomes it; a program of its own
 instead of a `preexec_fn`, which is not safe in a process with threads."""
@@ -67,6 +70,7 @@ class Program:
             function.args,
             function.env,
             function.timeout_seconds,
+            function.scaling.concurrency.limit if function.runtime else None,
             dict(self.files),
         )
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
@@ -74,7 +78,7 @@ class Program:
     def command(self) -> tuple[str, ...]:
         """Return the command line."""
         if self.function.runtime is not None:
-            return (sys.executable, "-X", "frozen_modules=on", "-m", "torpor_runtime")
+            return (sys.executable, "-P", "-X", "frozen_modules=on", "-m", "torpor_runtime")
         launcher = (sys.executable, "-S", "-E", "-c", _LAUNCHER)
         return (*launcher, *self.function.command, *self.function.args)
 
@@ -93,6 +97,7 @@ class Program:
             return found
         found |= {
             "TORPOR_HANDLER": function.handler or "",
+            "TORPOR_CONCURRENCY_LIMIT": str(function.scaling.concurrency.limit),
             "TORPOR_CODE_DIR": str(code),
             "TORPOR_BIND": "127.0.0.1",
             LIFELINE: "stdin",

@@ -32,6 +32,13 @@ async def test_goes_directly_to_a_gateway_and_shows_it_no_credentials(
     assert "authorization" not in got.headers
 
 
+async def test_a_gateway_may_be_given_as_host_and_port(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    done = await torpor("invoke", "thumb", "--gateway", cluster.url.removeprefix("http://"))
+    assert (done.code, done.out) == (0, "served\n")
+
+
 @pytest.mark.parametrize("source", ["literal", "file", "stdin"])
 async def test_data_makes_it_a_post(
     cluster: FakeCluster, torpor: Torpor, tmp_path: Path, source: str
@@ -91,6 +98,7 @@ async def test_no_gateway_in_the_cluster_says_where_it_looked(
     [
         (("--gateway", "http://127.0.0.1:1"), "no answer from http://127.0.0.1:1"),
         (("--gateway", "nonsense"), "write http://host:port"),
+        (("--gateway", "ftp://127.0.0.1"), "write http://host:port"),
         (("-H", "no colon"), "Name: value"),
         (("-H", "Authorization: Bearer mine"), "--gateway"),
         (("-d", "@/no/such/file"), "No such file"),

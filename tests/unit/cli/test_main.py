@@ -22,7 +22,15 @@ def test_every_verb_is_a_module_and_in_the_help(
     assert f"\n  {verb} " in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("words", [["nonsense"], ["dev"], ["--nonsense"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["nonsense"],
+        ["dev"],
+        ["--nonsense"],
+        *(["dev", "examples/hello", "--port", port] for port in ("0", "65536", "-1", "http", "³")),
+    ],
+)
 def test_a_command_line_that_cannot_be_read_is_status_2(words: list[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main(words)
@@ -37,7 +45,7 @@ def test_no_verb_prints_the_help_and_is_status_2(capsys: pytest.CaptureFixture[s
 
 
 def test_what_is_wrong_is_told_without_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["dev", "/does/not/exist"]) == 1
+    assert main(["dev", "/does/not/exist"]) == 2
     assert capsys.readouterr().err == "torpor dev: /does/not/exist: there is no such folder\n"
 
 

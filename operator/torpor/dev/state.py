@@ -1,0 +1,65 @@
+"""Where a run leaves what it wrote, so that it can be read when the run is over.
+
+The place is the user's state folder (XDG Base Directory Specification), one for each folder that is
+served: not the folder itself, which is followed for changes and may be read-only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+_LOCK = ".lock"
+
+
+@contextlib.contextmanager
+def state_of(folder: Path) -> Iterator[Path]:
+    """Yield an empty place for a run of `folder`; what is in it stays until the next run.
+
+    A second run of the same folder at the same time gets a place of its own. Where the state folder
+    cannot be written, as in some containers, it is a new temporary folder.
+    """
+    name = folder.resolve().name or "root"
+    digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:8]
+    with contextlib.ExitStack() as stack:
+        try:
+            place = _claim(_base() / f"{name}-{digest}", stack)
+        except (OSError, RuntimeError):
+            place = Path(tempfile.mkdtemp(prefix="torpor-dev-"))
+        yield place
+
+
+def _base() -> Path:
+    """Return the folder of all runs; RuntimeError where the user has no home."""
+    given = os.environ.get("XDG_STATE_HOME", "")
+    state = Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "state"
+    return state / "torpor" / "dev"
+
+
+def _claim(wanted: Path, stack: contextlib.ExitStack) -> Path:
+    for number in count(1):
+        place = wanted if number == 1 else wanted.with_name(f"{wanted.name}-{number}")
+        place.mkdir(parents=True, exist_ok=True)
+        lock = stack.enter_context((place / _LOCK).open("w"))
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        _empty(place)
+        return place
+    raise AssertionError("count never ends")
+
+
+def _empty(place: Path) -> None:
+    for item in place.iterdir():
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item)
+        elif item.name != _LOCK:
+            item.unlink()
