@@ -8,7 +8,7 @@ CLUSTER ?= torpor
 NODES ?= 1
 PROVISION = $(BIN)/python -m tests.cluster.provision
 IN_CLUSTER = eval "$$($(PROVISION) env --name $(CLUSTER))" &&
-HOST_PACKAGES := haproxy
+HOST_PACKAGES := haproxy curl
 
 .PHONY: help
 help: ## list the targets
@@ -35,8 +35,11 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+.PHONY: venv
+venv: $(VENV)/.dev ## .venv with the torpor command and all that is needed to develop it
+
 .PHONY: host-packages
-host-packages: ## the data plane that the integration tests drive (as root on Debian or Ubuntu)
+host-packages: ## what the integration tests drive (as root on Debian or Ubuntu)
 	@for package in $(HOST_PACKAGES); do command -v $$package >/dev/null && continue; \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; \
 	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null; \
@@ -69,7 +72,7 @@ test-cluster: $(VENV)/.dev ## only the tests on the cluster that is up
 	@$(IN_CLUSTER) $(BIN)/python -m pytest tests/cluster
 
 .PHONY: check
-check: $(VENV)/.dev ## ruff, mypy, import rules, CRD, chart and docs drift
+check: $(VENV)/.dev ## ruff, mypy, import rules, drift of what is generated, marks of documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -97,6 +100,11 @@ cluster-install: $(VENV)/.dev ## install or upgrade the charts on the cluster th
 	  --set-string "controller.podAnnotations.torpor\.dev/built=$$built" --set-string "gateway.podAnnotations.torpor\.dev/built=$$built" \
 	  --wait --timeout 180s >/dev/null
 
+.PHONY: cluster-env
+cluster-env: $(BIN)/python ## print what a shell needs to use it, to be read by `eval`
+	@$(PROVISION) env --name $(CLUSTER)
+	@echo 'export PATH="$(CURDIR)/$(BIN):$$PATH"'
+
 .PHONY: cluster-down
 cluster-down: $(BIN)/python ## delete the cluster, and stop the Docker daemon if `make cluster` started it
 	@$(PROVISION) down --name $(CLUSTER)
@@ -115,5 +123,5 @@ images: $(VENV)/.dev ## build torpor/operator, gateway, announcer and runtime-py
 	@for image in announcer runtime-python; do docker build -t torpor/$$image:dev images/$$image; done
 
 .PHONY: manifests
-manifests: $(VENV)/.dev ## charts/torpor-crds from crds/, and dist/install.yaml
+manifests: $(VENV)/.dev ## what is generated: the CRD chart, dist/install.yaml, docs/reference
 	@$(BIN)/python -m tests.drift --write

@@ -1,7 +1,8 @@
 """Checks that what is generated agrees with its sources; `--write` generates it anew.
 
 Generated: the CRD chart's templates (from crds/), dist/install.yaml (from the charts), and
-docs/reference (from CRDs, metrics, settings and the command line).
+docs/reference (from CRDs, metrics, settings and the command line). Documents are checked as well:
+every command in them has to say where the tests run it (tests/docs).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import shutil
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.docs import rules
 
 ROOT = Path(__file__).parent.parent
 
@@ -61,7 +64,9 @@ def main() -> int:
     stale = [path for path, text in wanted.items() if _read(path) != text]
     for path in stale:
         print(f"{path} does not agree with its source: run `make manifests`")
-    return 1 if stale else 0
+    wrong = list(rules.problems())
+    print(*wrong, sep="\n", end="\n" if wrong else "")
+    return 1 if stale or wrong else 0
 
 
 def _read(path: Path) -> str | None:

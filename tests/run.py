@@ -1,25 +1,35 @@
 """`make test`: runs every suite that this machine can run and prints one summary.
 
-The cluster is brought up first; while its ten quiet minutes are counted (the controller must not
-write), the suites that need no cluster run beside it. What is skipped is listed with its reason;
-with TORPOR_ALLOW_SKIPS=0 a skip is a failure.
+The longest thing is a wait: ten minutes in which 50 Functions at zero must cause no write. So the
+cluster comes up beside the suites that need none, those minutes begin the moment it is up, and
+the cluster tests run within them, except the few whose purpose is to disturb what is counted.
+What is skipped is listed with its reason; with TORPOR_ALLOW_SKIPS=0 a skip is a failure.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import shlex
 import subprocess
 import sys
 import tempfile
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 
-PROVISION = [sys.executable, "-m", "tests.cluster.provision"]
+PROVISION = (sys.executable, "-m", "tests.cluster.provision")
+BRING_UP = ("make", "--no-print-directory", "cluster")
 QUIET = "tests/cluster/test_quiet.py"
+DISRUPTION = "tests/cluster/test_disruption.py"
+DISTURBING = (
+    f"{DISRUPTION}::test_gateway_pod_deleted_loses_nothing",
+    f"{DISRUPTION}::test_leader_lost_scaling_goes_on_and_nothing_shrinks",
+)
+"""They take Torpor's own pods away, whose addresses and leader every Function then hears of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,35 +56,41 @@ WITHOUT_CLUSTER = (
     Suite("property", ("tests/property",)),
     Suite("integration", ("tests/integration",)),
 )
-ON_CLUSTER = Suite("cluster", ("tests/cluster", f"--ignore={QUIET}"))
-QUIET_SUITE = Suite("cluster, quiet", (QUIET, "--timeout=900"))
+QUIET_SUITE = Suite("cluster, quiet", (QUIET, "--timeout=1200"))
+BESIDE_QUIET = Suite(
+    "cluster",
+    ("tests/cluster", f"--ignore={QUIET}", *(f"--deselect={test}" for test in DISTURBING)),
+)
+AFTER_QUIET = Suite("cluster, losses", DISTURBING)
 
 
-class Running:
-    """A pytest process that reports into a JUnit file."""
+def run_suite(suite: Suite, environment: Mapping[str, str], output: Path | None = None) -> Result:
+    """Run pytest to its end; into a file if one is given, else to the terminal.
 
-    def __init__(self, suite: Suite, environment: dict[str, str]) -> None:
-        self._suite = suite
-        self._report = Path(tempfile.mkstemp(suffix=".xml")[1])
-        self._started = time.monotonic()
-        command = [sys.executable, "-m", "pytest", "-q", f"--junit-xml={self._report}"]
-        self._process = subprocess.Popen(
-            [*command, *suite.arguments], env={**environment, "PYTHONUNBUFFERED": "1"}
-        )
+    A crash of pytest, or a test that it does not find, counts as one failure.
+    """
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        command = (sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}")
+        code = _call((*command, *suite.arguments), environment, output)
+        passed, failed, skipped = _counts(report)
+    if code not in (0, 1, 5) or (code == 1 and not failed):
+        failed += 1
+    return Result(suite.name, passed, failed, skipped, time.monotonic() - started)
 
-    def result(self) -> Result:
-        """Wait for the end and return the counts; a crash of pytest counts as one failure."""
-        code = self._process.wait()
-        seconds = time.monotonic() - self._started
-        passed, failed, skipped = _counts(self._report)
-        self._report.unlink()
-        if code not in (0, 1, 5) or (code == 1 and not failed):
-            failed += 1
-        return Result(self._suite.name, passed, failed, skipped, seconds)
+
+def _call(words: Sequence[str], environment: Mapping[str, str], output: Path | None) -> int:
+    env = {**environment, "PYTHONUNBUFFERED": "1"}
+    if output is None:
+        return subprocess.run(words, env=env, check=False).returncode
+    with output.open("w") as file:
+        done = subprocess.run(words, env=env, stdout=file, stderr=subprocess.STDOUT, check=False)
+    return done.returncode
 
 
 def _counts(report: Path) -> tuple[int, int, tuple[str, ...]]:
-    if not report.stat().st_size:
+    if not report.exists() or not report.stat().st_size:
         return 0, 1, ()
     passed = failed = 0
     skipped = []
@@ -89,7 +105,51 @@ def _counts(report: Path) -> tuple[int, int, tuple[str, ...]]:
     return passed, failed, tuple(skipped)
 
 
-def cluster_environment() -> dict[str, str]:
+class ClusterLane:
+    """What happens on the cluster while the suites without one run: it comes up, and is quiet.
+
+    The output goes to files, so that two suites do not write into each other's lines.
+    """
+
+    def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
+        self._plain = environment
+        self._bringing_up = folder / "cluster.log"
+        self._quiet = folder / "quiet.log"
+        self._decided = Event()
+        self._inside: Mapping[str, str] | None = None
+
+    def run(self) -> list[Result]:
+        """Bring the cluster up and count the quiet minutes; to be called in a thread."""
+        try:
+            up = self._bring_up()
+        finally:
+            self._decided.set()
+        if self._inside is None:
+            return [up]
+        return [up, run_suite(QUIET_SUITE, self._inside, self._quiet)]
+
+    def _bring_up(self) -> Result:
+        started = time.monotonic()
+        code = _call(BRING_UP, self._plain, self._bringing_up)
+        if code == 0:
+            self._inside = cluster_environment()
+        seconds = time.monotonic() - started
+        return Result("make cluster", int(code == 0), int(code != 0), (), seconds)
+
+    def inside(self) -> Mapping[str, str] | None:
+        """Wait until the cluster is up; return its environment, or None if it failed."""
+        if not self._decided.is_set():
+            print(f"waiting for `make cluster`; it writes to {self._bringing_up}", flush=True)
+        self._decided.wait()
+        print(f"\n--- make cluster\n{self._bringing_up.read_text()}", flush=True)
+        return self._inside
+
+    def print_quiet(self) -> None:
+        """Print what the quiet test printed."""
+        print(f"\n--- {QUIET_SUITE.name}\n{self._quiet.read_text()}", flush=True)
+
+
+def cluster_environment() -> Mapping[str, str]:
     """Return the environment in which the provisioned cluster's tools and kubeconfig are found."""
     lines = subprocess.run([*PROVISION, "env"], check=True, capture_output=True, text=True).stdout
     script = f"{lines}\nenv -0"
@@ -97,32 +157,42 @@ def cluster_environment() -> dict[str, str]:
     return dict(item.split("=", 1) for item in out.split("\0") if "=" in item)
 
 
-def bring_up_cluster() -> str | None:
-    """Return None when the cluster is up with this checkout installed, else what is missing."""
-    command = ["make", "--no-print-directory", "cluster"]
-    if subprocess.run(command, check=False).returncode == 0:
-        return None
-    return f"`{shlex.join(command)}` failed (its output is above)"
+def run_without_cluster() -> list[Result]:
+    """Run the suites that need no cluster, one after the other."""
+    environment = tools()
+    results = []
+    for suite in WITHOUT_CLUSTER:
+        print(f"\n--- {suite.name}", flush=True)
+        results.append(run_suite(suite, environment))
+    return results
 
 
-def run(*, without_cluster: bool) -> list[Result]:
-    """Run all suites; the quiet minutes of the cluster overlap with the suites beside it."""
-    tools = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    plain = {**os.environ, "PATH": tools}
-    started = time.monotonic()
-    missing = "not asked for" if without_cluster else bring_up_cluster()
-    if missing:
-        results = [Running(suite, plain).result() for suite in WITHOUT_CLUSTER]
-        failed = 0 if without_cluster else 1
-        return [*results, Result("cluster", 0, failed, (f"tests/cluster: {missing}",), 0.0)]
-    up = Result("make cluster", 1, 0, (), time.monotonic() - started)
-    inside = cluster_environment()
-    quiet = Running(QUIET_SUITE, inside)
-    results = [Running(suite, plain).result() for suite in WITHOUT_CLUSTER]
-    return [up, *results, quiet.result(), Running(ON_CLUSTER, inside).result()]
+def run_everything() -> list[Result]:
+    """Run all suites: the terminal shows one after the other, the quiet minutes run beside."""
+    with tempfile.TemporaryDirectory(prefix="torpor-test-") as folder, ThreadPoolExecutor() as pool:
+        lane = ClusterLane(tools(), Path(folder))
+        beside = pool.submit(lane.run)
+        results = run_without_cluster()
+        inside = lane.inside()
+        if inside is None:
+            missing = f"tests/cluster: `{' '.join(BRING_UP)}` failed (its output is above)"
+            return [*beside.result(), *results, Result("cluster", 0, 0, (missing,), 0.0)]
+        print(f"--- {BESIDE_QUIET.name}", flush=True)
+        results.append(run_suite(BESIDE_QUIET, inside))
+        print("waiting for the end of the quiet minutes", flush=True)
+        up, quiet = beside.result()
+        lane.print_quiet()
+        print(f"--- {AFTER_QUIET.name}", flush=True)
+        return [up, *results, quiet, run_suite(AFTER_QUIET, inside)]
 
 
-def summarise(results: list[Result]) -> int:
+def tools() -> Mapping[str, str]:
+    """Return the environment with this Python's programs in front of the PATH."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path}
+
+
+def summarise(results: list[Result], seconds: float) -> int:
     """Print the summary and return the process's exit code."""
     print(f"\n{'suite':<16}{'passed':>8}{'failed':>8}{'skipped':>9}{'seconds':>9}")
     for result in results:
@@ -136,7 +206,7 @@ def summarise(results: list[Result]) -> int:
     if refused:
         print("\nskips are not allowed in this run")
     passed = sum(result.passed for result in results)
-    print(f"\n{passed} passed, {failed} failed, {len(skips)} skipped")
+    print(f"\n{passed} passed, {failed} failed, {len(skips)} skipped in {seconds / 60:.1f} minutes")
     return 1 if failed or refused else 0
 
 
@@ -144,8 +214,10 @@ def main() -> int:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
     parser.add_argument("--without-cluster", action="store_true", help="only what needs none")
-    arguments = parser.parse_args()
-    return summarise(run(without_cluster=arguments.without_cluster))
+    chosen = run_without_cluster if parser.parse_args().without_cluster else run_everything
+    started = time.monotonic()
+    results = chosen()
+    return summarise(results, time.monotonic() - started)
 
 
 if __name__ == "__main__":
