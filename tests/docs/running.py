@@ -150,6 +150,7 @@ class Terminal:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=_hear_interrupts,
         )
         try:
             yield process
@@ -175,3 +176,8 @@ class Terminal:
         print(f"--- {block}\n{block.text}{log.read_text()}")
         if code not in ENDED_BY_INTERRUPT:
             raise Untrue(f"{block}: after Ctrl-C it ended with {code}:\n{log.read_text()}")
+
+
+def _hear_interrupts() -> None:
+    """Undo an ignored SIGINT: a test run in the background of a shell inherits that."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -26,6 +26,7 @@ from tests.support.haproxy import (
 )
 from tests.support.real_gateway import RealGateway, ServingPlatform, real_gateway
 from torpor.gateway.dataplane.haproxy import pulse
+from torpor.gateway.dataplane.haproxy.reaper import Reaper
 from torpor.telemetry.metrics import DATA_PLANE_RESTARTS
 
 pytestmark = needs_haproxy
@@ -166,3 +167,15 @@ async def test_a_gateway_that_stops_is_not_lost(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setattr(pulse, "LOST_SECONDS", -1.0)
         assert plane.lost() is not None
     assert plane.lost() is None
+
+
+async def test_a_task_of_the_plane_that_ends_fails_liveness(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def end(_: Reaper) -> None:
+        raise ValueError("rows of two lengths")
+
+    monkeypatch.setattr(Reaper, "run", end)
+    async with running_plane(ScriptedHolder()) as plane:
+        await until(lambda: plane.lost() is not None)
+        assert "haproxy-reaper ended: ValueError('rows of two lengths')" in (plane.lost() or "")

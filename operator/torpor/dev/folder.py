@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -58,14 +60,16 @@ def load_folder(folder: Path) -> Entries:
 def fingerprint(folder: Path) -> Mapping[str, tuple[int, int]]:
     """Return modification time and size of every file below `folder`, to see that one changed."""
     found: dict[str, tuple[int, int]] = {}
-    for file in folder.rglob("*"):
-        try:
-            status = file.stat()
-            usual = file.is_file()
-        except OSError:  # an editor replaced it between the two calls, or a link leads nowhere
-            continue
-        if usual and "__pycache__" not in file.parts:
-            found[str(file)] = (status.st_mtime_ns, status.st_size)
+    for place, folders, names in os.walk(folder):  # passes over what vanishes while it looks
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            file = os.path.join(place, name)
+            try:
+                status = os.stat(file)
+            except OSError:  # an editor replaced it, or a link leads nowhere
+                continue
+            if stat.S_ISREG(status.st_mode):
+                found[file] = (status.st_mtime_ns, status.st_size)
     return found
 
 

@@ -55,6 +55,7 @@ class Gate:
         self.tally = tally
         self._around = around
         self._clock = asyncio.get_running_loop().time
+        self._looked_at = -math.inf
         self._changed = asyncio.Event()
         self._queue = HoldQueue(
             lambda: self._refusing.expired(self._part.terms), part.terms.hold_seconds
@@ -223,7 +224,7 @@ class Gate:
             self._waker.stop()
 
     async def _advance(self, tasks: asyncio.TaskGroup) -> None:
-        now = self._clock()
+        now = self._looked_at = self._clock()
         self._parking.end_if_overdue(now)
         self._look_at(self._roster.instances)
         self._adoption.settle(
@@ -252,7 +253,8 @@ class Gate:
             self._releaser.next_at(now) if self._passing else math.inf,
             self._roster.changes_at(told, now),
         )
-        due = min((moment for moment in moments if moment > now), default=math.inf)
+        # What came due since the facts were looked at is due now, not past.
+        due = min((moment for moment in moments if moment > self._looked_at), default=math.inf)
         try:
             async with asyncio.timeout_at(None if math.isinf(due) else due):
                 await self._changed.wait()

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 
-from torpor.errors import DataPlaneError
+from torpor.errors import DataPlaneError, SlotsExhausted
 from torpor.gateway.dataplane.base import DataPlane, Lane
 from torpor.resources.names import FunctionKey
 
@@ -21,10 +21,21 @@ _LAST_RETRY_SECONDS = 2.0
 class LaneKeeper:
     """What the data plane was last brought to; `problem` is why it could not be, None if it was.
 
+    `exhausted` tells that it has no place for one more function.
+
     While there is a problem it is unknown what the plane does, so nobody may count on `applied`.
     """
 
-    __slots__ = ("_failures", "_key", "_plane", "applied", "applied_at", "problem", "retry_at")
+    __slots__ = (
+        "_failures",
+        "_key",
+        "_plane",
+        "applied",
+        "applied_at",
+        "exhausted",
+        "problem",
+        "retry_at",
+    )
 
     def __init__(self, key: FunctionKey, plane: DataPlane) -> None:
         self._key = key
@@ -34,6 +45,7 @@ class LaneKeeper:
         self.applied_at = -math.inf
         self.retry_at = -math.inf
         self.problem: str | None = None
+        self.exhausted = False
 
     @property
     def is_closed(self) -> bool:
@@ -66,10 +78,12 @@ class LaneKeeper:
             async with asyncio.timeout(APPLY_SECONDS):
                 await self._plane.apply(self._key, wanted)
         except (DataPlaneError, TimeoutError) as error:
+            self.exhausted = isinstance(error, SlotsExhausted)
             self._failed(str(error) or f"no answer in {APPLY_SECONDS:g} s", clock())
             return
         self.applied, self.applied_at = wanted, clock()
         self.problem, self._failures, self.retry_at = None, 0, -math.inf
+        self.exhausted = False
 
     def _failed(self, problem: str, now: float) -> None:
         if self.problem is None:

@@ -46,6 +46,11 @@ def plane_away(key: FunctionKey, problem: str) -> Refused:
     return _later("data-plane", f"{key} could not be reached: {problem}", 1)
 
 
+def slots_exhausted() -> Refused:
+    """Return the refusal for a function that finds no slot in the data plane."""
+    return _later("slots-exhausted", "Too many functions are awake here.", 1)
+
+
 def stopping() -> Refused:
     """Return the refusal for a request that is still held when the gateway ends."""
     return _later("gateway-stopping", "The gateway is stopping; try again.", 1)

@@ -59,6 +59,9 @@ class Refusing:
 
     def hopeless(self, now: float) -> Refused | None:
         """Return why all who wait may stop waiting; None while there is hope."""
+        if self._seen.lane.exhausted:
+            self._seen.episode.fail("slots-exhausted")
+            return refusals.slots_exhausted()
         trouble = self._seen.roster.hopeless()
         if trouble is None or now < self.look_until:
             return None

@@ -101,7 +101,8 @@ class Transport:
                 answer = await self._open(call)
             self._count(call, str(answer.status), None)
             async with answer:
-                await _refuse(answer)
+                async with asyncio.timeout(self._limits.attempt_seconds):
+                    await _refuse(answer)
                 async with aclosing(_split(answer.content, inactivity_seconds)) as lines:
                     async for line in lines:
                         yield line

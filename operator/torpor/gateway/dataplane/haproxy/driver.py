@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import resource
 import socket
 import time
@@ -33,6 +34,8 @@ from torpor.gateway.routes import Routes
 from torpor.resources.names import FunctionKey
 from torpor.settings import GatewaySettings
 from torpor.telemetry.metrics import SLOTS_TOTAL, SLOTS_USED
+
+_log = logging.getLogger(__name__)
 
 PEERS = 16
 """Other gateways that this one can forward to."""
@@ -76,6 +79,7 @@ class HaproxyPlane:
         self._reaper = Reaper(self._model, self._commands, self._lock, clock)
         self._pulse = Pulse(self._process, options.admin_socket, clock)
         self._tasks: list[asyncio.Task[None]] = []
+        self._broken: str | None = None
 
     @property
     def port(self) -> int:
@@ -103,7 +107,13 @@ class HaproxyPlane:
 
     def lost(self) -> str | None:
         """Return why only a restart of this process would help; None if it would not."""
-        return self._pulse.lost()
+        return self._broken or self._pulse.lost()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Tell of a task that should go on for ever and did not: only a restart mends that."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a task of the data plane ended", exc_info=error)
+            self._broken = f"{task.get_name()} ended: {error!r}"
 
     async def start(self, holder: Holder) -> None:
         """Start HAProxy and take requests; DataPlaneError if it does not start."""
@@ -116,6 +126,8 @@ class HaproxyPlane:
             asyncio.create_task(self._reaper.run(), name="haproxy-reaper"),
             asyncio.create_task(self._pulse.run(), name="haproxy-pulse"),
         ]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
         """Refuse new connections, let open requests end within `drain_seconds`, then end."""
