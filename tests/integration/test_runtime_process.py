@@ -51,6 +51,11 @@ def pieces(event, context):
 def breaks(event, context):
     yield "half"
     raise RuntimeError("in the middle")
+
+def streams_nothing(event, context):
+    if event.path != "/after":
+        return int(event.path[1:]), pieces(event, context)
+    return "after"
 """
 
 
@@ -162,6 +167,21 @@ async def test_a_sync_generator_streams_too(tmp_path: Path) -> None:
         assert await answer.read() == b"ab"
 
 
+@pytest.mark.parametrize("status", [204, 304])
+async def test_a_stream_for_a_status_without_a_body_is_not_sent(
+    tmp_path: Path, status: int
+) -> None:
+    async with running(tmp_path, "main.streams_nothing") as runtime:
+        first = f"GET /{status} HTTP/1.1\r\nHost: x\r\n\r\n"
+        second = "GET /after HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        answers = await runtime.raw((first + second).encode())
+    head, _, rest = answers.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"transfer-encoding" not in head.lower()
+    assert rest.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert rest.endswith(b"\r\n\r\nafter")
+
+
 async def test_a_stream_that_breaks_is_not_taken_for_a_whole_one(tmp_path: Path) -> None:
     async with running(tmp_path, "main.breaks") as runtime, ClientSession() as client:
         with pytest.raises(ClientError):
@@ -174,6 +194,15 @@ async def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
     async with running(tmp_path, "main.echo", **extra) as runtime:
         answer = await runtime.raw(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 413")
+
+
+async def test_a_length_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path, "main.echo") as runtime:
+        length = b"1" * 5000
+        answer = await runtime.raw(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n"
+        )
+    assert answer.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_sigterm_lets_the_running_request_finish(tmp_path: Path) -> None:

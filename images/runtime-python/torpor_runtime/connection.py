@@ -106,5 +106,7 @@ class Connection:
             return not self._socket.recv(1, _socket.MSG_PEEK)
         except BlockingIOError:
             return False
+        except OSError:  # it was reset
+            return True
         finally:
             self._socket.settimeout(SILENCE_SECONDS)

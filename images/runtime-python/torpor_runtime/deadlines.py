@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+from torpor_runtime.logs import write_failure
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,14 +30,20 @@ class Deadlines:
         self._watching = False
         self._telling = threading.Lock()
 
+    def watch(self) -> None:
+        """Begin to watch, if that has not happened; RuntimeError if no thread can be had."""
+        if self._watching:
+            return
+        with self._changed:
+            if not self._watching:
+                threading.Thread(target=self._watch, name=self._name, daemon=True).start()
+                self._watching = True
+
     def arm(self, turn: Turn) -> None:
-        """Give `turn` its time, from now on."""
+        """Give `turn` its time, from now on; somebody must `watch`."""
         with self._changed:
             self._armed[turn] = time.monotonic() + self._seconds
-            if not self._watching:
-                self._watching = True
-                threading.Thread(target=self._watch, name=self._name, daemon=True).start()
-            elif len(self._armed) == 1:
+            if len(self._armed) == 1:
                 self._changed.notify()
 
     def disarm(self, turn: Turn) -> bool:
@@ -60,6 +68,8 @@ class Deadlines:
             turn = self._next()
             try:
                 self._expired(turn)
+            except Exception as error:  # the turns behind this one have deadlines too
+                write_failure("a time-out failed", error)
             finally:
                 self._telling.release()
 

@@ -65,7 +65,12 @@ class Executions:
         self._lock = threading.Lock()
 
     def enter(self, turn: Turn) -> bool:
-        """Wait for a place; False if the time was up first, and `turn` knows it."""
+        """Wait for a place; False if the time was up first, and `turn` knows it.
+
+        RuntimeError, and no place is taken, if there are no threads to watch the time.
+        """
+        self._times.watch()
+        self._graces.watch()
         self._times.arm(turn)
         if not self._places.take(turn.deadline - time.monotonic()):
             if self._times.disarm(turn):
@@ -106,8 +111,10 @@ class Executions:
             self._graces.arm(turn)
             if turn.ended:  # before it was armed: nobody else would disarm it
                 self._graces.disarm(turn)
-        turn.overtaken()
-        turn.cancel()
+        try:
+            turn.overtaken()
+        finally:
+            turn.cancel()
 
     def _stuck(self, turn: Turn) -> None:
         with self._lock:

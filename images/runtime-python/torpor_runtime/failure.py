@@ -1,8 +1,9 @@
 """An instance that cannot go on: the reason goes to the log and to where Kubernetes looks for it.
 
 The process exits with 1 rather than serving errors, so that the pod shows CrashLoopBackOff with the
-reason as its termination message, and requests are answered 503 with that reason. The reason is one
-line; the traceback, which may show code and data, is for the log alone.
+reason as its termination message. The reason is one line and becomes part of the Function's
+condition; requests are answered 503 with the exception's class alone, and the traceback, which may
+show code and data, is for the log.
 """
 
 from __future__ import annotations

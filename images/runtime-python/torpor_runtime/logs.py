@@ -30,8 +30,12 @@ def configure_on_import() -> None:
 
 
 def write_line(level: str, message: str, **fields: Any) -> None:
-    """Write one line at once, past `logging`."""
-    print(_line(level, message, fields), file=sys.stderr, flush=True)
+    """Write one line at once, past `logging`; whoever has something to log has more to do."""
+    line = _line(level, message, fields)
+    try:  # noqa: SIM105 - importing contextlib takes longer than writing
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # standard error is closed: there is nobody to be told
 
 
 def write_failure(message: str, error: BaseException) -> None:

@@ -66,28 +66,21 @@ class Request:
         context, head = self._context, self._head
         logs.request_fields.set({"requestId": context.request_id, "traceId": context.trace_id})
         self._turn = Turn(context.deadline, self._overtaken)
-        if not self._entered():
-            return False
-        answer = self._called(Event(head.method, head.target, head.headers, body))
-        if not isinstance(answer.body, bytes):
-            try:
-                return self._send_stream(answer, answer.body)
-            finally:
-                self._executions.leave(self._turn)
-        if not self._executions.leave(self._turn):
-            return False
-        self._connection.send(render(answer, self._closing(), body_wanted=head.method != "HEAD"))
-        return not self._closing()
-
-    def _entered(self) -> bool:
-        """Wait for a place; False if there was none in time, or nobody waits for the answer."""
         arrived = time.monotonic()
         if not self._executions.enter(self._turn):
             return False
-        if time.monotonic() - arrived < _A_WAIT_SECONDS or not self._connection.has_left:
-            return True
-        self._executions.leave(self._turn)
-        return False
+        try:
+            if time.monotonic() - arrived >= _A_WAIT_SECONDS and self._connection.has_left:
+                return False
+            answer = self._called(Event(head.method, head.target, head.headers, body))
+            if not isinstance(answer.body, bytes):
+                return self._send_stream(answer, answer.body)
+        finally:
+            wanted = self._executions.leave(self._turn)
+        if not wanted:
+            return False
+        self._connection.send(render(answer, self._closing(), body_wanted=head.method != "HEAD"))
+        return not self._closing()
 
     def _called(self, event: Event) -> Answer:
         try:
@@ -104,11 +97,12 @@ class Request:
         chunked = self._head.version == "HTTP/1.1"
         closing = self._closing() or ("" if chunked else "close")
         headers = _fields(answer, closing)
-        if chunked:
+        bodiless = answer.status in _NO_BODY
+        if chunked and not bodiless:
             headers.append(("Transfer-Encoding", "chunked"))
         self._connection.send(wire.render_head(answer.status, headers))
         pieces = self._server.caller.pieces(stream, self._turn)
-        if self._head.method == "HEAD":
+        if bodiless or self._head.method == "HEAD":
             self._close(pieces)
             return not closing
         try:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_HEAD_BYTES = 64 * 1024
+_MAX_LENGTH_DIGITS = 18
 _READ_BYTES = 64 * 1024
 # Sets of characters for `str.strip`: what is left over is what may not be there. Regular
 # expressions would say the same; importing `re` takes longer than all of this module.
@@ -185,6 +186,8 @@ def _length(headers: Headers) -> int | None:
     if coding is None:
         if length is not None and not (length.isascii() and length.isdigit()):
             raise Refusal(400, "content-length is not a number")
+        if length is not None and len(length) > _MAX_LENGTH_DIGITS:
+            raise Refusal(400, f"content-length has more than {_MAX_LENGTH_DIGITS} digits")
         return int(length or 0)
     if length is not None:
         raise Refusal(400, "both content-length and transfer-encoding are given")

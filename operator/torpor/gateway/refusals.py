@@ -25,9 +25,12 @@ def full(key: FunctionKey, most: int) -> Refused:
 
 
 def cannot_start(key: FunctionKey, trouble: Trouble) -> Refused:
-    """Return the refusal that says what keeps the function's instances from starting."""
-    detail = f"{key} cannot start: {trouble.reason}: {trouble.message}"
-    return _later("cannot-start", detail, TROUBLE_SECONDS)
+    """Return the refusal that says what keeps the function's instances from starting.
+
+    Whoever calls may be anyone: the whole message is for the Function's condition.
+    """
+    reason = f"{trouble.reason}: {trouble.public}" if trouble.public else trouble.reason
+    return _later("cannot-start", f"{key} cannot start: {reason}", TROUBLE_SECONDS)
 
 
 def timed_out(key: FunctionKey, seconds: float, missing: str) -> Refused:

@@ -19,12 +19,14 @@ class Trouble:
     """Why an instance does not start: a CamelCase word and a sentence for people.
 
     `final` says that waiting will not help (a missing image, a crash loop), so that held requests
-    can be answered at once.
+    can be answered at once. `public` is what callers are told beside the reason: `message` is for
+    the function's owner, since words of the program and names of the cluster are in it.
     """
 
     reason: str
     message: str
     final: bool
+    public: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,7 +217,7 @@ def test_the_deadline_tells_how_far_an_instance_came(
     run_virtual(main())
 
 
-def test_the_deadline_tells_the_trouble_of_the_instance() -> None:
+def test_the_deadline_tells_the_reason_of_the_trouble_of_the_instance() -> None:
     async def main() -> None:
         platform = FakePlatform(starts_after_seconds=None)
         async with activator_rig(platform) as rig:
@@ -228,7 +228,7 @@ def test_the_deadline_tells_the_trouble_of_the_instance() -> None:
             platform.trouble(platform.new(key, address=None), "Unschedulable", final=False)
             verdict = await held
             assert code_of(verdict) == "cannot-start"
-            assert "Unschedulable it is" in verdict.detail  # type: ignore[union-attr]
+            assert verdict.detail == f"{key} cannot start: Unschedulable"  # type: ignore[union-attr]
 
     run_virtual(main())
 

@@ -57,13 +57,12 @@ def test_what_waiting_does_not_mend_is_final(reason: str) -> None:
     assert found.trouble == Trouble(reason, "no such image", final=True)
 
 
-def test_a_crash_loop_says_how_it_ended() -> None:
+def test_a_crash_loop_says_how_it_ended_and_the_programs_words_are_not_public() -> None:
     last = {"exitCode": 1, "reason": "Error", "message": "Traceback\nKeyError: 'TOKEN'\n"}
     status = waiting("CrashLoopBackOff", "back-off 10s", terminated=last)
     found = looked_at(pod("p", containerStatuses=[status]))
-    assert found.trouble == Trouble(
-        "CrashLoopBackOff", "exit code 1: KeyError: 'TOKEN'", final=True
-    )
+    told = "exit code 1: KeyError: 'TOKEN'"
+    assert found.trouble == Trouble("CrashLoopBackOff", told, True, "exit code 1: KeyError")
 
 
 def test_a_crash_loop_that_does_not_say_how_it_ended_says_what_the_kubelet_does() -> None:
@@ -79,7 +78,8 @@ def test_a_pull_that_fails_and_one_that_is_waited_for_are_one_trouble() -> None:
 def test_out_of_memory_is_named_and_may_pass() -> None:
     state = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
     found = looked_at(pod("p", containerStatuses=[{"name": "function", "state": state}]))
-    assert found.trouble == Trouble("OOMKilled", "exit code 137 (OOMKilled)", final=False)
+    how = "exit code 137 (OOMKilled)"
+    assert found.trouble == Trouble("OOMKilled", how, final=False, public=how)
 
 
 def test_unschedulable_may_pass_and_tells_the_schedulers_words() -> None:

@@ -60,6 +60,8 @@ def test_keep_alive(version: str, connection: str | None, stays: bool) -> None:
         ("POST / HTTP/1.1\nContent-Length: 1\nContent-Length: 2", 400),
         ("POST / HTTP/1.1\nContent-Length: +1", 400),
         ("POST / HTTP/1.1\nContent-Length: \u00b2", 400),
+        ("POST / HTTP/1.1\nContent-Length: " + "1" * 4301, 400),
+        ("POST / HTTP/1.1\nContent-Length: " + "0" * 4301, 400),
         ("POST / HTTP/1.1\nContent-Length: 1\nTransfer-Encoding: chunked", 400),
         ("POST / HTTP/1.1\nTransfer-Encoding: gzip, chunked", 501),
     ],

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from torpor.platform.base import Instance, Trouble
+from torpor.platform.ending import Ending
 from torpor.resources import names
 from torpor.resources.conditions import IMAGE_PULL
 from torpor.resources.names import FunctionKey
@@ -84,29 +85,31 @@ def _container_trouble(container: Pod) -> Trouble | None:
     waiting = state.get("waiting") or {}
     reason = str(waiting.get("reason") or "")
     ended = _ending(container)
+    public = ended.public if ended else ""
     if reason in _FINAL_WAITS:
         told = str(waiting.get("message") or "")
         if reason == _CRASH_LOOP and ended:
             told = ""  # it says only how long the kubelet waits, another time on every attempt
-        message = ": ".join(part for part in (told, ended) if part)
-        return Trouble(_SAME.get(reason, reason), message, final=True)
-    if state.get("terminated"):
+        message = ": ".join(part for part in (told, ended and ended.in_full) if part)
+        return Trouble(_SAME.get(reason, reason), message, final=True, public=public)
+    if ended and state.get("terminated"):
         # The kubelet restarts it; CrashLoopBackOff follows if that goes wrong too.
-        return Trouble(str(state["terminated"].get("reason") or "Error"), ended, final=False)
+        reason = str(state["terminated"].get("reason") or "Error")
+        return Trouble(reason, ended.in_full, final=False, public=public)
     return None
 
 
-def _ending(container: Pod) -> str:
-    """Return how the container last ended: `exit code 1: <its termination message>`."""
+def _ending(container: Pod) -> Ending | None:
+    """Return how the container last ended; its last words are its termination message."""
     for state in (container.get("state"), container.get("lastState")):
         ended = (state or {}).get("terminated")
         if ended:
             lines = str(ended.get("message") or "").strip().splitlines()
-            parts = [f"exit code {ended.get('exitCode')}"]
+            how = f"exit code {ended.get('exitCode')}"
             if ended.get("reason") not in (None, "Error", "Completed"):
-                parts[0] += f" ({ended['reason']})"
-            return ": ".join(parts + lines[-1:])
-    return ""
+                how += f" ({ended['reason']})"
+            return Ending(how, lines[-1] if lines else "")
+    return None
 
 
 def _function_status(status: Pod) -> Pod:
