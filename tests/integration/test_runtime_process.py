@@ -192,8 +192,12 @@ async def test_a_stream_that_breaks_is_not_taken_for_a_whole_one(tmp_path: Path)
 async def test_a_body_over_the_limit_is_refused(tmp_path: Path) -> None:
     extra = {"TORPOR_MAX_BODY_BYTES": "10"}
     async with running(tmp_path, "main.echo", **extra) as runtime:
-        answer = await runtime.raw(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n")
+        answer = await runtime.raw(
+            b"POST / HTTP/1.1\r\nHost: x\r\nX-Request-Id: r-3\r\nContent-Length: 11\r\n\r\n"
+        )
     assert answer.startswith(b"HTTP/1.1 413")
+    told = json.loads(answer.partition(b"\r\n\r\n")[2])
+    assert (told["code"], told["requestId"]) == ("body-too-large", "r-3")
 
 
 async def test_a_length_of_thousands_of_digits_is_refused(tmp_path: Path) -> None:

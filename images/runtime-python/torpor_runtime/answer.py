@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from torpor_runtime.wire import is_field
+from torpor_runtime.wire import REASONS, is_field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterator
     from typing import Any
 
     Stream = Iterator[Any] | AsyncIterator[Any]
@@ -14,15 +14,25 @@ if TYPE_CHECKING:
 _TEXT = "text/plain; charset=utf-8"
 _BYTES = "application/octet-stream"
 _JSON = "application/json"
-_TITLES = {
-    400: "Bad Request",
-    413: "Content Too Large",
-    431: "Request Header Fields Too Large",
-    500: "Internal Server Error",
-    501: "Not Implemented",
-    503: "Service Unavailable",
-    504: "Gateway Timeout",
+CODES = {
+    400: "bad-request",
+    413: "body-too-large",
+    431: "headers-too-large",
+    500: "function-failed",
+    501: "not-implemented",
+    503: "unavailable",
+    504: "timeout",
 }
+"""The code of each problem that the runtime tells, by its status."""
+
+# HAProxy takes 100 fields of an answer, 255 bytes of a name and 15 KiB together; aiohttp, which
+# `torpor dev` is built on, 8,190 bytes of a value. What either would break off is refused here,
+# where the reason can be logged; there is room for the fields that the runtime and gateways add.
+MAX_FIELDS = 64
+MAX_NAME_BYTES = 128
+MAX_FIELD_BYTES = 8000
+MAX_FIELDS_BYTES = 12_000
+_FIELD_EXTRA_BYTES = 4  # the colon, the space and the end of the line
 
 
 class BadReturn(TypeError):
@@ -43,8 +53,8 @@ class Answer:
 def answer_of(returned: Any) -> Answer:
     """Return the answer for `body`, `(status, body)` or `(status, headers, body)`.
 
-    A body is str, bytes, dict or list (JSON), a generator of str or bytes, or None (204 unless the
-    status says otherwise). BadReturn for anything else.
+    A body is str, bytes, dict or list (JSON), an iterator of str or bytes, or None (204 unless the
+    status says otherwise). BadReturn for anything else, and for a header that is too large.
     """
     status, headers, body = _parts(returned)
     if not (isinstance(status, int) and 200 <= status <= 599):
@@ -57,15 +67,21 @@ def answer_of(returned: Any) -> Answer:
 
 
 def problem(status: int, detail: str, request_id: str) -> Answer:
-    """Return problem details (RFC 9457); a 503 says when to come again."""
+    """Return problem details (RFC 9457) as a gateway does; a 503 says when to come again."""
     import json
 
-    title = _TITLES[status]
-    body = {"title": title, "status": status, "detail": detail, "requestId": request_id}
+    body = {
+        "type": "about:blank",
+        "title": REASONS[status],
+        "status": status,
+        "detail": detail,
+        "code": CODES[status],
+        "requestId": request_id,
+    }
     headers = [("Content-Type", "application/problem+json")]
     if status == 503:
         headers.append(("Retry-After", "1"))
-    return Answer(status, headers, json.dumps(body).encode())
+    return Answer(status, headers, json.dumps(body, separators=(",", ":")).encode())
 
 
 def chunk_of(item: Any) -> bytes:
@@ -88,12 +104,30 @@ def _parts(returned: Any) -> tuple[Any, Any, Any]:
 
 
 def _fields(headers: Any) -> list[tuple[str, str]]:
-    pairs: Iterable[Any] = headers.items() if hasattr(headers, "items") else (headers or ())
-    fields = [(str(name), str(value)) for name, value in pairs]
-    for name, value in fields:
-        if not is_field(name, value):
-            raise BadReturn(f"{name!r}: {value!r} is not a header field")
+    fields = list(_pairs(headers))
+    if len(fields) > MAX_FIELDS:
+        raise BadReturn(f"{len(fields)} header fields: at most {MAX_FIELDS} can be sent")
+    total = sum(_checked_bytes(name, value) for name, value in fields)
+    if total > MAX_FIELDS_BYTES:
+        raise BadReturn(f"the header has {total} bytes: at most {MAX_FIELDS_BYTES} can be sent")
     return fields
+
+
+def _pairs(headers: Any) -> Iterator[tuple[str, str]]:
+    for name, value in headers.items() if hasattr(headers, "items") else (headers or ()):
+        for one in value if isinstance(value, list | tuple) else (value,):
+            yield str(name), str(one)
+
+
+def _checked_bytes(name: str, value: str) -> int:
+    size = len(name) + len(value) + _FIELD_EXTRA_BYTES
+    if len(name) > MAX_NAME_BYTES:
+        raise BadReturn(f"the field {name[:20]!r}… has a name of {len(name)} bytes")
+    if size > MAX_FIELD_BYTES:
+        raise BadReturn(f"the field {name!r} has {size} bytes: at most {MAX_FIELD_BYTES} are sent")
+    if not is_field(name, value):
+        raise BadReturn(f"{name!r}: {value!r} is not a header field")
+    return size
 
 
 def _content(body: Any) -> tuple[bytes | Stream, str]:

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from torpor_runtime import wire
 from torpor_runtime.answer import problem
 from torpor_runtime.listener import shut
-from torpor_runtime.request import Request, render
+from torpor_runtime.request import Request, render, request_id_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ class Connection:
     def _serve_one(self) -> bool:
         if not self._server.idles(self):
             return False
+        head = None
         try:
             self._reader.deadline = time.monotonic() + SILENCE_SECONDS
             head = wire.read_head(self._reader)
@@ -58,7 +59,7 @@ class Connection:
             self._server.works(self)
             body = self._body(head)
         except wire.Refusal as refusal:
-            self._refuse(refusal)
+            self._refuse(refusal, request_id_of(head))
             return False
         return copy_context().run(Request(head, self, self._server).answer, body)
 
@@ -69,9 +70,9 @@ class Connection:
         self._reader.deadline = time.monotonic() + _BODY_SECONDS
         return wire.read_body(self._reader, head, limit)
 
-    def _refuse(self, refusal: wire.Refusal) -> None:
+    def _refuse(self, refusal: wire.Refusal, request_id: str) -> None:
         """Answer, then drop what still comes: closing at once would reset the answer away."""
-        answer = problem(refusal.status, refusal.detail, "")
+        answer = problem(refusal.status, refusal.detail, request_id)
         self.send(render(answer, "close"))
         shut(self._socket, _socket.SHUT_WR)
         self._socket.settimeout(_LINGER_SECONDS)

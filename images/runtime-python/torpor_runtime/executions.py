@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from torpor_runtime.limits import Limits
 
 
+_LEAD_SECONDS = 0.25
+_LEAD_SHARE = 0.1
+
+
 class Turn:
     """One request's turn: it waits for a place, runs, and may be overtaken by its time-out."""
 
@@ -58,6 +62,7 @@ class Executions:
     def __init__(self, limits: Limits, give_up: Callable[[str], None]) -> None:
         self._limits = limits
         self._give_up = give_up
+        self._lead_seconds = min(_LEAD_SECONDS, limits.timeout_seconds * _LEAD_SHARE)
         self._places = Places(limits.concurrency)
         self._times = Deadlines(limits.timeout_seconds, self._late, "time-outs")
         self._graces = Deadlines(limits.grace_seconds, self._stuck, "graces")
@@ -65,14 +70,17 @@ class Executions:
         self._lock = threading.Lock()
 
     def enter(self, turn: Turn) -> bool:
-        """Wait for a place; False if the time was up first, and `turn` knows it.
+        """Wait for a place; False if the time was nearly up first, and `turn` knows it.
+
+        The wait ends before the time does: a gateway's clock for the same time began earlier, and
+        would say that the function is slow, not that its places are taken.
 
         RuntimeError, and no place is taken, if there are no threads to watch the time.
         """
         self._times.watch()
         self._graces.watch()
         self._times.arm(turn)
-        if not self._places.take(turn.deadline - time.monotonic()):
+        if not self._places.take(turn.deadline - self._lead_seconds - time.monotonic()):
             if self._times.disarm(turn):
                 turn.overtaken()
             return False

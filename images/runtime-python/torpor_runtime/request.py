@@ -6,27 +6,20 @@ import os
 import time
 
 from torpor_runtime import logs, wire
-from torpor_runtime.answer import Answer, answer_of, chunk_of, problem
+from torpor_runtime.answer import Answer, answer_of, problem
 from torpor_runtime.event import Context, Event
 from torpor_runtime.executions import Turn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
     from torpor_runtime.answer import Stream
     from torpor_runtime.connection import Connection
+    from torpor_runtime.parts import Parts
     from torpor_runtime.server import Server
 
 _NO_BODY = (204, 304)
 _OURS = ("connection", "transfer-encoding", "content-length")
 _A_WAIT_SECONDS = 0.001
-_END = object()
-
-
-class _Broken(Exception):
-    """The stream does not come to its end; why was logged."""
 
 
 def render(answer: Answer, connection: str = "", *, body_wanted: bool = True) -> bytes:
@@ -37,6 +30,11 @@ def render(answer: Answer, connection: str = "", *, body_wanted: bool = True) ->
         return wire.render_head(answer.status, headers)
     headers.append(("Content-Length", str(len(answer.body))))
     return wire.render_head(answer.status, headers) + (answer.body if body_wanted else b"")
+
+
+def request_id_of(head: wire.Head | None) -> str:
+    """Return the id that the request came with, or else a new one."""
+    return (head.headers.get("x-request-id") if head else None) or os.urandom(16).hex()
 
 
 def _fields(answer: Answer, connection: str) -> list[tuple[str, str]]:
@@ -53,10 +51,11 @@ class Request:
         self._server = server
         self._executions = server.executions
         self._begun = False
+        self._parts: Parts | None = None
         trace = head.headers.get("traceparent", "").split("-")
         self._context = Context(
             function=server.function,
-            request_id=head.headers.get("x-request-id") or os.urandom(16).hex(),
+            request_id=request_id_of(head),
             trace_id=trace[1] if len(trace) == 4 else os.urandom(16).hex(),
             deadline=time.monotonic() + server.limits.timeout_seconds,
         )
@@ -73,8 +72,8 @@ class Request:
             if time.monotonic() - arrived >= _A_WAIT_SECONDS and self._connection.has_left:
                 return False
             answer = self._called(Event(head.method, head.target, head.headers, body))
-            if not isinstance(answer.body, bytes):
-                return self._send_stream(answer, answer.body)
+            if self._parts:
+                return self._send_stream(answer, self._parts)
         finally:
             wanted = self._executions.leave(self._turn)
         if not wanted:
@@ -84,67 +83,59 @@ class Request:
 
     def _called(self, event: Event) -> Answer:
         try:
-            return answer_of(self._server.caller.call(event, self._context, self._turn))
+            answer = answer_of(self._server.caller.call(event, self._context, self._turn))
+            if not isinstance(answer.body, bytes):
+                self._begin(answer, answer.body)
+            return answer
         except BaseException as error:  # also SystemExit: it ends this request, not the instance
             self._log("the handler failed", error)
+        if self._parts:
+            self._parts.drop()
+            self._parts = None
         detail = "the function failed; its log has the reason under this request id"
         return problem(500, detail, self._context.request_id)
 
-    def _send_stream(self, answer: Answer, stream: Stream) -> bool:
-        if not self._executions.pause(self._turn):
-            return False
-        self._begun = True
+    def _begin(self, answer: Answer, stream: Stream) -> None:
+        """Fetch the stream's first part, so that what fails before it is no 200 that is cut off."""
+        from torpor_runtime.parts import Parts
+
+        pieces = self._server.caller.pieces(stream, self._turn)
+        self._parts = Parts(pieces, self._turn, self._executions, self._log)
+        if self._wants_body(answer):
+            self._parts.begin()
+
+    def _wants_body(self, answer: Answer) -> bool:
+        return answer.status not in _NO_BODY and self._head.method != "HEAD"
+
+    def _send_stream(self, answer: Answer, parts: Parts) -> bool:
+        try:
+            if not self._executions.pause(self._turn):
+                return False
+            self._begun = True
+            return self._sent(answer, parts)
+        finally:
+            parts.close()
+
+    def _sent(self, answer: Answer, parts: Parts) -> bool:
+        from torpor_runtime.parts import Broken
+
         chunked = self._head.version == "HTTP/1.1"
         closing = self._closing() or ("" if chunked else "close")
         headers = _fields(answer, closing)
-        bodiless = answer.status in _NO_BODY
-        if chunked and not bodiless:
+        if chunked and answer.status not in _NO_BODY:
             headers.append(("Transfer-Encoding", "chunked"))
         self._connection.send(wire.render_head(answer.status, headers))
-        pieces = self._server.caller.pieces(stream, self._turn)
-        if bodiless or self._head.method == "HEAD":
-            self._close(pieces)
+        if not self._wants_body(answer):
             return not closing
         try:
-            for data in self._chunks(pieces):
+            for data in parts:
                 self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
-        except _Broken:
+        except Broken:
             self._connection.abort()
             return False
-        finally:
-            self._close(pieces)
         if chunked:
             self._connection.send(b"0\r\n\r\n")
         return not closing
-
-    def _chunks(self, pieces: Iterator[Any]) -> Iterator[bytes]:
-        """Yield what the stream yields, each within the time-out; its time stops while we send."""
-        while True:
-            self._executions.resume(self._turn)
-            try:
-                item = next(pieces, _END)
-                data = b"" if item is _END else chunk_of(item)
-            except BaseException as error:
-                self._log(
-                    "the stream failed; the connection is cut so that the client notices", error
-                )
-                raise _Broken from None
-            if not self._executions.pause(self._turn):
-                raise _Broken
-            if item is _END:
-                return
-            if data:
-                yield data
-
-    def _close(self, pieces: Iterator[Any]) -> None:
-        if not hasattr(pieces, "close"):
-            return
-        self._executions.resume(self._turn)
-        try:
-            pieces.close()
-        except BaseException as error:
-            self._log("the stream cannot be closed", error)
-        self._executions.pause(self._turn)
 
     def _overtaken(self) -> None:
         """Answer instead of the handler: the time is up."""
@@ -154,10 +145,13 @@ class Request:
             logs.write_line("error", message, **(self._turn.fields or {}))
             self._connection.cut(b"")
             return
-        status, detail = 504, f"the function did not answer in {limits.timeout_seconds:g} s"
-        if not self._turn.runs:
-            status, detail = 503, f"this instance's {limits.concurrency} executions are all taken"
-        logs.write_line("error", detail, **(self._turn.fields or {}))
+        if self._turn.runs:
+            reason = f"the function did not answer in {limits.timeout_seconds:g} s"
+            status, detail = 504, "The function did not answer in time."  # as a gateway says it
+        else:
+            reason = f"this instance's {limits.concurrency} executions are all taken"
+            status, detail = 503, reason
+        logs.write_line("error", reason, **(self._turn.fields or {}))
         answer = problem(status, detail, self._context.request_id)
         self._connection.cut(render(answer, "close", body_wanted=self._head.method != "HEAD"))
 

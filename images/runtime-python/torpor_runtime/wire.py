@@ -20,7 +20,7 @@ _TOKEN = _ALPHANUMERIC + "!#$%&'*+-.^_`|~"
 _TARGET = "".join(map(chr, (*range(0x21, 0x7F), *range(0x80, 0x100))))
 _FIELD = "\t " + _TARGET
 _HEX = b"0123456789ABCDEFabcdef"
-_REASONS = {
+REASONS = {
     200: "OK",
     201: "Created",
     202: "Accepted",
@@ -166,7 +166,7 @@ def read_body(reader: Reader, head: Head, limit: int) -> bytes:
 
 def render_head(status: int, headers: list[tuple[str, str]]) -> bytes:
     """Return a status line and header."""
-    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}"]
+    lines = [f"HTTP/1.1 {status} {REASONS.get(status, '')}"]
     lines += [f"{name}: {value}" for name, value in headers]
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 

@@ -85,3 +85,17 @@ def test_a_log_that_takes_nothing_delays_nobody(monkeypatch: pytest.MonkeyPatch)
         assert some.enter(second)
         assert told.wait(5)
         assert not some.leave(second)
+
+
+def test_who_waits_is_told_before_the_time_is_up() -> None:
+    some = Executions(Limits(2.0, 1, 5.0), lambda reason: None)
+    told: list[float] = []
+    first, second = (
+        Turn(time.monotonic() + 2.0, lambda: told.append(time.monotonic())) for _ in range(2)
+    )
+    assert some.enter(first)
+    assert not some.enter(second)
+    assert len(told) == 1
+    assert 0 < second.deadline - told[0] <= 0.25
+    assert not second.runs
+    assert some.leave(first)
