@@ -133,6 +133,7 @@ async def test_a_failure_is_a_problem_for_the_caller_and_a_traceback_in_the_log(
         failed = [line for line in runtime.lines() if line["level"] == "error"]
     assert answer.status == 500
     assert body["requestId"] == "r-7"
+    assert body["errorType"] == "RuntimeError"
     assert "secret" not in json.dumps(body)
     assert [line["requestId"] for line in failed] == ["r-7"]
     assert "the secret reason" in str(failed[0]["exception"])

@@ -106,6 +106,7 @@ async def test_what_fails_before_the_first_part_is_a_500(tmp_path: Path, handler
         async with client.get(runtime.url, headers={"X-Request-Id": "r-1"}) as answer:
             told = await answer.json(content_type="application/problem+json")
         assert (answer.status, told["code"], told["requestId"]) == (500, "function-failed", "r-1")
+        assert told["errorType"]
         assert runtime.errors.read_text().count("the handler failed") == 1
         assert "number" not in handler or "closed" in runtime.errors.read_text()
         async with client.get(f"{runtime.url}/again") as answer:

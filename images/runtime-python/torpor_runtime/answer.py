@@ -66,8 +66,11 @@ def answer_of(returned: Any) -> Answer:
     return Answer(status, fields, content)
 
 
-def problem(status: int, detail: str, request_id: str) -> Answer:
-    """Return problem details (RFC 9457) as a gateway does; a 503 says when to come again."""
+def problem(status: int, detail: str, request_id: str, **members: str) -> Answer:
+    """Return problem details (RFC 9457) as a gateway does, with these members besides.
+
+    A 503 says when to come again.
+    """
     import json
 
     body = {
@@ -77,6 +80,7 @@ def problem(status: int, detail: str, request_id: str) -> Answer:
         "detail": detail,
         "code": CODES[status],
         "requestId": request_id,
+        **members,
     }
     headers = [("Content-Type", "application/problem+json")]
     if status == 503:

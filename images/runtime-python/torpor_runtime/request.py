@@ -89,11 +89,12 @@ class Request:
             return answer
         except BaseException as error:  # also SystemExit: it ends this request, not the instance
             self._log("the handler failed", error)
+            kind = type(error).__name__
         if self._parts:
             self._parts.drop()
             self._parts = None
         detail = "the function failed; its log has the reason under this request id"
-        return problem(500, detail, self._context.request_id)
+        return problem(500, detail, self._context.request_id, errorType=kind)
 
     def _begin(self, answer: Answer, stream: Stream) -> None:
         """Fetch the stream's first part, so that what fails before it is no 200 that is cut off."""
