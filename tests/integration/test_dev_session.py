@@ -168,14 +168,14 @@ async def test_changed_code_is_served_without_an_error_in_between(tmp_path: Path
                 await asyncio.sleep(0.02)
 
 
-async def test_code_that_cannot_be_imported_is_503_with_the_reason(tmp_path: Path) -> None:
+async def test_code_that_cannot_be_imported_is_503_without_the_message(tmp_path: Path) -> None:
     folder = write(write(tmp_path), "broken", "import not_there_at_all")
     async with serving(folder) as url, ClientSession() as client:
         async with client.get(f"{url}/function/default/broken/") as answer:
             body = await answer.text()
         assert answer.status == 503
-        assert "CrashLoopBackOff" in body
-        assert "not_there_at_all" in body
+        assert "CrashLoopBackOff: exit status 1: ModuleNotFoundError" in body
+        assert "not_there_at_all" not in body
         async with client.get(f"{url}/function/default/one/") as answer:
             assert answer.status == 200
 
@@ -263,6 +263,7 @@ async def test_the_traceback_goes_to_the_terminal_and_the_log_stays(tmp_path: Pa
         process.send_signal(signal.SIGTERM)
         output = await _rest(process)
     assert process.returncode == 0
+    assert "ModuleNotFoundError: No module named 'not_there_at_all'" in output
     assert "in inner" in output
     [place] = re.findall(r"the functions' logs are in (.+)", output)
     [log] = Path(place).rglob("*.log")
@@ -335,7 +336,7 @@ async def test_a_signal_lets_requests_finish(tmp_path: Path, number: signal.Sign
 async def test_a_second_interrupt_ends_at_once_and_leaves_no_process(tmp_path: Path) -> None:
     async with asked(write(tmp_path, code=SLEEPS.format(60))) as (process, request):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-        assert len(children) == 1
+        assert len(children) == 2  # the function, and what ends it if we are killed
         process.send_signal(signal.SIGINT)
         while "waiting for 1 request" not in await _line(process):
             continue

@@ -312,7 +312,7 @@ async def test_a_request_that_reached_nobody_is_sent_elsewhere() -> None:
     assert len(alive.order) == 4
 
 
-@pytest.mark.parametrize(("method", "times"), [("GET", 7), ("PUT", 1), ("POST", 1)])
+@pytest.mark.parametrize(("method", "times"), [("GET", 2), ("PUT", 1), ("POST", 1)])
 async def test_only_what_may_be_repeated_is_repeated(method: str, times: int) -> None:
     seen = []
 
@@ -328,6 +328,145 @@ async def test_only_what_may_be_repeated_is_repeated(method: str, times: int) ->
         async with client.request(method, url(plane), data=data, headers=HOST) as answer:
             assert answer.status == 502
     assert len(seen) == times
+
+
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[tuple[int, list[bytes]]]:
+    """Serve these bytes to each request, whatever they are, and close."""
+    seen: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0, limit=2**20) as server:
+        yield server.sockets[0].getsockname()[1], seen
+
+
+_LARGE = 20_000 * b"a"
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (b"HTTP/1.1 200 OK\r\nContent-Le", "broke the connection"),
+        (b"HTTP/1.1 200 OK\r\nA: " + _LARGE + b"\r\nContent-Length: 0\r\n\r\n", "15,360 bytes"),
+        (b"HTTP/1.1 200 OK\r\n" + 2 * (b"A: " + _LARGE[:9_000] + b"\r\n") + b"\r\n", "15,360"),
+        (b"HTTP/1.1 200 OK\r\n" + 102 * b"A: b\r\n" + b"\r\n", "101 headers"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n\r\n", "not HTTP"),
+    ],
+)
+async def test_an_answer_that_is_none_is_told_and_not_asked_for_again(
+    answer: bytes, told: str
+) -> None:
+    async with answering(answer) as (port, seen), serving(Door()) as plane:
+        await plane.apply(KEY, lane(port))
+        status, problem = await raw(plane.port, b"GET / HTTP/1.1\r\n" + _HOST + b"\r\n")
+    assert (status, problem["code"], len(seen)) == (502, "bad-gateway", 1)
+    assert told in problem["detail"]
+
+
+async def test_an_answer_with_as_large_a_head_as_haproxy_takes_is_passed() -> None:
+    answer = b"HTTP/1.1 204 No Content\r\nA: " + 15_000 * b"a" + b"\r\n\r\n"
+    async with answering(answer) as (port, _), serving(Door()) as plane:
+        async with ClientSession(max_field_size=20_000) as client:
+            await plane.apply(KEY, lane(port))
+            async with client.get(url(plane), headers=HOST) as reply:
+                assert (reply.status, len(reply.headers["A"])) == (204, 15_000)
+
+
+@pytest.mark.parametrize("begin", [b"", b"GET / HTTP/1.1\r\nHo"])
+async def test_a_head_that_does_not_come_is_408_and_the_end(begin: bytes) -> None:
+    async with serving(Door(), header_seconds=0.2) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(begin)
+        async with asyncio.timeout(5):
+            head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        writer.close()
+    problem = json.loads(body)
+    assert head.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert problem["code"] == "bad-request"
+    assert problem["requestId"].encode() in head
+
+
+async def test_only_the_head_must_come_in_time_and_each_one_must() -> None:
+    async with pod() as server, serving(Door(), header_seconds=0.2) as plane:
+        await plane.apply(KEY, lane(server.port))
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        async with asyncio.timeout(5):
+            for _ in range(2):
+                writer.write(b"POST / HTTP/1.1\r\n" + _HOST + b"Content-Length: 2\r\n\r\na")
+                await asyncio.sleep(0.4)
+                writer.write(b"b")
+                head = await reader.readuntil(b"\r\n\r\n")
+                assert head.startswith(b"HTTP/1.1 200")
+                await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split()[0]))
+                await asyncio.sleep(0.4)
+            writer.write(b"G")
+            assert (await reader.read()).startswith(b"HTTP/1.1 408")
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\n" + 101 * b"A: b\r\n" + _HOST + b"\r\n",
+        b"GET / HTTP/1.1\r\nA: " + 16_000 * b"a" + b"\r\n\r\n",
+        b"no HTTP\r\n\r\n",
+    ],
+)
+async def test_after_a_head_that_is_refused_the_connection_ends(sent: bytes) -> None:
+    async with serving(Door()) as plane:
+        reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+        writer.write(sent)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b"\r\nConnection: close\r\n" in answer
+
+
+async def test_a_client_cannot_take_away_what_the_gateway_says() -> None:
+    taken = "X-Request-Id, traceparent, Host, X-Forwarded-For, X-Torpor-Function, Forwarded"
+    sent = {**HOST, "Connection": taken, "X-Forwarded-For": "10.0.0.9", "traceparent": "junk"}
+    async with pod() as server, serving(Door()) as plane, ClientSession() as client:
+        await plane.apply(KEY, lane(server.port))
+        async with client.get(url(plane), headers=sent) as answer:
+            headers = (await answer.json(content_type=None))["headers"]
+    assert headers["host"] == "cart.shop.localhost"
+    assert headers["x-request-id"] == answer.headers["X-Request-Id"]
+    assert headers["traceparent"].startswith("00-")
+    assert headers["x-forwarded-for"] == "127.0.0.1"
+    assert headers["x-torpor-function"] == "shop/cart"
+    assert headers["forwarded"] == 'for=127.0.0.1;host="cart.shop.localhost";proto=http'
+
+
+async def test_the_host_of_an_absolute_target_goes_before_the_header() -> None:
+    async with answering(b"HTTP/1.1 204 No Content\r\n\r\n") as (port, seen):
+        async with serving(Door()) as plane:
+            await plane.apply(KEY, lane(port))
+            reader, writer = await asyncio.open_connection("127.0.0.1", plane.port)
+            writer.write(b"GET http://cart.shop.localhost/a?b HTTP/1.1\r\nHost: other\r\n\r\n")
+            async with asyncio.timeout(5):
+                assert (await reader.readline()).split()[1] == b"204"
+            writer.close()
+    assert seen[0].startswith(b"GET /a?b HTTP/1.1\r\n")
+    assert b"\r\nHost: cart.shop.localhost\r\n" in seen[0]
+    assert b"Host: other" not in seen[0]
+
+
+async def test_a_large_body_passes() -> None:
+    size = 64 * 2**20
+
+    async def body() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield bytes(2**20)
+
+    async with pod() as server, serving(Door()) as plane, ClientSession() as client:
+        await plane.apply(KEY, lane(server.port))
+        async with client.post(url(plane), data=body(), headers=HOST) as answer:
+            assert (await answer.json(content_type=None))["bytes"] == size
 
 
 async def test_an_answer_that_does_not_come_is_504() -> None:
@@ -350,6 +489,18 @@ async def test_a_place_that_does_not_come_free_is_503() -> None:
             assert (answer.status, body["code"]) == (503, "queue-timeout")
             server.gate.set()
             assert (await first).status == 200
+
+
+async def test_the_wait_for_a_place_is_no_part_of_the_timeout() -> None:
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.4)
+        return web.Response()
+
+    async with listening(slow) as port, serving(Door()) as plane, ClientSession() as client:
+        server = Server("one", "127.0.0.1", port, limit=1)
+        await plane.apply(KEY, Lane(True, (server,), timeout_seconds=0.7))
+        answers = await asyncio.gather(*(client.get(url(plane), headers=HOST) for _ in range(3)))
+    assert [answer.status for answer in answers] == [200] * 3
 
 
 async def test_both_directions_stream() -> None:

@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,7 @@ async def test_a_crash_loop_is_told_with_the_last_lines(tmp_path: Path) -> None:
     assert trouble.reason == "CrashLoopBackOff"
     told = "exit status 1: ModuleNotFoundError: No module named 'not_there_at_all'"
     assert trouble.message == told
+    assert trouble.public == "exit status 1: ModuleNotFoundError"
 
 
 async def test_a_killed_process_is_started_again(tmp_path: Path) -> None:
@@ -157,8 +159,105 @@ async def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     task.cancel()
     await asyncio.wait([task], timeout=20)
     assert found[0].trouble
-    told = "exit status 1: /no/such/program: No such file or directory"
+    told = "its process cannot be started: /no/such/program: No such file or directory"
     assert found[0].trouble.message == told
+
+
+async def test_what_cannot_be_written_or_started_is_the_trouble_of_its_function_only(
+    tmp_path: Path,
+) -> None:
+    good = program()
+    bad = FunctionKey("default", "bad")
+    other = replace(good.function, key=bad)
+    async with running(tmp_path) as platform:
+        for wrong in (
+            Program(replace(other, env=({"name": "A", "value": "a\0b"},)), {}),
+            Program(other, {300 * "a": "a name that no file can have"}),
+        ):
+            platform.put(wrong)
+            await platform.set_scale(bad, 1, manager="test")
+            async with asyncio.timeout(10):
+                while not (found := platform.instances(bad)) or not found[-1].trouble:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            assert len(found[-1].trouble.message.splitlines()) == 1
+            platform.remove(bad)
+        await platform.set_scale(KEY, 1, manager="test")
+        await until(platform, ready(1))
+
+
+async def _said(port: int) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answer = await asyncio.wait_for(reader.read(), 10)
+    writer.close()
+    return answer.partition(b"\r\n\r\n")[2]
+
+
+async def test_two_sessions_at_once_do_not_meet(tmp_path: Path) -> None:
+    def code(number: int) -> str:
+        return f"def handler(event, context): return 'I am {number}'"
+
+    async with running(tmp_path / "1", code(1)) as one, running(tmp_path / "2", code(2)) as two:
+        for platform in (one, two):
+            await platform.set_scale(KEY, 3, manager="test")
+        for number, platform in enumerate((one, two), start=1):
+            for instance in await until(platform, ready(3)):
+                assert instance.trouble is None
+                assert await _said(instance.port) == f"I am {number}".encode()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="who listens is known on Linux only")
+async def test_who_listens_in_place_of_the_process_is_not_taken_for_it(tmp_path: Path) -> None:
+    ends = "echo $PORT >> ports; while [ ! -e go ]; do sleep 0.02; done; rm go; exit 98"
+    platform = LocalPlatform(tmp_path)
+    platform.put(program(image="any", command=["sh", "-c", ends]))
+    task = asyncio.create_task(platform.run(), name="platform")
+    await platform.set_scale(KEY, 1, manager="test")
+    asked = asyncio.Event()
+    file = await _ports(tmp_path, 1)
+    first = int(file.read_text())
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", first):
+        await asyncio.wait_for(asked.wait(), 10)
+        (file.parent / "go").touch()
+        await _ports(tmp_path, 2)
+        [instance] = platform.instances(KEY)
+        assert (instance.ready, instance.address) == (False, None)
+        assert instance.port != first
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+
+
+async def _ports(folder: Path, count: int) -> Path:
+    async with asyncio.timeout(10):
+        while True:
+            for file in folder.rglob("ports"):  # noqa: ASYNC240 - a small folder
+                if file.read_text().count("\n") >= count:
+                    return file
+            await asyncio.sleep(0.02)
+
+
+async def test_a_child_of_the_command_may_be_the_one_that_listens(tmp_path: Path) -> None:
+    platform = LocalPlatform(tmp_path)
+    server = f"{sys.executable} -m http.server --bind 127.0.0.1 $PORT & wait"
+    platform.put(program(image="any", command=["sh", "-c", server]))
+    task = asyncio.create_task(platform.run(), name="platform")
+    await platform.set_scale(KEY, 1, manager="test")
+    await until(platform, ready(1))
+    task.cancel()
+    await asyncio.wait([task], timeout=20)
+
+
+async def test_standard_input_is_at_its_end(tmp_path: Path) -> None:
+    code = "import sys\ndef handler(event, context): return repr(sys.stdin.read())"
+    async with running(tmp_path, code) as platform:
+        await platform.set_scale(KEY, 1, manager="test")
+        [instance] = await until(platform, ready(1))
+        assert await _said(instance.port) == b"''"
 
 
 async def test_the_log_of_one_that_prints_without_end_stays_bounded(tmp_path: Path) -> None:
@@ -216,11 +315,15 @@ asyncio.run(main())
 def orphan(kind: str) -> Program:
     if kind == "runtime":
         return program(WRITES_PID)
+    if kind == "busy":
+        return program(f"{WRITES_PID}\nimport re\nre.match('(a+)+b', 40 * 'a')")
+    if kind == "child":
+        return program(image="any", command=["sh", "-c", "sleep 60 & echo $! > pid; wait"])
     return program(image="any", command=["sh", "-c", "echo $$ > pid; exec sleep 60"])
 
 
-@pytest.mark.parametrize("kind", ["runtime", "command"])
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc; PR_SET_PDEATHSIG is Linux's")
+@pytest.mark.parametrize("kind", ["runtime", "busy", "command", "child"])
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 async def test_processes_end_when_their_parent_is_killed(tmp_path: Path, kind: str) -> None:
     root = str(Path(__file__).parents[2])
     parent = await asyncio.create_subprocess_exec(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
-import sys
 import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -289,26 +287,6 @@ async def test_an_announcement_that_fails_does_no_harm(tmp_path: Path) -> None:
         async with client.get(runtime.url) as answer:
             assert await answer.read() == b"ab"
         assert time.monotonic() - began < 2
-
-
-async def test_it_ends_when_its_lifeline_does(tmp_path: Path) -> None:
-    port = free_port()
-    (tmp_path / "main.py").write_text(HANDLERS)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "PORT": str(port),
-        "TORPOR_BIND": "127.0.0.1",
-        "TORPOR_HANDLER": "main.echo",
-        "TORPOR_CODE_DIR": str(tmp_path),
-        "TORPOR_LIFELINE": "stdin",
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "torpor_runtime", env=environment, stdin=asyncio.subprocess.PIPE
-    )
-    assert process.stdin
-    process.stdin.close()
-    async with asyncio.timeout(10):
-        assert await process.wait() == 0
 
 
 async def test_a_traceback_begins_with_the_users_code_and_shows_its_lines(tmp_path: Path) -> None:

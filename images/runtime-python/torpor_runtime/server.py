@@ -23,15 +23,13 @@ _EXHAUSTED_PAUSE_SECONDS = 0.05
 
 
 def serve(handler: Handler, listener: _socket.socket) -> int:
-    """Serve until SIGTERM, SIGINT or the end of the lifeline; return the exit status.
+    """Serve until SIGTERM or SIGINT; return the exit status.
 
     It is 0, or 1 when every execution hangs and only another instance can go on.
     """
     server = Server(handler, Limits.of(os.environ), listener)
     for number in (_signal.SIGTERM, _signal.SIGINT):
         _signal.signal(number, lambda *_: server.end())
-    if os.environ.get("TORPOR_LIFELINE") == "stdin":
-        threading.Thread(target=server.end_with_stdin, name="lifeline", daemon=True).start()
     return server.run()
 
 
@@ -67,12 +65,6 @@ class Server:
         """Accept nothing more; safe in a signal's handler and in any thread."""
         self.is_ending = True
         shut(self._listener, _socket.SHUT_RDWR)  # wakes who waits to accept
-
-    def end_with_stdin(self) -> None:
-        """Wait until standard input ends, then end."""
-        while os.read(0, 1024):
-            continue
-        self.end()
 
     def idles(self, connection: Connection) -> bool:
         """Take in that a connection waits for a request; return whether it may."""

@@ -107,10 +107,18 @@ async def connect(arguments: argparse.Namespace) -> AsyncIterator[Cluster]:
     if arguments.kubeconfig or arguments.context:
         access = config.from_kubeconfig(arguments.kubeconfig, arguments.context)
     else:
-        access = config.find_access()
+        access = _find_access()
     connector = aiohttp.TCPConnector(ssl=access.tls or True)
     async with aiohttp.ClientSession(connector=connector) as session:
         yield Cluster(access, session)
+
+
+def _find_access() -> config.Access:
+    try:
+        return config.find_access()
+    except config.NoCluster as error:
+        dev = "`torpor dev` is none: look at what it prints, or use `torpor invoke --gateway`"
+        raise config.NoCluster(f"needs a cluster, and {dev} ({error})") from error
 
 
 @asynccontextmanager

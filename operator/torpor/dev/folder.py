@@ -14,6 +14,7 @@ from torpor.errors import InvalidResource
 from torpor.platform.local_program import Program
 from torpor.resources.function import Function
 from torpor.resources.names import GROUP, FunctionKey
+from torpor.scaling.provisioned import ProvisionedFloor
 
 DEMO_PATH = f"{GROUP}/demo-path"
 """Annotation: the path that the demo requests; `{n}` in it is the request's number."""
@@ -94,6 +95,7 @@ def _doubles(manifests: Sequence[Manifest]) -> Iterator[str]:
 
 def _entry(item: Manifest, maps: _Files) -> Entry:
     function = Function.parse(item.body)
+    ProvisionedFloor(function.scaling.provisioned)  # refuses what is no cron line or time zone
     program = Program(function, _code(item.file, function, maps))
     notes = item.body["metadata"].get("annotations") or {}
     return Entry(program, notes.get(DEMO_PATH, "/"), notes.get(DEMO_EXPECT))

@@ -1,7 +1,7 @@
 """Checks a value against an OpenAPI schema as the API server does with strict field validation.
 
-It knows the part of OpenAPI that the CRD uses. The rules in CEL are not read here: what the code
-relies on of them, `Function.parse` repeats.
+It knows the part of OpenAPI that the CRD uses. The rules in CEL are not read here: `Function.parse`
+has them.
 """
 
 from __future__ import annotations

@@ -7,9 +7,7 @@ processes first and ends the old ones when the new ones listen, as a Deployment 
 from __future__ import annotations
 
 import asyncio
-import itertools
 import secrets
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,13 +22,11 @@ from torpor.platform.base import (
     Scale,
     Synced,
 )
+from torpor.platform.local_guardian import Guardian
+from torpor.platform.local_ports import choose_port
 from torpor.platform.local_process import LocalProcess
 from torpor.platform.local_program import Program
 from torpor.resources.names import FunctionKey
-
-_PORTS = range(20_000, 32_000)
-"""Below the ports that Linux and macOS give to outgoing connections, so that none is taken away
-between choosing and listening."""
 
 
 @dataclass(slots=True)
@@ -63,11 +59,11 @@ class LocalPlatform:
         self._workloads: dict[FunctionKey, _Workload] = {}
         self._watchers: set[asyncio.Queue[Change]] = set()
         self._tasks: asyncio.TaskGroup | None = None
-        self._ports = itertools.cycle(_PORTS)
+        self._guardian = Guardian()
 
     async def run(self) -> None:
         """Keep the processes running until cancelled; all of them have ended when it returns."""
-        async with asyncio.TaskGroup() as tasks:
+        async with self._guardian.watching(), asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             for key in list(self._workloads):
                 self._reconcile(key)
@@ -181,8 +177,9 @@ class LocalPlatform:
         process = LocalProcess(
             workload.program,
             f"{key.name}-{secrets.token_hex(3)}",
-            self._free_port(),
             self._folder / key.namespace / key.name,
+            choose_port=self._choose_port,
+            guardian=self._guardian,
             changed=lambda: self._changed(key, workload),
             clock=self._clock,
         )
@@ -200,12 +197,8 @@ class LocalPlatform:
         self._tell(InstancesChanged(key, tuple(p.instance() for p in workload.processes.values())))
         self._reconcile(key)
 
-    def _free_port(self) -> int:
-        used = {p.port for w in self._workloads.values() for p in w.processes.values()}
-        for port in itertools.islice(self._ports, len(_PORTS)):
-            if port not in used and _is_free(port):
-                return port
-        raise OSError(f"no free port on 127.0.0.1 in {_PORTS.start}-{_PORTS.stop - 1}")
+    def _choose_port(self) -> int:
+        return choose_port({p.port for w in self._workloads.values() for p in w.processes.values()})
 
 
 def _surplus(current: list[LocalProcess], workload: _Workload) -> list[LocalProcess]:
@@ -214,13 +207,3 @@ def _surplus(current: list[LocalProcess], workload: _Workload) -> list[LocalProc
     if count <= 0:
         return []
     return sorted(current, key=lambda p: (p.ready, workload.load.get(p.name, 0)))[:count]
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True

@@ -1,4 +1,4 @@
-"""What a local process that ended has left behind: one line for callers, an excerpt for its owner.
+"""What a local process that ended has left behind: its last words, and an excerpt for its owner.
 
 The runtime leaves the reason of its end in a file of its own; of any other program the last line of
 its log has to do.
@@ -11,6 +11,8 @@ import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
+
+from torpor.platform.ending import Ending
 
 _EXCERPT_LINES = 20
 _READ_BYTES = 8192
@@ -35,11 +37,11 @@ class Output:
         with self.log.open("ab") as log:
             log.write(b"(older lines were dropped)\n" + kept)
 
-    def reason(self, code: int | None) -> str:
-        """Return one line: how the process ended, and the last thing that it said."""
+    def ending(self, code: int | None) -> Ending:
+        """Return how the process ended, and the last thing that it said."""
         source = self.last_words if self.last_words.exists() else self.log
         said = [line.strip() for line in _tail(source) if line.strip()]
-        return ": ".join([_ending(code), *(_clipped(line) for line in said[-1:])])
+        return Ending(_how(code), _clipped(said[-1]) if said else "")
 
     def excerpt(self) -> str:
         """Return the end of the log as people read it, tracebacks included, and where it is."""
@@ -48,7 +50,7 @@ class Output:
         return "\n".join([*shown, f"  (all of it is in {self.log})"])
 
 
-def _ending(code: int | None) -> str:
+def _how(code: int | None) -> str:
     if code is None or code >= 0:
         return f"exit status {code}"
     try:

@@ -11,7 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torpor.platform.base import Instance, Trouble
+from torpor.platform.ending import Ending
+from torpor.platform.local_guardian import Guardian
 from torpor.platform.local_output import Output
+from torpor.platform.local_ports import listens
 from torpor.platform.local_program import Program
 
 log = logging.getLogger(__name__)
@@ -27,7 +30,7 @@ _LOG_SECONDS = 1.0
 
 
 class LocalProcess:
-    """Runs a Program on `port`, again after each crash, until `stop` is called.
+    """Runs a Program, again after each crash and then on another port, until `stop` is called.
 
     `changed` is called after each change of `instance()`; `clock` is monotonic, in seconds.
     """
@@ -36,20 +39,23 @@ class LocalProcess:
         self,
         program: Program,
         name: str,
-        port: int,
         folder: Path,
         *,
+        choose_port: Callable[[], int],
+        guardian: Guardian,
         changed: Callable[[], None],
         clock: Callable[[], float],
     ) -> None:
         self.name = name
-        self.port = port
+        self.port = 0
         self.revision = program.revision
         self.ready = False
         self.terminating = False
         self._program = program
         self._code = folder / "code" / program.revision
         self._output = Output(folder / "logs" / f"{name}.log", folder / "logs" / f"{name}.end")
+        self._choose_port = choose_port
+        self._guardian = guardian
         self._changed = changed
         self._clock = clock
         self._stopping = asyncio.Event()
@@ -66,7 +72,8 @@ class LocalProcess:
             function=self._program.function.key,
             name=self.name,
             uid=self.name,
-            address="127.0.0.1" if "started" in self._seen else None,
+            # Told only once it is proven to be ours, so that nobody tries it before.
+            address="127.0.0.1" if "ready" in self._seen else None,
             port=self.port,
             ready=self.ready,
             terminating=self.terminating,
@@ -91,69 +98,72 @@ class LocalProcess:
 
     async def run(self) -> None:
         """Start it, and again after a crash with growing pauses; return once it was stopped."""
-        self._program.write_files(self._code)
-        self._output.log.parent.mkdir(parents=True, exist_ok=True)
         while not self.terminating:
             began = self._clock()
-            problem = await self._live()
+            ending = await self._live()
             self.ready = False
             if self.terminating:
                 return
-            self._crashed(problem, self._clock() - began)
+            self._crashed(ending, self._clock() - began)
             await self._pause()
 
-    async def _live(self) -> str:
+    async def _live(self) -> Ending:
         try:
             self._process = process = await self._spawn()
-        except OSError as error:
-            return f"cannot start: {error}"
+        except (OSError, ValueError) as error:
+            return Ending("its process cannot be started", _told(error))
         if self._killed:
             _signal(process, signal.SIGKILL)
         self._seen["started"] = self._clock()
         self._changed()
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                probe = tasks.create_task(self._probe(), name=f"probe {self.name}")
-                reaper = tasks.create_task(self._end(process), name=f"reaper {self.name}")
-                keeper = tasks.create_task(self._keep_log_small(), name=f"log {self.name}")
-                await process.wait()
-                for task in (probe, reaper, keeper):
-                    task.cancel()
-        finally:
-            await _kill(process)
-            self._process = None
-        return self._output.reason(process.returncode)
+        with self._guardian.over(process.pid):
+            try:
+                await self._attend(process)
+            finally:
+                await _kill(process)
+                self._process = None
+        return self._output.ending(process.returncode)
+
+    async def _attend(self, process: asyncio.subprocess.Process) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            probe = tasks.create_task(self._probe(process.pid), name=f"probe {self.name}")
+            reaper = tasks.create_task(self._end(process), name=f"reaper {self.name}")
+            keeper = tasks.create_task(self._keep_log_small(), name=f"log {self.name}")
+            await process.wait()
+            for task in (probe, reaper, keeper):
+                task.cancel()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
+        self.port = self._choose_port()
+        self._program.write_files(self._code)
+        self._output.log.parent.mkdir(parents=True, exist_ok=True)
         self._output.last_words.unlink(missing_ok=True)
         with self._output.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *self._program.command(),
                 env=self._program.environment(self.port, self._code, self._output.last_words),
                 cwd=self._code,
-                stdin=asyncio.subprocess.PIPE,
+                stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
 
-    async def _probe(self) -> None:
-        while not self.ready:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-            except OSError:
-                await asyncio.sleep(_PROBE_SECONDS)
-                continue
-            writer.close()
-            self.ready = True
-            self._trouble = None
-            self._seen["ready"] = self._clock()
-            self._changed()
+    async def _probe(self, leader: int) -> None:
+        while not (await _accepts(self.port) and listens(leader, self.port)):  # noqa: ASYNC110
+            await asyncio.sleep(_PROBE_SECONDS)
+        self.ready = True
+        self._trouble = None
+        self._seen["ready"] = self._clock()
+        self._changed()
 
     async def _keep_log_small(self) -> None:
-        while True:
-            await asyncio.sleep(_LOG_SECONDS)
-            self._output.keep_small()
+        try:
+            while True:
+                await asyncio.sleep(_LOG_SECONDS)
+                self._output.keep_small()
+        except OSError as error:  # such as a full disk
+            log.warning("%s: its log is no longer kept small: %s", self.name, _told(error))
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         await self._stopping.wait()
@@ -162,10 +172,11 @@ class LocalProcess:
         await asyncio.sleep(self._program.function.timeout_seconds + 5)
         _signal(process, signal.SIGKILL)
 
-    def _crashed(self, problem: str, lived_seconds: float) -> None:
+    def _crashed(self, ending: Ending, lived_seconds: float) -> None:
         self._crashes = 1 if lived_seconds >= _HEALTHY_SECONDS else self._crashes + 1
         final = self._crashes >= _FINAL_CRASHES and "ready" not in self._seen
-        self._trouble = Trouble("CrashLoopBackOff" if final else "Error", problem, final)
+        problem, reason = ending.in_full, "CrashLoopBackOff" if final else "Error"
+        self._trouble = Trouble(reason, problem, final, ending.public)
         if problem != self._told:
             self._told = problem
             log.warning("%s: %s\n%s", self.name, problem, self._output.excerpt())
@@ -177,6 +188,21 @@ class LocalProcess:
         seconds = min(_LONGEST_PAUSE_SECONDS, _FIRST_PAUSE_SECONDS * 2 ** (self._crashes - 1))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _told(error: OSError | ValueError) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
+    return str(error)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

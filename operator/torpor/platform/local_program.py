@@ -16,25 +16,11 @@ from pathlib import Path
 from torpor.errors import InvalidResource
 from torpor.resources.function import Function
 
-LIFELINE = "TORPOR_LIFELINE"
-"""Set to `stdin`: the runtime ends when its standard input does, that is, when we are gone."""
 TERMINATION_LOG = "TORPOR_TERMINATION_LOG"
 """Where the runtime leaves the reason of its end."""
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV")
 _RUNTIMES = ("python3",)
-_LAUNCHER = """
-import os, sys
-if sys.platform == "linux":
-    import ctypes, signal
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-try:
-    os.execvp(sys.argv[1], sys.argv[1:])
-except OSError as error:
-    sys.exit(f"{sys.argv[1]}: {error.strerror}")
-"""
-"""Asks Linux to end the program with us (PR_SET_PDEATHSIG), then becomes it; a program of its own
-instead of a `preexec_fn`, which is not safe in a process with threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +65,7 @@ class Program:
         """Return the command line."""
         if self.function.runtime is not None:
             return (sys.executable, "-P", "-X", "frozen_modules=on", "-m", "torpor_runtime")
-        launcher = (sys.executable, "-S", "-E", "-c", _LAUNCHER)
-        return (*launcher, *self.function.command, *self.function.args)
+        return (*self.function.command, *self.function.args)
 
     def environment(self, port: int, code: Path, termination_log: Path) -> dict[str, str]:
         """Return the whole environment of the process."""
@@ -100,7 +85,6 @@ class Program:
             "TORPOR_CONCURRENCY_LIMIT": str(function.scaling.concurrency.limit),
             "TORPOR_CODE_DIR": str(code),
             "TORPOR_BIND": "127.0.0.1",
-            LIFELINE: "stdin",
         }
         if function.code and function.code.inline is not None:
             found["TORPOR_CODE"] = function.code.inline

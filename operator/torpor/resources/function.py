@@ -1,13 +1,13 @@
 """The Function kind, parsed once at the edge into frozen values.
 
-The CRD's schema and CEL rules are the validation that users meet; `Function.parse` repeats only
-what the code relies on, because `torpor dev` reads files that no API server has seen.
+The CRD's schema and CEL rules are the validation that users meet; `Function.parse` repeats the
+rules and the bounds that the code relies on, because `torpor dev` reads files that no API server
+has seen.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from torpor.errors import InvalidResource
 from torpor.resources.fields import Fields
 from torpor.resources.names import FunctionKey
+from torpor.resources.rules import check_names, check_spec
 
 
 class Protocol(Enum):
@@ -111,7 +112,8 @@ class Function:
         """Return the Function in `obj` (the JSON form); InvalidResource names the bad field."""
         meta = Fields(obj.get("metadata") or {}, "metadata")
         spec = Fields(obj.get("spec") or {}, "spec")
-        function = cls(
+        check_spec(spec)
+        return cls(
             key=_key(meta),
             uid=meta.text("uid", ""),
             generation=meta.integer("generation", 0),
@@ -138,19 +140,11 @@ class Function:
             labels=meta.mapping("labels"),
             status=obj.get("status") or {},
         )
-        _check_source(function)
-        return function
-
-
-_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 def _key(meta: Fields) -> FunctionKey:
     key = FunctionKey(meta.text("namespace", "default"), meta.required_text("name"))
-    for field, value in (("namespace", key.namespace), ("name", key.name)):
-        if not _LABEL.fullmatch(value):
-            problem = f"{value!r} is not a DNS label: use a-z, 0-9 and -, at most 63"
-            raise InvalidResource(f"metadata.{field}", problem)
+    check_names(key.namespace, key.name)
     return key
 
 
@@ -158,10 +152,7 @@ def _code(spec: Fields) -> Code | None:
     if not spec.has("code"):
         return None
     code = spec.child("code")
-    found = Code(code.optional_text("configMap"), code.optional_text("inline"))
-    if (found.config_map is None) == (found.inline is None):
-        raise InvalidResource("spec.code", "give exactly one of configMap and inline")
-    return found
+    return Code(code.optional_text("configMap"), code.optional_text("inline"))
 
 
 def _hold(hold: Fields) -> Hold:
@@ -169,6 +160,9 @@ def _hold(hold: Fields) -> Hold:
         max_requests=hold.integer("maxRequests", 10_000, low=0, high=1_000_000),
         max_seconds=hold.integer("maxSeconds", 60, low=1, high=1800),
     )
+
+
+_TOO_MANY = "{0} must not exceed maxReplicas; raise maxReplicas or lower {0}"
 
 
 def _scaling(spec: Fields) -> Scaling:
@@ -187,11 +181,12 @@ def _scaling(spec: Fields) -> Scaling:
         paused=spec.boolean("paused", default=False),
     )
     if scaling.min_replicas > scaling.max_replicas:
-        raise InvalidResource("spec.scaling.minReplicas", "must not exceed maxReplicas")
+        raise InvalidResource("spec.scaling.minReplicas", _TOO_MANY.format("minReplicas"))
     if scaling.initial_replicas > scaling.max_replicas:
-        raise InvalidResource("spec.scaling.initialReplicas", "must not exceed maxReplicas")
+        raise InvalidResource("spec.scaling.initialReplicas", _TOO_MANY.format("initialReplicas"))
     if scaling.burst_window_seconds > scaling.window_seconds:
-        raise InvalidResource("spec.scaling.burstWindowSeconds", "must not exceed windowSeconds")
+        problem = "burstWindowSeconds must not exceed windowSeconds; a burst is seen in the shorter"
+        raise InvalidResource("spec.scaling.burstWindowSeconds", f"{problem} window")
     return scaling
 
 
@@ -199,7 +194,8 @@ def _concurrency(spec: Fields) -> Concurrency:
     limit = spec.integer("limit", 100, low=0)
     target = spec.integer("target", min(50, limit) if limit else 50, low=1)
     if limit and target > limit:
-        raise InvalidResource("spec.scaling.concurrency.target", "must not exceed limit")
+        problem = "target must not exceed limit; lower target, raise limit, or write limit: 0"
+        raise InvalidResource("spec.scaling.concurrency.target", f"{problem} for no limit")
     return Concurrency(target, limit)
 
 
@@ -210,25 +206,3 @@ def _provisioned(spec: Fields) -> Provisioned:
         time_zone=spec.text("timeZone", "UTC"),
         duration_seconds=spec.integer("durationSeconds", 3600, low=60),
     )
-
-
-def _check_source(function: Function) -> None:
-    if (function.image is None) == (function.runtime is None):
-        raise InvalidResource("spec", "give exactly one of image and runtime")
-    if function.runtime is None:
-        _refuse_with_image(function)
-        return
-    if function.code is None:
-        raise InvalidResource("spec.code", "a runtime needs code: give code.configMap or inline")
-    if function.handler is None:
-        raise InvalidResource("spec.handler", "a runtime needs a handler such as main.handler")
-
-
-def _refuse_with_image(function: Function) -> None:
-    set_fields: Sequence[tuple[str, object]] = (
-        ("code", function.code),
-        ("handler", function.handler),
-    )
-    for name, value in set_fields:
-        if value is not None:
-            raise InvalidResource(f"spec.{name}", "goes with runtime, not with image")

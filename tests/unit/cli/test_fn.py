@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
-from tests.unit.cli.conftest import Torpor
+from tests.unit.cli.conftest import Torpor, exit_status
 from tests.unit.cli.fake_cluster import FakeCluster
 
 PHASES = {"decide": 20, "schedule": 30, "create": 400, "start": 200, "release": 50}
@@ -158,6 +160,17 @@ async def test_wrong_credentials_are_told_in_one_line(
     assert (done.code, done.out) == (1, "")
     assert "Unauthorized" in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_without_a_cluster_it_is_said_that_dev_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path))
+    assert exit_status(["fn", "list", "-n", "shop"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("torpor fn: needs a cluster, and `torpor dev` is none")
+    assert len(said.splitlines()) == 1
 
 
 async def test_usage_is_status_2(torpor: Torpor) -> None:

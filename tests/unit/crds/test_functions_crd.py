@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from tests.unit.crds.schema import defaulted, nodes, problems
+from torpor.errors import InvalidResource
 from torpor.resources.function import Function, Protocol
 from torpor.resources.load import PHASES
 
@@ -104,6 +105,57 @@ def test_every_rule_says_what_to_do() -> None:
     for path, schema in nodes(SCHEMA):
         for rule in schema.get("x-kubernetes-validations", ()):
             assert len(rule["message"]) > 20, path
+
+
+IMAGE: dict[str, Any] = {"image": "x:1"}
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("a" * 53, IMAGE),
+    ("1a", IMAGE),
+    ("a.b", IMAGE),
+    ("x", {}),
+    ("x", {"image": "x", **RUNTIME}),
+    ("x", {key: RUNTIME[key] for key in ("runtime", "handler")}),
+    ("x", {key: RUNTIME[key] for key in ("runtime", "code")}),
+    ("x", {**IMAGE, "code": {"inline": "x"}}),
+    ("x", {**IMAGE, "handler": "main.handler"}),
+    ("x", {**RUNTIME, "command": ["x"]}),
+    ("x", {**RUNTIME, "args": []}),
+    ("x", {**RUNTIME, "protocol": "h2c"}),
+    ("x", {**RUNTIME, "code": {}}),
+    ("x", {**RUNTIME, "code": {"inline": "x", "configMap": "x"}}),
+    ("x", {**IMAGE, "workload": "Job"}),
+    ("x", {**IMAGE, "env": [{"name": "PORT", "value": "1"}]}),
+    ("x", {**IMAGE, "env": [{"name": "A"}, {"name": "TORPOR_X"}]}),
+    ("x", {**IMAGE, "env": [{"name": "A", "value": "", "valueFrom": {"fieldRef": {}}}]}),
+    ("x", {**IMAGE, "env": [{"name": "A", "valueFrom": {}}]}),
+    ("x", {**IMAGE, "envFrom": [{}]}),
+    ("x", {**IMAGE, "scaling": {"minReplicas": 3, "maxReplicas": 2}}),
+    ("x", {**IMAGE, "scaling": {"initialReplicas": 21}}),
+    ("x", {**IMAGE, "scaling": {"burstWindowSeconds": 61}}),
+    ("x", {**IMAGE, "scaling": {"warm": "pool"}}),
+    ("x", {**IMAGE, "scaling": {"concurrency": {"target": 5, "limit": 4}}}),
+]
+
+
+def test_the_parser_refuses_what_the_rules_refuse_in_the_same_words() -> None:
+    rules = [
+        rule
+        for _, schema in nodes(SCHEMA)
+        for rule in schema.get("x-kubernetes-validations", ())
+        if "oldSelf" not in rule["rule"]
+    ]
+    told = set()
+    for name, spec in REFUSED:
+        with pytest.raises(InvalidResource) as refused:
+            Function.parse({"metadata": {"name": name, "namespace": "y"}, "spec": spec})
+        told.add(refused.value.problem)
+    assert told == {rule["message"] for rule in rules}
+
+
+def test_a_nul_that_no_process_could_get_is_refused() -> None:
+    for spec in ({"env": [{"name": "A", "value": "a\0b"}]}, {"command": ["a\0"]}):
+        with pytest.raises(InvalidResource, match="NUL"):
+            parsed({**IMAGE, **spec})
 
 
 def test_the_status_has_a_place_for_every_phase() -> None:

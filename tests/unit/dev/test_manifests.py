@@ -98,7 +98,30 @@ def test_an_object_that_is_none(tmp_path: Path, change: dict[str, Any], told: st
 def test_what_only_the_parser_knows_is_said_next_to_the_rest(tmp_path: Path) -> None:
     schema, parser = problems(tmp_path, function(port=0), function("two", image="x"))
     assert "spec.port" in schema
-    assert parser == "1.yaml: Function two: spec: give exactly one of image and runtime"
+    assert parser.startswith("1.yaml: Function two: spec: give exactly one of image (a container")
+
+
+@pytest.mark.parametrize(
+    ("provisioned", "told"),
+    [
+        ({"schedule": "99 * * * *"}, "scaling.provisioned[0].schedule: '99 * * * *' is not a cron"),
+        ({"schedule": "0 8 * * *", "timeZone": "Rome"}, "[0].timeZone: 'Rome' is not a time zone"),
+    ],
+)
+def test_a_window_that_never_opens(tmp_path: Path, provisioned: dict[str, Any], told: str) -> None:
+    [line] = problems(tmp_path, function(scaling={"provisioned": [provisioned]}))
+    assert told in line
+
+
+def test_what_the_rules_of_the_cluster_refuse(tmp_path: Path) -> None:
+    found = problems(
+        tmp_path,
+        function("a" * 53),
+        function("two", workload="Job"),
+        function("three", env=[{"name": "TORPOR_X", "value": "1"}]),
+    )
+    told = ("at most 52", "workload must be Service", "are set by Torpor")
+    assert [text in line for text, line in zip(told, found, strict=True)] == 3 * [True]
 
 
 def test_two_objects_of_one_name(tmp_path: Path) -> None:

@@ -10,20 +10,24 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 from aiohttp import (
-    ClientConnectionError,
     ClientConnectorError,
     ClientError,
+    ClientOSError,
     ClientResponse,
+    ClientResponseError,
     ClientSession,
     ClientTimeout,
+    ServerDisconnectedError,
     ServerTimeoutError,
     web,
 )
+from aiohttp.http_exceptions import LineTooLong
 from multidict import CIMultiDict
 from yarl import URL
 
 from torpor.gateway.dataplane import forwarding, problems
 from torpor.gateway.dataplane.base import Refused, Server
+from torpor.gateway.dataplane.connection import beyond_limits
 from torpor.resources.names import HEADER_REQUEST_ID
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -31,14 +35,11 @@ _CONNECT_SECONDS = 1.0
 
 
 class Unreached(Exception):
-    """Nothing of the request was done, or it does no harm twice: it may go to another instance.
+    """Nothing of the request was sent: it may go to another instance."""
 
-    `told` is what the client hears when no instance is left to try.
-    """
 
-    def __init__(self, told: Refused = problems.UNREACHABLE) -> None:
-        super().__init__(told.detail)
-        self.told = told
+class Unanswered(Exception):
+    """The connection broke before any byte of an answer, and to ask again does no harm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class Call:
 
 
 async def exchange(session: ClientSession, call: Call, server: Server) -> web.StreamResponse:
-    """Forward `call` and its answer; Unreached if the server takes no connections."""
+    """Forward `call` and its answer; Unreached or Unanswered if it may be sent again."""
     try:
         upstream = await session.request(
             call.request.method,
@@ -70,9 +71,13 @@ async def exchange(session: ClientSession, call: Call, server: Server) -> web.St
         raise Unreached from error
     except ServerTimeoutError:
         return problems.problem(problems.TIMEOUT, call.request_id)
-    except (ClientConnectionError, ClientError) as error:
+    except (ServerDisconnectedError, ClientOSError) as error:
         if call.request.method in SAFE_METHODS and not call.request.body_exists:
-            raise Unreached(problems.BROKEN) from error
+            raise Unanswered from error
+        return problems.problem(problems.BROKEN, call.request_id)
+    except ClientResponseError as error:
+        return problems.problem(_no_answer(error), call.request_id)
+    except ClientError:
         return problems.problem(problems.BROKEN, call.request_id)
     try:
         return await _answer(call, upstream)
@@ -86,7 +91,17 @@ def url_of(server: Server, target: str, scheme: str = "http") -> URL:
     return URL(f"{scheme}://{host}:{server.port}{target}", encoded=True)
 
 
+def _no_answer(error: ClientResponseError) -> Refused:
+    parser = error.__cause__
+    if isinstance(parser, Exception) and isinstance(parser.__cause__, LineTooLong):
+        return problems.ANSWER_TOO_LARGE
+    return problems.bad_answer(error.message)
+
+
 async def _answer(call: Call, upstream: ClientResponse) -> web.StreamResponse:
+    first = len(f"HTTP/1.1 {upstream.status} {upstream.reason}\r\n")
+    if beyond_limits(upstream.raw_headers, first):
+        return problems.problem(problems.ANSWER_TOO_LARGE, call.request_id)
     response = web.StreamResponse(
         status=upstream.status,
         reason=upstream.reason,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
@@ -27,23 +27,38 @@ _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ
 _ID_LENGTH = 128
 
 
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What the gateway knows of a request and tells the function.
+
+    `client` is an address, `host` what the client asked for, `trace` a traceparent for those that
+    bring none.
+    """
+
+    client: str
+    host: str
+    request_id: str
+    trace: str
+
+
 def to_function(
-    headers: CIMultiDictProxy[str], key: FunctionKey, client: str, ids: Mapping[str, str]
+    headers: CIMultiDictProxy[str], key: FunctionKey, origin: Origin
 ) -> CIMultiDict[str]:
     """Return the request headers that the function sees.
 
-    `ids` are the headers to add where the client sent none that is usable (request id, trace).
+    Those that the client's Connection header names go first, so that it can take away none of ours.
     """
     kept = _end_to_end(headers, drop=("expect",))
-    host = headers.get("Host", "")
-    chain = ", ".join([*headers.getall("X-Forwarded-For", []), client])
-    for name, value in ids.items():
-        kept[name] = value
+    chain = ", ".join([*kept.getall("X-Forwarded-For", []), origin.client])
+    if origin.host:
+        kept["Host"] = origin.host
+    kept[HEADER_REQUEST_ID] = origin.request_id
+    kept.setdefault("traceparent", origin.trace)
     kept[HEADER_FUNCTION] = str(key)
     kept["X-Forwarded-For"] = chain
-    kept.setdefault("X-Forwarded-Host", host)
+    kept.setdefault("X-Forwarded-Host", origin.host)
     kept.setdefault("X-Forwarded-Proto", "http")
-    kept.add("Forwarded", f"for={_node(client)};host={_quoted(host)};proto=http")
+    kept.add("Forwarded", f"for={_node(origin.client)};host={_quoted(origin.host)};proto=http")
     return kept
 
 

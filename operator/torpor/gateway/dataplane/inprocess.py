@@ -9,26 +9,26 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Mapping
-from urllib.parse import urlsplit
 
-from aiohttp import ClientSession, DummyCookieJar, TCPConnector, web
+from aiohttp import ClientSession, web
 
 from torpor.errors import DataPlaneError
 from torpor.gateway.dataplane import forwarding, problems
 from torpor.gateway.dataplane.admission import Admission, Place
 from torpor.gateway.dataplane.base import Go, Holder, Lane, LaneLoad, Refused
 from torpor.gateway.dataplane.connection import Listener, too_large
-from torpor.gateway.dataplane.exchange import Call, Unreached, exchange
+from torpor.gateway.dataplane.exchange import Call, Unanswered, Unreached, exchange
+from torpor.gateway.dataplane.forwarding import Origin
+from torpor.gateway.dataplane.target import Target
+from torpor.gateway.dataplane.upstream import open_session
 from torpor.gateway.dataplane.websocket import is_upgrade, tunnel
 from torpor.gateway.routes import Routes
-from torpor.resources.names import HEADER_COLD_START, HEADER_REQUEST_ID, FunctionKey
+from torpor.resources.names import HEADER_COLD_START, FunctionKey
 
 _BACKLOG = 1024
 _ATTEMPTS = 7  # over 1.3 s: longer than a process that died takes to be back
 _FIRST_PAUSE_SECONDS = 0.02
-_IDLE_CONNECTION_SECONDS = 4.0  # below the five of Node's default, so that no POST meets a close
 _NO_ROUTES = Routes({}, frozenset())
-_ADDED_BY_CLIENT = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 _DEFAULT_TIMEOUT_SECONDS = 30.0
 
 
@@ -36,12 +36,19 @@ class InProcessDataPlane:
     """Listens on `host:port` (0: any free port) and serves until stopped."""
 
     def __init__(
-        self, host: str, port: int, *, queue_seconds: float = 60.0, drain_seconds: float = 10.0
+        self,
+        host: str,
+        port: int,
+        *,
+        queue_seconds: float = 60.0,
+        drain_seconds: float = 10.0,
+        header_seconds: float = 10.0,
     ) -> None:
         self._host = host
         self._port = port
         self._queue_seconds = queue_seconds
         self._drain_seconds = drain_seconds
+        self._header_seconds = header_seconds
         self._routes = _NO_ROUTES
         self._lanes: dict[FunctionKey, Admission] = {}
         self._holder: Holder | None = None
@@ -57,15 +64,8 @@ class InProcessDataPlane:
     async def start(self, holder: Holder) -> None:
         """Begin to accept requests; OSError if the port is taken."""
         self._holder = holder
-        self._session = ClientSession(
-            connector=TCPConnector(limit=0, keepalive_timeout=_IDLE_CONNECTION_SECONDS),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            skip_auto_headers=_ADDED_BY_CLIENT,
-        )
-        # Its own repeats know nothing of other instances, nor that a streamed body is gone.
-        self._session._retry_connection = False
-        server = Listener(self._serve)
+        self._session = open_session()
+        server = Listener(self._serve, header_seconds=self._header_seconds)
         self._runner = web.ServerRunner(server, shutdown_timeout=self._drain_seconds)
         await self._runner.setup()
         await web.TCPSite(self._runner, self._host, self._port, backlog=_BACKLOG).start()
@@ -102,27 +102,30 @@ class InProcessDataPlane:
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = forwarding.request_id(request.headers, secrets.token_hex(16))
-        target = _origin_form(request)
         if too_large(request):
-            return problems.problem(problems.HEADERS_TOO_LARGE, request_id)
+            answer = problems.problem(problems.HEADERS_TOO_LARGE, request_id)
+            answer.force_close()
+            return answer
+        target = Target.of(request)
         if target is None:
             return problems.problem(problems.NO_PATH, request_id)
-        path, question, query = target.partition("?")
-        found = self._routes.find(request.headers.get("Host", ""), path)
+        path, question, query = target.path.partition("?")
+        found = self._routes.find(target.host, path)
         if found is None:
             return problems.problem(problems.NOT_FOUND, request_id)
         key, seen_path = found
+        seen = Target(f"{seen_path}{question}{query}", target.host)
         try:
-            return await self._deliver(request, request_id, key, f"{seen_path}{question}{query}")
+            return await self._deliver(request, request_id, key, seen)
         finally:
             self._forget_if_done(key)
 
     async def _deliver(
-        self, request: web.BaseRequest, request_id: str, key: FunctionKey, target: str
+        self, request: web.BaseRequest, request_id: str, key: FunctionKey, target: Target
     ) -> web.StreamResponse:
         cold_ms: int | None = None
         let_through = self._is_open(key)
-        pause_seconds, told = _FIRST_PAUSE_SECONDS, problems.UNREACHABLE
+        pause_seconds, repeated = _FIRST_PAUSE_SECONDS, False
         for _ in range(_ATTEMPTS):
             if not let_through:
                 verdict = await self._hold(key)
@@ -139,12 +142,16 @@ class InProcessDataPlane:
             call = self._call(request, request_id, key, target, cold_ms)
             try:
                 return await self._send(call, key, place)
-            except Unreached as unreached:
-                told = unreached.told
-                await asyncio.sleep(pause_seconds)
-                pause_seconds *= 2
-                let_through = self._is_open(key)
-        return problems.problem(told, request_id)
+            except Unanswered:
+                if repeated:
+                    return problems.problem(problems.BROKEN, request_id)
+                repeated = True
+            except Unreached:
+                pass  # nothing was sent
+            await asyncio.sleep(pause_seconds)
+            pause_seconds *= 2
+            let_through = self._is_open(key)
+        return problems.problem(problems.UNREACHABLE, request_id)
 
     async def _send(self, call: Call, key: FunctionKey, place: Place) -> web.StreamResponse:
         if self._session is None:
@@ -172,18 +179,17 @@ class InProcessDataPlane:
         request: web.BaseRequest,
         request_id: str,
         key: FunctionKey,
-        target: str,
+        target: Target,
         cold_ms: int | None,
     ) -> Call:
-        ids = {HEADER_REQUEST_ID: request_id}
-        if "traceparent" not in request.headers:
-            ids["traceparent"] = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+        origin = Origin(request.remote or "unknown", target.host, request_id, trace)
         lane = self._lanes[key].lane
         return Call(
             request=request,
             request_id=request_id,
-            target=target,
-            headers=forwarding.to_function(request.headers, key, request.remote or "unknown", ids),
+            target=target.path,
+            headers=forwarding.to_function(request.headers, key, origin),
             extra={} if cold_ms is None else {HEADER_COLD_START: str(cold_ms)},
             timeout_seconds=lane.timeout_seconds if lane else _DEFAULT_TIMEOUT_SECONDS,
         )
@@ -196,17 +202,3 @@ class InProcessDataPlane:
         admission = self._lanes.get(key)
         if admission is not None and admission.lane is None and admission.empty:
             del self._lanes[key]
-
-
-def _origin_form(request: web.BaseRequest) -> str | None:
-    """Return path and query of a request target, also of one in absolute form (RFC 9112 3.2.2).
-
-    None for the forms without a path, of CONNECT and `OPTIONS *`.
-    """
-    target = request.raw_path
-    if target.startswith("/"):
-        return target
-    parts = urlsplit(target)
-    if request.method == "CONNECT" or not parts.netloc:
-        return None
-    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
