@@ -34,8 +34,10 @@ async def test_by_host(lab: Lab) -> None:
     assert (answer.status, answer.body) == (200, b"hello\n"), answer
     assert answer.cold_ms is not None
     assert answer.cold_ms / 1000 <= answer.seconds
-    warm = await send(host)
-    assert (warm.status, warm.cold_ms) == (200, None), warm
+    # The other gateway may not have heard yet, and holds one more request for a moment.
+    warm = [await send(host) for _ in range(20)]
+    assert [each.status for each in warm] == [200] * 20
+    assert [each.cold_ms for each in warm[10:]] == [None] * 10
 
 
 async def test_by_path(lab: Lab) -> None:
