@@ -53,8 +53,9 @@ class Answer:
 def answer_of(returned: Any) -> Answer:
     """Return the answer for `body`, `(status, body)` or `(status, headers, body)`.
 
-    A body is str, bytes, dict or list (JSON), an iterator of str or bytes, or None (204 unless the
-    status says otherwise). BadReturn for anything else, and for a header that is too large.
+    A body is str, bytes, dict, list, number or bool (JSON), an iterator of str or bytes, or None
+    (204 unless the status says otherwise). BadReturn for anything else, and for a header that is
+    too large.
     """
     status, headers, body = _parts(returned)
     if not (isinstance(status, int) and 200 <= status <= 599):
@@ -141,7 +142,7 @@ def _content(body: Any) -> tuple[bytes | Stream, str]:
         return body.encode(), _TEXT
     if isinstance(body, bytes | bytearray | memoryview):
         return bytes(body), _BYTES
-    if isinstance(body, dict | list):
+    if isinstance(body, dict | list | bool | int | float):
         import json
 
         return json.dumps(body, allow_nan=False).encode(), _JSON

@@ -33,6 +33,9 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "handler.md"
         (memoryview(b"x"), 200, "application/octet-stream", b"x"),
         ({"a": 1}, 200, "application/json", b'{"a": 1}'),
         ([1], 200, "application/json", b"[1]"),
+        (7, 200, "application/json", b"7"),
+        (1.5, 200, "application/json", b"1.5"),
+        (False, 200, "application/json", b"false"),
         (None, 204, None, b""),
         ((201, "made"), 201, "text/plain; charset=utf-8", b"made"),
         ((304, None), 304, None, b""),
@@ -49,7 +52,6 @@ def test_answers(returned: Any, status: int, kind: str | None, body: bytes) -> N
 @pytest.mark.parametrize(
     "returned",
     [
-        7,
         object(),
         (200,),
         ("200", "x"),
