@@ -1,0 +1,233 @@
+"""The one function that runs a workflow: a program, where it stands, and what happened, in; out comes
+where it stands now, what goes into the history, and what has to be done outside.
+
+No clock, no I/O, no randomness: they come in through `Outside`. The frontier is changed in place and
+marks what it changed; the caller writes that, the history and the effects in one transaction, and
+only then carries the effects out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torpor.workflows.asl import fanout, states, task
+from torpor.workflows.asl import fault as errors
+from torpor.workflows.asl.events import (
+    ActivityStarted,
+    Continue,
+    HeartbeatMissed,
+    Input,
+    ItemsRead,
+    Redrive,
+    ResultsWritten,
+    Start,
+    Step,
+    Stop,
+    TaskFailed,
+    TaskSubmitted,
+    TaskSucceeded,
+    TimedOut,
+    TimerFired,
+)
+from torpor.workflows.asl.fault import Fault
+from torpor.workflows.asl.frontier import Frame, Frontier, Log, Phase, Status
+from torpor.workflows.asl.program import (
+    Choice,
+    Fail,
+    Map,
+    Parallel,
+    Pass,
+    Program,
+    State,
+    Succeed,
+    Task,
+    Wait,
+)
+from torpor.workflows.asl.run import Limits, Outside, Run
+
+DEFAULT_BUDGET = 1_000
+"""States entered in one step at most, so that a loop cannot hold the engine."""
+NO_LIMITS = Limits()
+
+Body = Callable[[Run, Frame, Any], None]
+
+_BODIES: dict[type[State], Body] = {
+    Pass: states.run_pass,
+    Choice: states.run_choice,
+    Wait: states.run_wait,
+    Succeed: states.run_succeed,
+    Fail: states.run_fail,
+    Task: task.run_task,
+    Parallel: fanout.run_parallel,
+    Map: fanout.run_map,
+}
+_ENTERED = {body.kind: f"{body.kind}StateEntered" for body in _BODIES}
+
+
+def advance(
+    program: Program,
+    frontier: Frontier,
+    event: Input,
+    outside: Outside,
+    limits: Limits = NO_LIMITS,
+    budget: int = DEFAULT_BUDGET,
+) -> Step:
+    """Run an execution until every branch waits, it ends, or `budget` states were entered.
+
+    An event that the frontier no longer waits for (late, repeated) changes nothing.
+    """
+    run = Run(program, frontier, outside, limits)
+    _take(run, event)
+    while run.ready and run.step.transitions < budget:
+        _enter(run, run.ready.popleft())
+    run.step.more = bool(run.ready)
+    return run.step
+
+
+def _enter(run: Run, frame: Frame) -> None:
+    state = run.state_of(frame)
+    run.step.transitions += 1
+    frame.entered_at = run.now
+    details = {"name": state.name, "input": frame.input}
+    frame.entered_event = run.event(frame, _ENTERED[state.kind], details)
+    if frame.retry_count:
+        frame.retries, frame.retry_count = {}, 0
+    run.frontier.touched.add(frame.id)
+    _run_body(run, frame, state)
+
+
+def _run_body(run: Run, frame: Frame, state: State) -> None:
+    _guarded(run, frame, state, _BODIES[type(state)], state)
+
+
+def _guarded(
+    run: Run, frame: Frame, state: State, body: Callable[..., None], *arguments: Any
+) -> None:
+    """Call a part of a state; a failed evaluation in it fails the state."""
+    try:
+        body(run, frame, *arguments)
+    except Fault as failure:
+        try:
+            run.fail(frame, run.evaluation_failed(frame, state, failure))
+        except Fault as again:
+            _fail_execution(run, frame, run.evaluation_failed(frame, state, again))
+
+
+def _fail_execution(run: Run, frame: Frame, failure: Fault) -> None:
+    """End the execution for a failure inside the handling of another one."""
+    details = {"error": failure.error, "cause": failure.cause}
+    run.event(frame, "ExecutionFailed", details)
+    run.end(Status.FAILED, None, failure.error, failure.cause)
+
+
+def _take(run: Run, event: Input) -> None:
+    if isinstance(event, Start):
+        _start(run)
+    elif run.frontier.status is not Status.RUNNING:
+        if isinstance(event, Redrive):
+            _redrive(run)
+    elif isinstance(event, Continue):
+        frames = run.frontier.frames.values()
+        run.ready.extend(frame for frame in frames if frame.phase is Phase.READY)
+    elif isinstance(event, Stop):
+        _stop(run, "ExecutionAborted", Status.ABORTED, event.error, event.cause)
+    elif isinstance(event, TimedOut):
+        _stop(run, "ExecutionTimedOut", Status.TIMED_OUT, errors.TIMEOUT, None)
+    elif not isinstance(event, Redrive):
+        frame = run.frontier.frames.get(event.frame)
+        if frame is not None and frame.ticket == event.ticket:
+            _take_for(run, frame, event)
+
+
+def _take_for(run: Run, frame: Frame, event: Any) -> None:
+    """Give an event to the frame that waits for it."""
+    state = run.state_of(frame)
+    waiting = frame.phase in (Phase.TASK, Phase.TOKEN)
+    match event:
+        case TimerFired():
+            _timer_fired(run, frame, state)
+        case TaskSubmitted() if waiting:
+            task.task_submitted(run, frame, _task(state), event)
+        case ActivityStarted() if waiting:
+            task.activity_started(run, frame, _task(state), event)
+        case TaskSucceeded() if waiting:
+            _guarded(run, frame, state, task.task_succeeded, state, event)
+        case TaskFailed() if waiting:
+            _guarded(run, frame, state, task.task_failed, state, event)
+        case HeartbeatMissed() if waiting:
+            _guarded(run, frame, state, task.task_timed_out, state, errors.HEARTBEAT_TIMEOUT)
+        case ItemsRead() if frame.phase is Phase.READ:
+            _guarded(run, frame, state, fanout.start_items, state, event.items)
+        case ResultsWritten() if frame.phase is Phase.WRITE:
+            _guarded(run, frame, state, fanout.finish_join, state, event.output.value)
+        case TaskFailed() if frame.phase in (Phase.READ, Phase.WRITE):
+            _guarded(run, frame, state, _outside_failed, Fault(event.error, event.cause))
+
+
+def _outside_failed(run: Run, frame: Frame, failure: Fault) -> None:
+    run.fail(frame, failure)
+
+
+def _task(state: State) -> Task:
+    assert isinstance(state, Task), "only a Task waits for an answer"
+    return state
+
+
+def _timer_fired(run: Run, frame: Frame, state: State) -> None:
+    if frame.phase is Phase.WAIT:
+        _guarded(run, frame, state, states.wait_over, state)
+    elif frame.phase is Phase.RETRY:
+        frame.due = None
+        _run_body(run, frame, state)
+    elif frame.phase in (Phase.TASK, Phase.TOKEN):
+        _guarded(run, frame, state, task.task_timed_out, state, errors.TIMEOUT)
+
+
+def _start(run: Run) -> None:
+    frontier, block = run.frontier, run.program.blocks[0]
+    if frontier.frames or frontier.next_frame:
+        return
+    identity = frontier.identity
+    root = Frame(0, None, 0, 0, block.start_at, identity.input, Log("", 0))
+    frontier.frames[0] = root
+    frontier.next_frame = 1
+    if run.program.timeout_seconds is not None:
+        frontier.deadline = run.now + run.program.timeout_seconds
+    details = {"input": identity.input, "roleArn": identity.role_arn}
+    run.aside(root, "ExecutionStarted", details)
+    run.ready.append(root)
+
+
+def _stop(run: Run, type: str, status: Status, error: str | None, cause: str | None) -> None:
+    root = run.frontier.frames[0]
+    details = {"error": error, "cause": cause}
+    run.aside(root, type, {name: value for name, value in details.items() if value is not None})
+    run.end(status, None, error, cause)
+
+
+def _redrive(run: Run) -> None:
+    """Run again what failed, was aborted or timed out; what succeeded is kept (RedriveExecution)."""
+    frontier = run.frontier
+    if frontier.status is Status.SUCCEEDED or not frontier.frames:
+        return
+    frontier.status, frontier.error, frontier.cause = Status.RUNNING, None, None
+    frontier.redrive_count += 1
+    if run.program.timeout_seconds is not None:
+        frontier.deadline = run.now + run.program.timeout_seconds
+    root = frontier.frames[0]
+    run.event(root, "ExecutionRedriven", {"redriveCount": frontier.redrive_count})
+    parents = {frame.parent for frame in frontier.frames.values()}
+    for frame in list(frontier.frames.values()):
+        if frame.id not in parents:
+            _redrive_leaf(run, frame)
+
+
+def _redrive_leaf(run: Run, frame: Frame) -> None:
+    frame.retries, frame.retry_count = {}, 0
+    if frame.phase is Phase.READY:
+        run.ready.append(frame)
+        return
+    frame.join = None
+    run.ticket(frame)
+    _run_body(run, frame, run.state_of(frame))

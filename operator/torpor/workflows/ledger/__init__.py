@@ -1,0 +1,1 @@
+"""The ledger: PostgreSQL holds every definition, execution, frontier and history event."""

@@ -1,0 +1,239 @@
+"""What the engine and the API ask of the ledger, and the errors it answers with.
+
+One implementation: `ledger.postgres`. Every write of an execution carries its shard's epoch, and
+the ledger refuses it when another process has taken the shard since (`Fenced`): the lease says who
+should write, the epoch says who can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torpor.workflows.asl.events import HistoryEvent, Input
+from torpor.workflows.asl.frontier import Frontier, Status
+from torpor.workflows.records import (
+    Activity,
+    Alias,
+    Execution,
+    HistoryRow,
+    Machine,
+    MachineVersion,
+    MapRunSummary,
+    Page,
+)
+
+SHARDS = 1_024
+"""Virtual shards of a new ledger; the number in force is stored in it and can be raised."""
+
+
+class LedgerError(Exception):
+    """A ledger could not do what was asked."""
+
+
+class LedgerAway(LedgerError):
+    """PostgreSQL cannot be reached or is shutting down: try again, nothing was written."""
+
+
+class Fenced(LedgerError):
+    """The shard belongs to another process now: nothing was written, drop what is in memory."""
+
+
+class AlreadyExists(LedgerError):
+    """The name is taken by something different."""
+
+
+class NotFound(LedgerError):
+    """There is nothing with this ARN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owned:
+    """A shard this process owns: every commit to it carries the epoch."""
+
+    shard: int
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """What one step of one execution changed, to be written in one transaction.
+
+    `frontier` is encoded by the ledger at the time of the call: frames in `touched`, results in
+    `arrived`. `consumed` are ids of posted events that this step used up. The caller clears
+    `touched` and `arrived` after the call returns.
+    """
+
+    owned: Owned
+    execution_arn: str
+    frontier: Frontier
+    history: Sequence[HistoryEvent]
+    consumed: Sequence[int] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A running execution as it was loaded: where it stands, and under which revision."""
+
+    execution: Execution
+    frontier: Frontier | None
+    """None: it was started and no step of it was committed yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """An event for an execution that another process accepted: a callback, a stop, a redrive."""
+
+    id: int
+    execution_arn: str
+    event: Input
+
+
+class Ledger(Protocol):
+    """Durable storage. Every method may raise `LedgerAway`."""
+
+    # --- shards -------------------------------------------------------------------------------
+    @property
+    def shards(self) -> int:
+        """The number of virtual shards in force."""
+
+    def shard_of(self, execution_arn: str) -> int:
+        """The shard of an execution: a hash of its ARN."""
+
+    async def claim(self, owner: str, most: int, lease_seconds: float) -> list[Owned]:
+        """Take up to `most` shards whose lease is free or has run out; each gets a new epoch."""
+
+    async def renew(self, owner: str, owned: Sequence[Owned], lease_seconds: float) -> list[Owned]:
+        """Extend leases; returns those still owned (a shard with another epoch is gone)."""
+
+    async def release(self, owner: str, owned: Sequence[Owned]) -> None:
+        """Give shards up at once, so that another process can claim them."""
+
+    async def owners(self) -> Mapping[str, int]:
+        """Live owners and how many shards each has: for a fair share."""
+
+    # --- executions ---------------------------------------------------------------------------
+    async def load(self, owned: Sequence[Owned]) -> list[Stored]:
+        """Every running execution of these shards with its frontier."""
+
+    async def load_one(self, execution_arn: str) -> Stored:
+        """One execution with its frontier, running or ended; raises NotFound."""
+
+    async def posted(self, shards: Sequence[int]) -> list[Posted]:
+        """The events waiting in these shards' inboxes, oldest first."""
+
+    async def post(self, execution_arn: str, event: Input) -> None:
+        """Put an event into the inbox of an execution's shard and wake its owner."""
+
+    async def insert(self, execution: Execution) -> Execution:
+        """Start an execution: durable when this returns; the shard's owner is woken.
+
+        The same name again: the running execution when the input is the same, else AlreadyExists
+        (StartExecution is idempotent by name and input).
+        """
+
+    async def commit(self, commit: Commit) -> None:
+        """Write one step, together with those of others (group commit). Raises Fenced."""
+
+    async def wait_for_work(self, shards: Sequence[int], timeout_seconds: float) -> set[int]:
+        """Wait until an execution is started in, or an event posted to, one of these shards.
+
+        Returns the shards that have something; empty at the time-out. (LISTEN/NOTIFY.)
+        """
+
+    async def execution(self, arn: str) -> Execution:
+        """One execution; raises NotFound."""
+
+    async def executions(
+        self,
+        machine_arn: str | None,
+        status: Status | None,
+        limit: int,
+        token: str | None,
+        map_run_arn: str | None = None,
+        redriven: bool | None = None,
+    ) -> Page[Execution]:
+        """Executions, newest first."""
+
+    async def history(
+        self, execution_arn: str, limit: int, token: str | None, newest_first: bool
+    ) -> Page[HistoryRow]:
+        """The history of an execution, or of a Map Run's child."""
+
+    async def counts(self, machine_arn: str) -> Mapping[Status, int]:
+        """How many executions of a machine have each status."""
+
+    async def map_runs(self, execution_arn: str) -> list[MapRunSummary]:
+        """The Map Runs of an execution."""
+
+    async def map_run(self, arn: str) -> MapRunSummary:
+        """One Map Run; raises NotFound."""
+
+    async def expire(self, now: float) -> int:
+        """Delete what is past its retention; returns how many executions went."""
+
+    # --- machines -----------------------------------------------------------------------------
+    async def put_machine(self, machine: Machine) -> Machine:
+        """Create a machine, or store a new revision of it; old revisions stay while used."""
+
+    async def machine(self, arn: str) -> Machine:
+        """The latest revision of a machine; raises NotFound."""
+
+    async def revision(self, machine_arn: str, revision_id: str) -> Machine:
+        """One revision of a machine, also of a deleted one that still has executions."""
+
+    async def machines(self, limit: int, token: str | None) -> Page[Machine]:
+        """Machines by name."""
+
+    async def delete_machine(self, arn: str) -> None:
+        """Mark a machine DELETING; it is gone when its last running execution ended."""
+
+    async def publish(
+        self, machine_arn: str, revision_id: str | None, description: str | None
+    ) -> MachineVersion:
+        """Publish the latest revision as the next version; the same revision again is the same."""
+
+    async def versions(
+        self, machine_arn: str, limit: int, token: str | None
+    ) -> Page[MachineVersion]:
+        """Published versions, newest first."""
+
+    async def version(self, arn: str) -> MachineVersion:
+        """One version; raises NotFound."""
+
+    async def delete_version(self, arn: str) -> None:
+        """Delete a version that no alias routes to."""
+
+    async def put_alias(self, alias: Alias) -> Alias:
+        """Create or change an alias."""
+
+    async def alias(self, arn: str) -> Alias:
+        """One alias; raises NotFound."""
+
+    async def aliases(self, machine_arn: str, limit: int, token: str | None) -> Page[Alias]:
+        """The aliases of a machine by name."""
+
+    async def delete_alias(self, arn: str) -> None:
+        """Delete an alias."""
+
+    async def tags(self, arn: str) -> Mapping[str, str]:
+        """The tags of a machine or activity; raises NotFound."""
+
+    async def set_tags(
+        self, arn: str, add: Mapping[str, str], remove: Sequence[str]
+    ) -> Mapping[str, str]:
+        """Add and remove tags; returns those in force."""
+
+    # --- activities ---------------------------------------------------------------------------
+    async def put_activity(self, activity: Activity) -> Activity:
+        """Create an activity; the same name again is the same activity."""
+
+    async def activity(self, arn: str) -> Activity:
+        """One activity; raises NotFound."""
+
+    async def activities(self, limit: int, token: str | None) -> Page[Activity]:
+        """Activities by name."""
+
+    async def delete_activity(self, arn: str) -> None:
+        """Delete an activity."""
