@@ -98,6 +98,7 @@ cluster-install: $(VENV)/.dev ## install or upgrade the charts on the cluster th
 	@$(IN_CLUSTER) built=$$(docker image inspect -f '{{.Id}}' torpor/gateway:dev torpor/operator:dev 2>/dev/null | sha256sum | cut -c1-16); \
 	  helm upgrade --install torpor charts/torpor --namespace torpor-system --values tests/cluster/values.yaml \
 	  --set-string "controller.podAnnotations.torpor\.dev/built=$$built" --set-string "gateway.podAnnotations.torpor\.dev/built=$$built" \
+	  --set-string "workflows.podAnnotations.torpor\.dev/built=$$built" \
 	  --wait --timeout 180s >/dev/null
 
 .PHONY: cluster-env

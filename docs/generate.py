@@ -15,7 +15,7 @@ import yaml
 from prometheus_client import Metric
 
 from torpor.cli.main import VERBS
-from torpor.settings import ControllerSettings, GatewaySettings, Settings
+from torpor.settings import ControllerSettings, EngineSettings, GatewaySettings, Settings
 from torpor.telemetry.metrics import REGISTRY
 
 ROOT = Path(__file__).parent.parent
@@ -27,6 +27,7 @@ def pages() -> dict[Path, str]:
     reference = Path("docs/reference")
     return {
         reference / "function.md": _page("Function", _crd("functions.yaml")),
+        reference / "workflow.md": _page("Workflow", _crd("workflows.yaml")),
         reference / "metrics.md": _page("Metrics", _metrics()),
         reference / "settings.md": _page("Settings", _settings()),
         reference / "cli.md": _page("Command line", _command_line()),
@@ -88,7 +89,8 @@ def _metrics() -> Iterator[str]:
 def _settings() -> Iterator[str]:
     yield "Environment variables of the cluster roles; the chart writes them."
     common = {item.name for item in fields(Settings)}
-    for title, kind in (("Controller", ControllerSettings), ("Gateway", GatewaySettings)):
+    roles = {"Controller": ControllerSettings, "Gateway": GatewaySettings, "Engine": EngineSettings}
+    for title, kind in roles.items():
         yield f"\n## {title}"
         yield "| variable | default | meaning |"
         yield "| --- | --- | --- |"

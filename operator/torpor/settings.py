@@ -64,6 +64,8 @@ class ControllerSettings(Settings):
     """For announcer and runtime images."""
     workers: int = 8
     """Reconciles that run at once."""
+    engine_url: str = ""
+    """The engines' internal API; empty: no Workflows are run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,32 @@ class GatewaySettings(Settings):
     """The HAProxy program."""
     drain_seconds: int = 30
     """How long open requests may go on after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings(Settings):
+    """Of `torpor engine`."""
+
+    ledger_dsn: str = field(default="", repr=False)
+    """PostgreSQL 14 or newer: postgresql://user:password@host:5432/database."""
+    api_port: int = 8100
+    """Where the Step Functions API is served."""
+    gateway_url: str = "http://torpor-gateway.torpor-system.svc"
+    """Through which tasks call Functions."""
+    region: str = "us-east-1"
+    """The region in ARNs; no part of the installation is there."""
+    account: str = "000000000000"
+    """The account in ARNs."""
+    payload_bytes: int = 262_144
+    """The most that a state may take or give, as on AWS; 0: no limit."""
+    access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Keys that requests must be signed with: `id=secret,id=secret`; empty: none is asked for."""
+    api_token: str = field(default="", repr=False)
+    """A bearer token that is taken in place of a signature; empty: none is asked for."""
+    object_store: str = ""
+    """Where `s3:` tasks and distributed Maps read and write: file:///folder or s3://bucket."""
+    drain_seconds: int = 10
+    """How long calls of Functions may go on after SIGTERM."""
 
 
 def _value(variable: str, text: str, kind: str) -> Any:

@@ -22,6 +22,7 @@ from torpor.platform.kubernetes.resources import (
     FUNCTIONS,
     NAMESPACES,
     PODS,
+    WORKFLOWS,
     Resource,
 )
 
@@ -31,7 +32,8 @@ T = TypeVar("T")
 MANAGER = "torpor-tests"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-_RESOURCES = {item.kind: item for item in (CONFIG_MAPS, DEPLOYMENTS, FUNCTIONS, NAMESPACES, PODS)}
+_KINDS = (CONFIG_MAPS, DEPLOYMENTS, FUNCTIONS, NAMESPACES, PODS, WORKFLOWS)
+_RESOURCES = {item.kind: item for item in _KINDS}
 
 
 class Refused(AssertionError):

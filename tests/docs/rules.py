@@ -1,11 +1,11 @@
-"""What no document may do: hide a command from the tests, show a Function that is refused, or
+"""What no document may do: hide a command from the tests, show an object that is refused, or
 name a file, a `make` target or a verb of `torpor` that does not exist.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from torpor.cli.main import VERBS
 from torpor.errors import InvalidResource
 from torpor.resources.function import Function
 from torpor.resources.names import API_VERSION
+from torpor.resources.workflow import Workflow
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 _MAKE = re.compile(r"`make ([a-z][a-z-]*)`")
@@ -92,23 +93,29 @@ def of_yaml(block: Block) -> Iterator[str]:
     for obj in objects:
         if not isinstance(obj, dict) or not {"apiVersion", "kind", "metadata"} <= obj.keys():
             yield f"{block}: not a whole Kubernetes object, which can be applied"
-        elif obj["kind"] == "Function":
-            yield from (f"{block}: {problem}" for problem in _of_function(obj))
+        elif obj["kind"] in _PARSERS:
+            yield from (f"{block}: {problem}" for problem in _of_ours(obj))
 
 
-def _of_function(obj: Mapping[str, Any]) -> Iterator[str]:
+_PARSERS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
+    "Function": Function.parse,
+    "Workflow": Workflow.parse,
+}
+
+
+def _of_ours(obj: Mapping[str, Any]) -> Iterator[str]:
     if obj["apiVersion"] != API_VERSION:
         yield f"apiVersion: must be {API_VERSION}"
-    yield from schema_problems(obj["spec"], _function_schema(), "spec")
+    yield from schema_problems(obj["spec"], _schema(obj["kind"]), "spec")
     try:
-        Function.parse(obj)
+        _PARSERS[obj["kind"]](obj)
     except InvalidResource as error:
         yield str(error)
 
 
 @cache
-def _function_schema() -> Mapping[str, Any]:
-    crd = yaml.safe_load((ROOT / "crds" / "functions.yaml").read_text())
+def _schema(kind: str) -> Mapping[str, Any]:
+    crd = yaml.safe_load((ROOT / "crds" / f"{kind.lower()}s.yaml").read_text())
     version = crd["spec"]["versions"][0]
     schema: Mapping[str, Any] = version["schema"]["openAPIV3Schema"]["properties"]["spec"]
     return schema

@@ -45,7 +45,9 @@ _DISCOVERY: dict[str, dict[str, Any]] = {
             }
         ]
     },
-    "/apis/torpor.dev/v1alpha1": {"resources": [_resource("functions", "Function")]},
+    "/apis/torpor.dev/v1alpha1": {
+        "resources": [_resource("functions", "Function"), _resource("workflows", "Workflow")]
+    },
 }
 
 
@@ -83,9 +85,10 @@ class DiscoverableApi(FakeApi):
 class Replica:
     """One replica of the controller."""
 
-    def __init__(self, fake: FakeApi, name: str) -> None:
+    def __init__(self, fake: FakeApi, name: str, engine_url: str = "") -> None:
         self._fake = fake
         self._name = name
+        self._engine_url = engine_url
         self._task: asyncio.Task[None] | None = None
         self.controller: Controller | None = None
 
@@ -106,7 +109,9 @@ class Replica:
 
     async def _run(self) -> None:
         access = Access(self._fake.url, None, Anonymous())
-        settings = ControllerSettings(namespace=NAMESPACE, pod_name=self._name)
+        settings = ControllerSettings(
+            namespace=NAMESPACE, pod_name=self._name, engine_url=self._engine_url
+        )
         limits = Limits(rate_per_second=10_000, burst=10_000)
         async with connect(settings, access=access, limits=limits) as api:
             self.controller = Controller(api, access, settings, b"k" * 32)
@@ -124,8 +129,10 @@ async def serving() -> AsyncIterator[DiscoverableApi]:
 
 
 @asynccontextmanager
-async def running(fake: FakeApi, name: str = "controller-a") -> AsyncIterator[Replica]:
-    replica = Replica(fake, name)
+async def running(
+    fake: FakeApi, name: str = "controller-a", engine_url: str = ""
+) -> AsyncIterator[Replica]:
+    replica = Replica(fake, name, engine_url)
     replica.start()
     try:
         yield replica

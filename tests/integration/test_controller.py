@@ -20,8 +20,8 @@ from torpor.controller import KopfEnded
 
 COUNT = 50
 PATIENCE = 20.0
-WATCHES = 8
-"""One of Functions, pods, ConfigMaps, gateways and each kind of child; and Kopf's of Functions."""
+WATCHES = 10
+"""One of Functions, Workflows, pods, ConfigMaps, gateways, each kind of child; and Kopf's two."""
 
 
 def all_ready(fake: DiscoverableApi, count: int = COUNT) -> bool:

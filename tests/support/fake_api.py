@@ -29,6 +29,7 @@ Obj = dict[str, Any]
 
 KINDS = {
     "functions": "Function",
+    "workflows": "Workflow",
     "deployments": "Deployment",
     "pods": "Pod",
     "services": "Service",
@@ -39,7 +40,7 @@ KINDS = {
     "leases": "Lease",
     "events": "Event",
 }
-WITH_STATUS = frozenset({"functions", "deployments", "pods", "services", "namespaces"})
+WITH_STATUS = frozenset({"functions", "workflows", "deployments", "pods", "services", "namespaces"})
 _PATH = re.compile(
     r"^/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/[a-z]))?"

@@ -1,5 +1,8 @@
 """Runs the Functions in a folder as local processes that scale from zero and back.
 
+Its Workflows run too: on a PostgreSQL of their own in the same place as the logs, where executions
+stay, so that those that were running go on in the next run.
+
 The functions' logs stay in $XDG_STATE_HOME/torpor/dev (~/.local/state/torpor/dev) until the next
 run of the same folder. The first Ctrl-C waits for the requests in flight, at most 30 seconds; the
 second does not.
@@ -20,8 +23,15 @@ _HIGHEST_PORT = 65_535
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the folder and the options."""
-    parser.add_argument("folder", type=Path, help="where the *.yaml files with Functions are")
+    parser.add_argument(
+        "folder", type=Path, help="where the *.yaml files with Functions and Workflows are"
+    )
     parser.add_argument("--port", type=_port, help="listen here (default: 8080 or the next free)")
+    parser.add_argument(
+        "--workflows-port",
+        type=_port,
+        help="serve the execution API here (default: 8100 or the next free)",
+    )
     parser.add_argument(
         "--demo", action="store_true", help="drive a burst at the functions, check, sum up, end"
     )
@@ -34,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """
     program = demonstrate if args.demo else serve
     try:
-        return asyncio.run(program(args.folder, args.port))
+        return asyncio.run(program(args.folder, args.port, args.workflows_port))
     except (BadFolder, BadPort) as error:
         for line in str(error).splitlines():
             print(f"torpor dev: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Kopf in a thread of its own, naming the key of every Function that something happened to.
+"""Kopf in a thread of its own, naming the key of every object that something happened to.
 
 Kopf takes every task of its event loop for its own and cancels them when it ends: hence the
 thread. Its handlers write nothing. When Kopf ends, whoever runs it is told with an error.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import kopf
@@ -30,10 +31,13 @@ class KopfEnded(TorporError):
 
 
 class KopfThread:
-    """Kopf in a thread: calls `named` on the loop that started it with every Function's key."""
+    """Kopf in a thread: `named` has, by plural, what is called with the key of each such object.
+
+    The calls are made on the loop that started it.
+    """
 
     def __init__(
-        self, access: Access, namespace: str, named: Callable[[FunctionKey], None]
+        self, access: Access, namespace: str, named: Mapping[str, Callable[[FunctionKey], None]]
     ) -> None:
         self._access = access
         self._namespace = namespace
@@ -92,12 +96,24 @@ class KopfThread:
         def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
             return _login(self._access, **kwargs)
 
-        @kopf.on.event(names.GROUP, names.VERSION, "functions", registry=registry)
-        async def named(namespace: str | None, name: str | None, **_: Any) -> None:
-            if namespace and name:
-                loop.call_soon_threadsafe(self._named, FunctionKey(namespace, name))
-
+        for plural, named in self._named.items():
+            _on_event(registry, plural, partial(_call_on, loop, named))
         return registry
+
+
+def _on_event(
+    registry: kopf.OperatorRegistry, plural: str, named: Callable[[FunctionKey], None]
+) -> None:
+    @kopf.on.event(names.GROUP, names.VERSION, plural, registry=registry)
+    async def happened(namespace: str | None, name: str | None, **_: Any) -> None:
+        if namespace and name:
+            named(FunctionKey(namespace, name))
+
+
+def _call_on(
+    loop: asyncio.AbstractEventLoop, named: Callable[[FunctionKey], None], key: FunctionKey
+) -> None:
+    loop.call_soon_threadsafe(named, key)
 
 
 def _settle(ended: asyncio.Future[None], error: KopfEnded | None) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from torpor.controller.kopf_events import KopfThread
+from torpor.controller.workflows import WorkflowLeader
 from torpor.errors import ApiUnavailable
 from torpor.functions.autoscaler import Autoscaler
 from torpor.functions.children import Installation
@@ -27,6 +28,7 @@ from torpor.platform.kubernetes import (
     GatewayPods,
     KubernetesApi,
     Lease,
+    ObjectKey,
     Recorder,
     SharedPlatform,
     WorkQueue,
@@ -61,9 +63,11 @@ class Controller:
         self._queue = WorkQueue[FunctionKey](rate_per_second=RECONCILES_PER_SECOND)
         self._leading = False
         namespace = settings.watch_namespace
-        self._world = ClusterWorld(api, namespace, self._enqueue)
+        self._workflows: WorkflowLeader | None = None
+        self._world = ClusterWorld(api, namespace, self._enqueue, self._config_map_changed)
         self._gateways = GatewayPods(api, settings.namespace)
-        self._kopf = KopfThread(access, namespace, self._enqueue)
+        named = {"functions": self._enqueue, "workflows": self._workflow_changed}
+        self._kopf = KopfThread(access, namespace, named)
         identity = settings.pod_name or f"controller-{random.randrange(16**8):08x}"  # noqa: S311
         self._lease = Lease(api, settings.namespace, LEASE_NAME, identity)
         self._recorder = Recorder(api, "controller", identity)
@@ -100,12 +104,17 @@ class Controller:
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
             autoscaler = self._autoscaler(session)
             reconciler = self._reconciler(autoscaler)
+            workflows = WorkflowLeader(
+                self._api, self._recorder, session, self._settings, self._key
+            )
+            self._workflows = workflows
             self._leading = True
             self._enqueue_all()
             try:
                 async with asyncio.TaskGroup() as group:
                     group.create_task(autoscaler.run(), name="autoscaler")
                     group.create_task(self._resync(), name="resync")
+                    group.create_task(workflows.run(), name="workflows")
                     group.create_task(
                         self._queue.run(
                             self._settings.workers, lambda key: self._work(reconciler, key)
@@ -114,6 +123,7 @@ class Controller:
                     )
             finally:
                 self._leading = False
+                self._workflows = None
 
     def _autoscaler(self, session: aiohttp.ClientSession) -> Autoscaler:
         gateways = HttpGateways(
@@ -140,6 +150,14 @@ class Controller:
         """Have the key worked on; a standby forgets it, as a new leader looks at every key."""
         if self._leading:
             self._queue.add(key)
+
+    def _workflow_changed(self, key: FunctionKey) -> None:
+        if self._workflows:
+            self._workflows.changed(key)
+
+    def _config_map_changed(self, key: ObjectKey) -> None:
+        if self._workflows:
+            self._workflows.config_map_changed(key.namespace, key.name)
 
     def _enqueue_all(self) -> None:
         for key in self._world.functions():

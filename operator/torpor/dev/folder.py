@@ -1,4 +1,4 @@
-"""A folder of YAML as what runs locally: the Functions in it, each with its code."""
+"""A folder of YAML as what runs locally: Functions, each with its code, and Workflows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torpor.dev.manifests import BadFolder, Manifest, read, yaml_files
 from torpor.errors import InvalidResource
@@ -15,6 +16,9 @@ from torpor.platform.local_program import Program
 from torpor.resources.function import Function
 from torpor.resources.names import GROUP, FunctionKey
 from torpor.scaling.provisioned import ProvisionedFloor
+
+if TYPE_CHECKING:
+    from torpor.dev.workflows import LocalWorkflow
 
 DEMO_PATH = f"{GROUP}/demo-path"
 """Annotation: the path that the demo requests; `{n}` in it is the request's number."""
@@ -35,11 +39,20 @@ Entries = Mapping[FunctionKey, Entry]
 _Files = Mapping[tuple[str, str], Mapping[str, str]]
 
 
-def load_folder(folder: Path) -> Entries:
-    """Return the Functions in the YAML files of `folder`; BadFolder says all that is wrong."""
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """All that runs."""
+
+    functions: Entries
+    workflows: Mapping[FunctionKey, LocalWorkflow]
+
+
+def load_folder(folder: Path) -> Folder:
+    """Return what the YAML files of `folder` have; BadFolder says all that is wrong."""
     manifests, wrong = _read_all(yaml_files(folder))
     functions = [item for item in manifests if item.kind == "Function"]
-    if not functions and not wrong:
+    workflows = [item for item in manifests if item.kind == "Workflow"]
+    if not functions and not workflows and not wrong:
         raise BadFolder(f"{folder}: no Function in any *.yaml file")
     wrong += _doubles(manifests)
     maps = {
@@ -53,9 +66,30 @@ def load_folder(folder: Path) -> Entries:
             wrong.append(f"{item.file}: Function {item.name[1]}: {error}")
         else:
             entries[entry.program.function.key] = entry
+    machines, refused = _workflows(workflows, maps)
+    wrong += refused
     if wrong:
         raise BadFolder("\n".join(wrong))
-    return entries
+    return Folder(entries, machines)
+
+
+def _workflows(
+    items: Sequence[Manifest], maps: _Files
+) -> tuple[dict[FunctionKey, LocalWorkflow], list[str]]:
+    if not items:
+        return {}, []
+    from torpor.dev.workflows import read_workflow  # the language is loaded only where it is used
+
+    found: dict[FunctionKey, LocalWorkflow] = {}
+    wrong: list[str] = []
+    for item in items:
+        try:
+            workflow = read_workflow(item, maps)
+        except BadFolder as error:
+            wrong.append(str(error))
+        else:
+            found[workflow.key] = workflow
+    return found, wrong
 
 
 def fingerprint(folder: Path) -> Mapping[str, tuple[int, int]]:

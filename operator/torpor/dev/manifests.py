@@ -1,6 +1,6 @@
 """Reads YAML files as `kubectl apply` and the API server would: strictly, and all problems at once.
 
-The CRD is the truth about a Function's fields; it lies in the wheel beside this package, and in a
+The CRDs are the truth about the fields; they lie in the wheel beside this package, and in a
 checkout at the top.
 """
 
@@ -18,6 +18,7 @@ from torpor.dev.schema import Schema, problems
 from torpor.errors import TorporError
 from torpor.resources.names import API_VERSION, GROUP
 
+_CRDS = {"Function": "functions.yaml", "Workflow": "workflows.yaml"}
 _SUFFIXES = (".yaml", ".yml")
 _PACKAGE = Path(__file__).parents[1]
 _PLACES = (_PACKAGE / "crds", _PACKAGE.parents[1] / "crds")
@@ -100,15 +101,15 @@ def yaml_files(folder: Path) -> list[Path]:
 
 
 def read(file: Path) -> list[Manifest]:
-    """Return the Functions and ConfigMaps in a file; BadFolder has a line for each problem."""
+    """Return the objects of a file that count here; BadFolder has a line for each problem."""
     found: list[Manifest] = []
     wrong: list[str] = []
     for number, body in enumerate(_documents(file), start=1):
         if body is None:
             continue
-        told = [f"{file}, document {number}: {problem}" for problem in _problems(body)]
+        told = [f"{file}, document {number}: {problem}" for problem in problems_of(body)]
         wrong += told
-        if not told and body["kind"] in ("Function", "ConfigMap"):
+        if not told and body["kind"] in (*_CRDS, "ConfigMap"):
             found.append(Manifest(file, body))
     if wrong:
         raise BadFolder("\n".join(wrong))
@@ -117,13 +118,21 @@ def read(file: Path) -> list[Manifest]:
 
 def _documents(file: Path) -> list[Any]:
     try:
-        return list(yaml.load_all(file.read_text(encoding="utf-8"), _Loader))
-    except yaml.YAMLError as error:
-        raise BadFolder(f"{file}{_place(error)}") from error
-    except (UnicodeDecodeError, ValueError) as error:
+        return parse_yaml(file.read_text(encoding="utf-8"), file)
+    except UnicodeDecodeError as error:
         raise BadFolder(f"{file}: not YAML: {error}") from error
     except OSError as error:
         raise BadFolder(f"{file}: cannot be read: {error.strerror}") from error
+
+
+def parse_yaml(text: str, file: Path | str) -> list[Any]:
+    """Return the documents in a text that is `file`'s; BadFolder says where it is not YAML."""
+    try:
+        return list(yaml.load_all(text, _Loader))
+    except yaml.YAMLError as error:
+        raise BadFolder(f"{file}{_place(error)}") from error
+    except ValueError as error:
+        raise BadFolder(f"{file}: not YAML: {error}") from error
 
 
 def _place(error: yaml.YAMLError) -> str:
@@ -157,18 +166,19 @@ def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
 _Loader.add_constructor("tag:yaml.org,2002:timestamp", _text)
 
 
-def _problems(body: Any) -> Iterator[str]:
+def problems_of(body: Any) -> Iterator[str]:
+    """Yield what the API server would refuse in an object, each with its kind, name and place."""
     if not isinstance(body, dict) or not isinstance(body.get("kind"), str):
         yield "not a Kubernetes object: it has no kind"
         return
     kind, version = body["kind"], body.get("apiVersion")
     named = _named(body)
-    if kind == "Function" and version != API_VERSION:
+    if kind in _CRDS and version != API_VERSION:
         yield f"{named}apiVersion: must be {API_VERSION}"
-    elif kind == "Function":
-        yield from (f"{named}{text}" for text in problems(body, _function_schema()))
+    elif kind in _CRDS:
+        yield from (f"{named}{text}" for text in problems(body, _schema(kind)))
     elif str(version).startswith(f"{GROUP}/"):
-        yield f"{named}kind: must be Function, which is all that {GROUP} has"
+        yield f"{named}kind: must be {' or '.join(_CRDS)}, which is all that {GROUP} has"
     elif kind == "ConfigMap":
         yield from (f"{named}{text}" for text in problems(body, _CONFIG_MAP))
 
@@ -180,8 +190,8 @@ def _named(body: Mapping[str, Any]) -> str:
 
 
 @cache
-def _function_schema() -> Schema:
-    file = next(place / "functions.yaml" for place in _PLACES if place.is_dir())
+def _schema(kind: str) -> Schema:
+    file = next(place / _CRDS[kind] for place in _PLACES if place.is_dir())
     crd = yaml.safe_load(file.read_text(encoding="utf-8"))
     [version] = [item for item in crd["spec"]["versions"] if item["storage"]]
     schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]

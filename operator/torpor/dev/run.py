@@ -14,7 +14,7 @@ from rich.console import Console
 
 from torpor.dev.demo import Demo
 from torpor.dev.ending import Ending
-from torpor.dev.folder import load_folder
+from torpor.dev.folder import Folder, load_folder
 from torpor.dev.session import HOST, Session
 from torpor.dev.state import state_of
 from torpor.dev.terminal import log_to
@@ -22,6 +22,7 @@ from torpor.dev.view import show
 from torpor.errors import TorporError
 
 FIRST_PORT = 8080
+FIRST_API_PORT = 8100
 _PORTS_TRIED = 100
 INTERRUPTED = 130
 """Exit status after a second Ctrl-C, as a shell gives it to a program that SIGINT ended."""
@@ -33,16 +34,22 @@ class BadPort(TorporError):
     code = "bad-port"
 
 
-async def serve(folder: Path, port: int | None) -> int:
+async def serve(folder: Path, port: int | None, api_port: int | None = None) -> int:
     """Serve `folder` until a signal; return 0, or 130 when it was ended at once."""
-    async with _running(folder, port) as (session, console, ending), _shown(session, console):
+    async with (
+        _running(folder, port, api_port) as (session, console, ending),
+        _shown(session, console),
+    ):
         await ending.wait()
     return INTERRUPTED if ending.interrupted else 0
 
 
-async def demonstrate(folder: Path, port: int | None) -> int:
+async def demonstrate(folder: Path, port: int | None, api_port: int | None = None) -> int:
     """Run the demo; return 0 if every response was right, 1 otherwise, 130 after a signal."""
-    async with _running(folder, port) as (session, console, ending), _shown(session, console):
+    async with (
+        _running(folder, port, api_port) as (session, console, ending),
+        _shown(session, console),
+    ):
         demo = asyncio.create_task(Demo(session, console).run(), name="demo")
         asked = asyncio.create_task(ending.wait(), name="signal")
         try:
@@ -55,18 +62,24 @@ async def demonstrate(folder: Path, port: int | None) -> int:
     return INTERRUPTED if passed is None else int(not passed)
 
 
-def choose_port(wanted: int | None) -> int:
-    """Return `wanted` if it is free, or the first free port from 8080 on; BadPort if none is."""
+def choose_port(wanted: int | None, first: int = FIRST_PORT, option: str = "--port") -> int:
+    """Return `wanted` if it is free, or the first free port from `first` on; BadPort if none is."""
     if wanted is not None:
         why = _problem(wanted)
         if why is None:
             return wanted
-        raise BadPort(f"port {wanted} on {HOST}: {why}; choose another with --port")
-    candidates = range(FIRST_PORT, FIRST_PORT + _PORTS_TRIED)
+        raise BadPort(f"port {wanted} on {HOST}: {why}; choose another with {option}")
+    candidates = range(first, first + _PORTS_TRIED)
     free = next((port for port in candidates if _problem(port) is None), None)
     if free is None:
-        raise BadPort(f"no port from {FIRST_PORT} to {candidates[-1]} on {HOST} is free")
+        raise BadPort(f"no port from {first} to {candidates[-1]} on {HOST} is free")
     return free
+
+
+def _api_port(found: Folder, wanted: int | None) -> int:
+    if not found.workflows:
+        return 0
+    return choose_port(wanted, FIRST_API_PORT, "--workflows-port")
 
 
 def _problem(port: int) -> str | None:
@@ -81,13 +94,13 @@ def _problem(port: int) -> str | None:
 
 @contextlib.asynccontextmanager
 async def _running(
-    folder: Path, port: int | None
+    folder: Path, port: int | None, api_port: int | None
 ) -> AsyncIterator[tuple[Session, Console, Ending]]:
     console = Console()
     log_to(console)
-    entries = load_folder(folder)
+    found = load_folder(folder)
     with state_of(folder) as state:
-        session = Session(folder, entries, state, choose_port(port))
+        session = Session(folder, found, state, choose_port(port), _api_port(found, api_port))
         ending = Ending(console)
         try:
             async with session.running():
@@ -113,6 +126,9 @@ def _greet(session: Session, console: Console, state: Path) -> None:
         host = f"{key.name}.{key.namespace}.localhost"
         address = f"{session.url}/function/{key}/  or  http://{host}:{session.port}/"
         _say(console, f"{key}  {address}")
+    if session.executions:
+        for line in session.executions.greeting():
+            _say(console, line)
     _say(console, f"logs in {state}")
 
 

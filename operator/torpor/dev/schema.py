@@ -117,7 +117,7 @@ def _members(value: Mapping[Any, Any], schema: Schema, path: str) -> Iterator[st
             yield f"{_at(path, name)}: a field's name must be a string; put it in quotes"
         elif others is not None:
             yield from problems(item, others, _at(path, name))
-        elif "properties" in schema:
+        elif "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
             yield f"{_at(path, name)}: unknown field; {_hint(name, schema)}"
 
 

@@ -6,14 +6,17 @@ import asyncio
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from torpor.dev.folder import Entries, fingerprint, load_folder
+from torpor.dev.executions import ExecutionRow, Executions
+from torpor.dev.folder import Folder, fingerprint, load_folder
 from torpor.dev.gateways import InProcessGateways
 from torpor.dev.manifests import BadFolder
+from torpor.dev.state import KEPT
 from torpor.functions.autoscaler import Autoscaler
 from torpor.gateway.activator import Activator
 from torpor.gateway.dataplane.inprocess import InProcessDataPlane
@@ -23,6 +26,9 @@ from torpor.gateway.probe import TcpProber
 from torpor.platform.local import LocalPlatform
 from torpor.resources.load import ColdStart, FunctionLoad
 from torpor.resources.names import FunctionKey
+
+if TYPE_CHECKING:
+    from torpor.dev.engine import LocalEngine
 
 log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
@@ -47,10 +53,19 @@ class Row:
 
 
 class Session:
-    """Serves the functions in `folder` on `port`; `work` is where code and logs are written."""
+    """Serves what is in `folder` on `port`; `work` is where code, logs and executions are written.
 
-    def __init__(self, folder: Path, entries: Entries, work: Path, port: int) -> None:
-        self.entries = entries
+    The execution API is served on `api_port` if there are Workflows when it begins.
+    """
+
+    def __init__(
+        self, folder: Path, found: Folder, work: Path, port: int, api_port: int = 0
+    ) -> None:
+        self.entries = found.functions
+        self._workflows = found.workflows
+        self._work = work
+        self._api_port = api_port
+        self.executions: Executions | None = None
         self.problem: str | None = None
         self.cold_starts: dict[int, ColdStart] = {}
         self._folder = folder
@@ -83,7 +98,7 @@ class Session:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve inside the block; every process has ended after it."""
-        async with asyncio.TaskGroup() as tasks:
+        async with self._engine_opened() as engine, asyncio.TaskGroup() as tasks:
             for entry in self.entries.values():
                 self.platform.put(entry.program)
             jobs = {
@@ -96,11 +111,28 @@ class Session:
             try:
                 async with asyncio.timeout(_START_SECONDS):
                     await self._plane.listening.wait()
-                yield
+                async with engine.running(self._workflows) if engine else nullcontext():
+                    yield
             finally:
                 await self._drain()
                 for task in running:
                     task.cancel()
+
+    @asynccontextmanager
+    async def _engine_opened(self) -> AsyncIterator[LocalEngine | None]:
+        if not self._workflows:
+            yield None
+            return
+        from torpor.dev.engine import LocalEngine  # it needs PostgreSQL: only where it is used
+
+        engine = LocalEngine(self._work / KEPT, self.url, self._api_port)
+        async with engine.opened():
+            self.executions = engine
+            yield engine
+
+    def execution_rows(self) -> Sequence[ExecutionRow]:
+        """Return the latest executions, as they stood a moment ago."""
+        return self.executions.rows if self.executions else ()
 
     def requests(self) -> int:
         """Return how many requests are inside: held, queued or in flight."""
@@ -109,6 +141,8 @@ class Session:
 
     def kill(self) -> None:
         """End every process now, and wait for no request any more."""
+        if self.executions:
+            self.executions.abandon()
         self.platform.kill()
         self._killed.set()
 
@@ -156,16 +190,17 @@ class Session:
             now = await asyncio.to_thread(fingerprint, self._folder)
             if now != before:
                 before = now
-                self._reload()
+                await self._reload()
 
-    def _reload(self) -> None:
+    async def _reload(self) -> None:
         try:
-            entries = load_folder(self._folder)
+            found = load_folder(self._folder)
         except BadFolder as error:
             self.problem = str(error)
             log.warning("%s\nwhat was loaded before goes on", error)
             return
         self.problem = None
+        entries = found.functions
         for key in self.entries.keys() - entries.keys():
             log.info("%s is gone", key)
             self.platform.remove(key)
@@ -174,3 +209,7 @@ class Session:
                 log.info("%s %s", key, "changed" if key in self.entries else "is new")
                 self.platform.put(entry.program)
         self.entries = entries
+        if self.executions is not None:
+            await self.executions.follow(found.workflows)
+        elif found.workflows:
+            log.warning("Workflows are new here: start torpor dev again to run them")

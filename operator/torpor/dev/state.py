@@ -16,12 +16,14 @@ from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
+KEPT = "workflows"
+"""What is not emptied: where executions are, which go on in the next run."""
 _LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def state_of(folder: Path) -> Iterator[Path]:
-    """Yield an empty place for a run of `folder`; what is in it stays until the next run.
+    """Yield a place for a run of `folder`; what is in it stays until the next run, KEPT longer.
 
     A second run of the same folder at the same time gets a place of its own. Where the state folder
     cannot be written, as in some containers, it is a new temporary folder.
@@ -59,6 +61,8 @@ def _claim(wanted: Path, stack: contextlib.ExitStack) -> Path:
 
 def _empty(place: Path) -> None:
     for item in place.iterdir():
+        if item.name == KEPT:
+            continue
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         elif item.name != _LOCK:

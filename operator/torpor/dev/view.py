@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from torpor.dev.executions import ExecutionRow
 from torpor.dev.session import Row, Session
 from torpor.resources.load import PHASES, ColdStart
 
@@ -28,10 +29,10 @@ async def show(session: Session, console: Console) -> None:
 
 
 async def _show_table(session: Session, console: Console) -> None:
-    with Live(_table(session), console=console, auto_refresh=False) as live:
+    with Live(_all(session), console=console, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(_SECONDS)
-            live.update(_table(session), refresh=True)
+            live.update(_all(session), refresh=True)
 
 
 async def _show_lines(session: Session, console: Console) -> None:
@@ -41,6 +42,11 @@ async def _show_lines(session: Session, console: Console) -> None:
             line = plain_line(row)
             if shown.get(str(row.key)) != line:
                 shown[str(row.key)] = line
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for execution in reversed(session.execution_rows()):
+            line = execution_line(execution)
+            if shown.get(execution.arn) != line:
+                shown[execution.arn] = line
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
         await asyncio.sleep(_SECONDS)
 
@@ -58,6 +64,29 @@ def plain_line(row: Row) -> str:
     if row.cold_start:
         parts.append(f"cold-start={row.cold_start.total_ms:.0f}ms")
     return "  ".join([*parts, row.reason])
+
+
+def execution_line(row: ExecutionRow) -> str:
+    """Return one execution as a line of text."""
+    parts = [f"{row.workflow} execution {row.name} {row.status}", *row.states]
+    return "  ".join([*parts, row.error] if row.error else parts)
+
+
+def _all(session: Session) -> RenderableType:
+    executions = session.execution_rows()
+    functions = _table(session)
+    return Group(functions, _executions(executions)) if executions else functions
+
+
+def _executions(rows: Sequence[ExecutionRow]) -> Table:
+    table = Table(title="executions", box=SIMPLE_HEAD, expand=True)
+    for name in ("workflow", "execution", "status", "seconds"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("state", ratio=1)
+    for row in rows:
+        told = ", ".join(row.states) or row.error or ""
+        table.add_row(row.workflow, row.name, row.status, f"{row.seconds:.1f}", Text(told))
+    return table
 
 
 def _table(session: Session) -> Table:

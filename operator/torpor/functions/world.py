@@ -32,13 +32,21 @@ OURS = f"{LABEL_MANAGED_BY}={MANAGED_BY},{LABEL_FUNCTION}"
 class ClusterWorld:
     """Implements `children.World`. `touched` is called with every Function that may need work.
 
-    An empty `namespace` means all. `watched` is the share of it that others listen to as well; it
+    An empty `namespace` means all. `on_config_map` is called with every ConfigMap that changed, for
+    whoever else has code in one. `watched` is the share of it that others listen to as well; it
     is kept true while `run` runs.
     """
 
-    def __init__(self, api: KubernetesApi, namespace: str, touched: Touched) -> None:
+    def __init__(
+        self,
+        api: KubernetesApi,
+        namespace: str,
+        touched: Touched,
+        on_config_map: Callable[[ObjectKey], None] = lambda _key: None,
+    ) -> None:
         self.watched = whole(api, namespace)
         self._touched = touched
+        self._on_config_map = on_config_map
         self._code_of: dict[FunctionKey, ObjectKey] = {}
         self._users_of: dict[ObjectKey, set[FunctionKey]] = defaultdict(set)
         self._children = {
@@ -130,6 +138,7 @@ class ClusterWorld:
     def _config_map_changed(self, key: ObjectKey, _old: str | None, _new: str | None) -> None:
         for function in tuple(self._users_of.get(key, ())):
             self._touched(function)
+        self._on_config_map(key)
 
 
 def _code_of(function: FunctionKey, obj: Json | None) -> ObjectKey | None:

@@ -1,6 +1,7 @@
 """Tokens derived from the installation's one secret key (HMAC-SHA256, RFC 2104). Pure.
 
-The key lives in the Secret `torpor-internal`; the controller makes it, the gateways read it.
+The key lives in the Secret `torpor-internal`; the controller makes it, gateways and engines read
+it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ def announce_token(key: bytes, function_uid: str) -> str:
 def internal_token(key: bytes) -> str:
     """Return what the controller and the gateways show one another."""
     return _derive(key, "internal")
+
+
+def task_token_key(key: bytes) -> bytes:
+    """Return the key that the engines sign the task tokens of workflows with."""
+    return _derive(key, "task-token").encode()
 
 
 def matches(expected: str, given: str) -> bool:

@@ -40,7 +40,9 @@ class Options:
     `resources` maps Resource strings to Function names; `concurrency_limit` bounds the executions
     that run at once per `concurrency_key` (a JSONata expression over the input; None: one key).
     `retention_days` is how long ended executions and their history stay. `namespace` is where the
-    names of Functions are looked up.
+    names of Functions are looked up. A machine that a Workflow asked for has that object's uid in
+    `workflow_uid`, and in `deletion_policy` (Drain or Stop) what becomes of its running executions
+    when the Workflow is deleted.
     """
 
     namespace: str = "default"
@@ -52,6 +54,8 @@ class Options:
     timeout_seconds: float | None = None
     logging: Mapping[str, Json] = field(default_factory=dict)
     tracing: Mapping[str, Json] = field(default_factory=dict)
+    workflow_uid: str | None = None
+    deletion_policy: str = "Drain"
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,7 +85,7 @@ def _members(value: Mapping[str, Any], schema: Schema, path: str) -> Iterator[st
             yield from problems(item, properties[name], f"{path}.{name}")
         elif others is not None:
             yield from problems(item, others, f"{path}.{name}")
-        elif "properties" in schema:
+        elif "properties" in schema and not schema.get("x-kubernetes-preserve-unknown-fields"):
             yield f"{path}.{name}: unknown"
 
 

@@ -159,7 +159,7 @@ def test_config_maps_of_two_namespaces_are_two(tmp_path: Path) -> None:
         body = function(code=code)
         body["metadata"]["namespace"] = space
         (tmp_path / f"{space}.yaml").write_text(json.dumps(map_) + "\n---\n" + json.dumps(body))
-    entries = load_folder(tmp_path)
+    entries = load_folder(tmp_path).functions
     files = [entries[FunctionKey(space, "one")].program.files for space in ("a", "b")]
     assert files == [{"main.py": "a"}, {"main.py": "b"}]
 
@@ -167,4 +167,4 @@ def test_config_maps_of_two_namespaces_are_two(tmp_path: Path) -> None:
 def test_other_kinds_are_left_alone(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("apiVersion: v1\nkind: Service\nanything: 3\n")
     (tmp_path / "b.yml").write_text(json.dumps(function()))
-    assert list(load_folder(tmp_path)) == [FunctionKey("default", "one")]
+    assert list(load_folder(tmp_path).functions) == [FunctionKey("default", "one")]

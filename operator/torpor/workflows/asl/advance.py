@@ -1,9 +1,8 @@
-"""The one function that runs a workflow: a program, where it stands, and what happened, in; out comes
-where it stands now, what goes into the history, and what has to be done outside.
+"""The one function that runs a workflow: what happened goes in, what is to be done comes out.
 
-No clock, no I/O, no randomness: they come in through `Outside`. The frontier is changed in place and
-marks what it changed; the caller writes that, the history and the effects in one transaction, and
-only then carries the effects out.
+No clock, no I/O, no randomness: they come in through `Outside`. The frontier is changed in place
+and marks what it changed; the caller writes that, the history and the effects in one transaction,
+and only then carries the effects out.
 """
 
 from __future__ import annotations
@@ -11,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from torpor.workflows.asl import fanout, states, task
 from torpor.workflows.asl import fault as errors
+from torpor.workflows.asl import iterate, map_run, parallel, redrive, states, task
 from torpor.workflows.asl.events import (
     ActivityStarted,
     Continue,
     HeartbeatMissed,
     Input,
     ItemsRead,
+    MapRunChanged,
     Redrive,
     ResultsWritten,
     Start,
@@ -30,6 +30,7 @@ from torpor.workflows.asl.events import (
     TimedOut,
     TimerFired,
 )
+from torpor.workflows.asl.failing import evaluation_failed, fail, rise
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Frame, Frontier, Log, Phase, Status
 from torpor.workflows.asl.program import (
@@ -44,7 +45,7 @@ from torpor.workflows.asl.program import (
     Task,
     Wait,
 )
-from torpor.workflows.asl.run import Limits, Outside, Run
+from torpor.workflows.asl.run import Ended, Limits, Outside, Run, present
 
 DEFAULT_BUDGET = 1_000
 """States entered in one step at most, so that a loop cannot hold the engine."""
@@ -59,8 +60,12 @@ _BODIES: dict[type[State], Body] = {
     Succeed: states.run_succeed,
     Fail: states.run_fail,
     Task: task.run_task,
-    Parallel: fanout.run_parallel,
-    Map: fanout.run_map,
+    Parallel: parallel.run_parallel,
+    Map: iterate.run_map,
+}
+_CHILD_ENDED: dict[type[State], Callable[[Run, Frame, Any, Ended], None]] = {
+    Parallel: parallel.branch_ended,
+    Map: iterate.iteration_ended,
 }
 _ENTERED = {body.kind: f"{body.kind}StateEntered" for body in _BODIES}
 
@@ -79,8 +84,13 @@ def advance(
     """
     run = Run(program, frontier, outside, limits)
     _take(run, event)
-    while run.ready and run.step.transitions < budget:
-        _enter(run, run.ready.popleft())
+    _tell_parents(run)
+    while run.step.transitions < budget:
+        frame = run.next_ready()
+        if frame is None:
+            return run.step
+        _enter(run, frame)
+        _tell_parents(run)
     run.step.more = bool(run.ready)
     return run.step
 
@@ -101,24 +111,31 @@ def _run_body(run: Run, frame: Frame, state: State) -> None:
     _guarded(run, frame, state, _BODIES[type(state)], state)
 
 
+def _tell_parents(run: Run) -> None:
+    """Tell the state around a branch or iteration that it is over; that may end it, too."""
+    while run.ended is not None:
+        ended, run.ended = run.ended, None
+        assert ended.child.parent is not None, "the execution's own frame has nobody to tell"
+        frame = run.frontier.frames[ended.child.parent]
+        state = run.state_of(frame)
+        _guarded(run, frame, state, _CHILD_ENDED[type(state)], state, ended)
+
+
 def _guarded(
-    run: Run, frame: Frame, state: State, body: Callable[..., None], *arguments: Any
+    run: Run, frame: Frame, state: State, part: Callable[..., object], *arguments: Any
 ) -> None:
-    """Call a part of a state; a failed evaluation in it fails the state."""
+    """Call a part of a state; a failed evaluation in it fails the state.
+
+    When the handling of that failure fails as well (in an expression of its Catch), nothing in this
+    state handles it any more.
+    """
     try:
-        body(run, frame, *arguments)
+        part(run, frame, *arguments)
     except Fault as failure:
         try:
-            run.fail(frame, run.evaluation_failed(frame, state, failure))
+            fail(run, frame, evaluation_failed(run, frame, state, failure))
         except Fault as again:
-            _fail_execution(run, frame, run.evaluation_failed(frame, state, again))
-
-
-def _fail_execution(run: Run, frame: Frame, failure: Fault) -> None:
-    """End the execution for a failure inside the handling of another one."""
-    details = {"error": failure.error, "cause": failure.cause}
-    run.event(frame, "ExecutionFailed", details)
-    run.end(Status.FAILED, None, failure.error, failure.cause)
+            rise(run, frame, evaluation_failed(run, frame, state, again))
 
 
 def _take(run: Run, event: Input) -> None:
@@ -128,12 +145,16 @@ def _take(run: Run, event: Input) -> None:
         if isinstance(event, Redrive):
             _redrive(run)
     elif isinstance(event, Continue):
-        frames = run.frontier.frames.values()
+        frames = sorted(run.frontier.frames.values(), key=lambda frame: frame.id)
         run.ready.extend(frame for frame in frames if frame.phase is Phase.READY)
     elif isinstance(event, Stop):
         _stop(run, "ExecutionAborted", Status.ABORTED, event.error, event.cause)
     elif isinstance(event, TimedOut):
         _stop(run, "ExecutionTimedOut", Status.TIMED_OUT, errors.TIMEOUT, None)
+    elif isinstance(event, MapRunChanged):
+        for changed in map_run.change(run, event):
+            state = run.state_of(changed)
+            _guarded(run, changed, state, iterate.start_more, state)
     elif not isinstance(event, Redrive):
         frame = run.frontier.frames.get(event.frame)
         if frame is not None and frame.ticket == event.ticket:
@@ -158,15 +179,12 @@ def _take_for(run: Run, frame: Frame, event: Any) -> None:
         case HeartbeatMissed() if waiting:
             _guarded(run, frame, state, task.task_timed_out, state, errors.HEARTBEAT_TIMEOUT)
         case ItemsRead() if frame.phase is Phase.READ:
-            _guarded(run, frame, state, fanout.start_items, state, event.items)
+            _guarded(run, frame, state, iterate.start_items, state, event.items)
         case ResultsWritten() if frame.phase is Phase.WRITE:
-            _guarded(run, frame, state, fanout.finish_join, state, event.output.value)
+            _guarded(run, frame, state, map_run.written, state, event.output.value)
         case TaskFailed() if frame.phase in (Phase.READ, Phase.WRITE):
-            _guarded(run, frame, state, _outside_failed, Fault(event.error, event.cause))
-
-
-def _outside_failed(run: Run, frame: Frame, failure: Fault) -> None:
-    run.fail(frame, failure)
+            failure = Fault(event.error, event.cause)
+            _guarded(run, frame, state, map_run.failed, state, failure)
 
 
 def _task(state: State) -> Task:
@@ -200,34 +218,27 @@ def _start(run: Run) -> None:
 
 
 def _stop(run: Run, type: str, status: Status, error: str | None, cause: str | None) -> None:
-    root = run.frontier.frames[0]
-    details = {"error": error, "cause": cause}
-    run.aside(root, type, {name: value for name, value in details.items() if value is not None})
+    """End the execution from outside: its last event follows none of the states'."""
+    for frame in run.frontier.frames.values():
+        if frame.join is not None and frame.join.map_run is not None:
+            run.event(frame, "MapRunAborted", {})
+    run.event_after(run.frontier.frames[0], 0, type, present(error=error, cause=cause))
     run.end(status, None, error, cause)
 
 
 def _redrive(run: Run) -> None:
-    """Run again what failed, was aborted or timed out; what succeeded is kept (RedriveExecution)."""
-    frontier = run.frontier
-    if frontier.status is Status.SUCCEEDED or not frontier.frames:
-        return
-    frontier.status, frontier.error, frontier.cause = Status.RUNNING, None, None
-    frontier.redrive_count += 1
-    if run.program.timeout_seconds is not None:
-        frontier.deadline = run.now + run.program.timeout_seconds
-    root = frontier.frames[0]
-    run.event(root, "ExecutionRedriven", {"redriveCount": frontier.redrive_count})
-    parents = {frame.parent for frame in frontier.frames.values()}
-    for frame in list(frontier.frames.values()):
-        if frame.id not in parents:
-            _redrive_leaf(run, frame)
+    for frame in redrive.revive(run):
+        if run.frontier.frames.get(frame.id) is not frame:
+            continue
+        if frame.phase is Phase.READY:
+            run.ready.append(frame)
+            continue
+        run.ticket(frame)
+        _guarded(run, frame, run.state_of(frame), _redriven, run.state_of(frame))
+        _tell_parents(run)
 
 
-def _redrive_leaf(run: Run, frame: Frame) -> None:
-    frame.retries, frame.retry_count = {}, 0
-    if frame.phase is Phase.READY:
-        run.ready.append(frame)
-        return
-    frame.join = None
-    run.ticket(frame)
-    _run_body(run, frame, run.state_of(frame))
+def _redriven(run: Run, frame: Frame, state: State) -> None:
+    if not redrive.resume(run, frame, state):
+        frame.join = None
+        _BODIES[type(state)](run, frame, state)

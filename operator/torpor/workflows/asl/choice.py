@@ -14,8 +14,9 @@ from torpor.workflows.asl.choice_operators import (
     string_pattern,
 )
 from torpor.workflows.asl.fault import Fault
-from torpor.workflows.asl.jsonata import Expression, compile_jsonata, is_jsonata, undefined
+from torpor.workflows.asl.jsonata import Expression, compile_jsonata, is_jsonata
 from torpor.workflows.asl.jsonpath import Path, PathNotFound, Read, compile_path
+from torpor.workflows.asl.mismatch import undefined, unexpected_type
 from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.scope import ABSENT, Json, QueryLanguage, Scope
 
@@ -185,24 +186,7 @@ def _condition(expression: Expression, field: str) -> Matches:
         if value is True or value is False:
             return bool(value)
         if value is ABSENT:
-            raise undefined(expression, field)
-        raise unexpected_type(expression, field, "boolean", value)
+            raise undefined(expression.text, field)
+        raise unexpected_type(expression.text, field, "boolean", value)
 
     return matches
-
-
-def unexpected_type(expression: Expression, field: str, expected: str, value: Json) -> Fault:
-    """The fault of a field whose expression gave a value of another type than `expected`."""
-    cause = (
-        f"The JSONata expression '{expression.text}' specified for the field '{field}' returned an "
-        f"unexpected result type. Expected '{expected}', but was '{_type_name(value)}' "
-        f"for value: {json_text(value)}"
-    )
-    return Fault(fault.QUERY_EVALUATION, cause)
-
-
-def _type_name(value: Json) -> str:
-    if value is None:
-        return "null"
-    kinds = ((bool, "boolean"), (str, "string"), (list, "array"), (dict, "object"))
-    return next((name for kind, name in kinds if isinstance(value, kind)), "number")

@@ -1,7 +1,7 @@
 """From a definition to a `Program`: every expression compiled, every reference resolved, once.
 
-`compile_program` takes a definition that `validate` found no error in; what it cannot compile all the
-same (a resource of no known form) is refused with the state's name.
+`compile_program` takes a definition that `validate` found no error in; what it cannot compile all
+the same (a resource of no known form) is refused with the state's name.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ _CONTEXT = re.compile(r"\$\$|\$states(?!\.(?:input|result|errorOutput)\b)")
 """Text through which an expression can see the context object."""
 
 
+_NESTED = ("Branches", "ItemProcessor", "Iterator")
+"""Fields with machines of their own, whose states see the context object for themselves."""
+
+
 def compile_program(definition: Mapping[str, Json]) -> Program:
     """Compile a valid definition; raises `InvalidDefinition` for an unknown resource."""
     compiler = _Compiler(_language(definition, QueryLanguage.JSONPATH))
@@ -82,7 +86,7 @@ class _Compiler:
         return getattr(self, f"_{raw['Type'].lower()}")(raw, self._common(name, raw, language))  # type: ignore[no-any-return]
 
     def _common(self, name: str, raw: Fields, language: QueryLanguage) -> dict[str, Any]:
-        own = {k: v for k, v in raw.items() if k not in ("States", "Branches")}
+        own = {k: v for k, v in raw.items() if k not in _NESTED}
         jsonpath = language is QueryLanguage.JSONPATH
         return {
             "name": name,
@@ -105,7 +109,7 @@ class _Compiler:
             "result_selector": _template(raw, "ResultSelector", language),
             "result_path": raw.get("ResultPath", "$"),
             "retriers": tuple(map(_retrier, raw.get("Retry", ()))),
-            "catchers": tuple(_catcher(catch, language) for catch in raw.get("Catch", ())),
+            "catchers": _catchers(raw, language),
         }
 
     def _pass(self, raw: Fields, common: dict[str, Any]) -> State:
@@ -139,16 +143,8 @@ class _Compiler:
     def _choice(self, raw: Fields, common: dict[str, Any]) -> State:
         language = common["language"]
         common["next"] = raw.get("Default")
-        branches = tuple(
-            Branch(
-                compile_choice_rule(rule, language),
-                rule["Next"],
-                _template(rule, "Assign", language),
-                _template(rule, "Output", language),
-            )
-            for rule in raw["Choices"]
-        )
-        return Choice(**common, branches=branches)
+        branches = (_branch(rule, language, index) for index, rule in enumerate(raw["Choices"]))
+        return Choice(**common, branches=tuple(branches))
 
     def _task(self, raw: Fields, common: dict[str, Any]) -> State:
         language = common["language"]
@@ -197,8 +193,8 @@ class _Compiler:
         )
 
 
-def _template(raw: Fields, name: str, language: QueryLanguage) -> Template | None:
-    return compile_template(raw[name], language) if name in raw else None
+def _template(raw: Fields, name: str, language: QueryLanguage, place: str = "") -> Template | None:
+    return compile_template(raw[name], language, place + name) if name in raw else None
 
 
 def _path(raw: Fields, name: str) -> Reading | None:
@@ -226,13 +222,26 @@ def _retrier(raw: Fields) -> Retrier:
     )
 
 
-def _catcher(raw: Fields, language: QueryLanguage) -> Catcher:
-    return Catcher(
-        tuple(raw["ErrorEquals"]),
-        raw["Next"],
-        raw.get("ResultPath", "$"),
-        _template(raw, "Assign", language),
-        _template(raw, "Output", language),
+def _branch(rule: Fields, language: QueryLanguage, index: int) -> Branch:
+    place = f"Choices[{index}]/"
+    return Branch(
+        compile_choice_rule(rule, language, f"{place}Condition"),
+        rule["Next"],
+        _template(rule, "Assign", language, place),
+        _template(rule, "Output", language, place),
+    )
+
+
+def _catchers(raw: Fields, language: QueryLanguage) -> tuple[Catcher, ...]:
+    return tuple(
+        Catcher(
+            tuple(catch["ErrorEquals"]),
+            catch["Next"],
+            catch.get("ResultPath", "$"),
+            _template(catch, "Assign", language, f"Catch[{index}]/"),
+            _template(catch, "Output", language, f"Catch[{index}]/"),
+        )
+        for index, catch in enumerate(raw.get("Catch", ()))
     )
 
 
@@ -244,9 +253,9 @@ def _reader(raw: Fields, language: QueryLanguage) -> ItemReader | None:
     name = "Arguments" if language is QueryLanguage.JSONATA else "Parameters"
     return ItemReader(
         reader["Resource"],
-        _template(reader, name, language),
+        _template(reader, name, language, "ItemReader/"),
         config,
-        compile_setting(config, "MaxItems", language),
+        compile_setting(config, "MaxItems", language, "ItemReader/ReaderConfig/"),
     )
 
 
@@ -255,9 +264,9 @@ def _batcher(raw: Fields, language: QueryLanguage) -> ItemBatcher | None:
     if batcher is None:
         return None
     return ItemBatcher(
-        _template(batcher, "BatchInput", language),
-        compile_setting(batcher, "MaxItemsPerBatch", language),
-        compile_setting(batcher, "MaxInputBytesPerBatch", language),
+        _template(batcher, "BatchInput", language, "ItemBatcher/"),
+        compile_setting(batcher, "MaxItemsPerBatch", language, "ItemBatcher/"),
+        compile_setting(batcher, "MaxInputBytesPerBatch", language, "ItemBatcher/"),
     )
 
 
@@ -267,5 +276,7 @@ def _writer(raw: Fields, language: QueryLanguage) -> ResultWriter | None:
         return None
     name = "Arguments" if language is QueryLanguage.JSONATA else "Parameters"
     return ResultWriter(
-        writer.get("Resource"), _template(writer, name, language), writer.get("WriterConfig") or {}
+        writer.get("Resource"),
+        _template(writer, name, language, "ResultWriter/"),
+        writer.get("WriterConfig") or {},
     )

@@ -79,6 +79,14 @@ class HeartbeatMissed:
 
 
 @dataclass(frozen=True, slots=True)
+class HeartbeatSeen:
+    """A task sent a heartbeat to another process than its execution's; the machine ignores it."""
+
+    frame: int
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
 class ItemsRead:
     """The items of a distributed Map, as its ItemReader found them."""
 
@@ -94,6 +102,16 @@ class ResultsWritten:
     frame: int
     ticket: int
     output: Payload
+
+
+@dataclass(frozen=True, slots=True)
+class MapRunChanged:
+    """UpdateMapRun: other limits for a running Map Run; None: as before."""
+
+    map_run: str
+    max_concurrency: int | None = None
+    tolerated_count: float | None = None
+    tolerated_percentage: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +141,10 @@ Input = (
     | TaskFailed
     | TimerFired
     | HeartbeatMissed
+    | HeartbeatSeen
     | ItemsRead
     | ResultsWritten
+    | MapRunChanged
     | TimedOut
     | Stop
     | Redrive

@@ -1,4 +1,4 @@
-"""The error that a state ends with: an Error Name and a Cause, as the language's Retry and Catch see it."""
+"""The error that a state ends with: an Error Name and a Cause, as Retry and Catch see it."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ class Fault(Exception):
 
     A cause about a state's own evaluation is written without the prefix that names the state and
     its event id ("An error occurred while executing the state ..."): the machine adds it, because
-    an expression does not know where it stands.
+    an expression does not know where it stands. `location` is the field, such as
+    `Arguments/Payload`, whose expression failed; None for any other failure.
     """
 
-    def __init__(self, error: str | None, cause: str | None = None) -> None:
+    def __init__(
+        self, error: str | None, cause: str | None = None, location: str | None = None
+    ) -> None:
         super().__init__(f"{error}: {cause}")
         self.error = error
         self.cause = cause
+        self.location = location

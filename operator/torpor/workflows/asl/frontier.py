@@ -1,8 +1,8 @@
 """Where an execution stands: a small tree of frames, and nothing of its past.
 
 Recovery loads the frontier, so its cost follows the number of active branches, never the length of
-the history. The frontier is changed only by `advance`, which marks the frames it touched: these, and
-only these, are written at the next commit.
+the history. The frontier is changed only by `advance`, which marks the frames it touched: these,
+and only these, are written at the next commit.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Phase(StrEnum):
     """Nothing: it goes on in this very step."""
     TASK = "task"
     """The answer of its task; the task is dispatched (again) whenever the frontier is loaded."""
-    TOKEN = "token"
-    """A SendTask… call, or the end of a job: its task was accepted and is never dispatched again."""
+    TOKEN = "token"  # noqa: S105
+    """A SendTask… call, or the end of a job: it was accepted and is never dispatched again."""
     WAIT = "wait"
     """The end of a Wait state."""
     RETRY = "retry"
@@ -44,6 +44,10 @@ class Phase(StrEnum):
     """The items of its Map, from outside."""
     WRITE = "write"
     """The results of its Map to be written outside."""
+
+
+OUTSIDE = frozenset({Phase.TASK, Phase.TOKEN, Phase.READ, Phase.WRITE})
+"""The phases in which something outside works for the frame."""
 
 
 @dataclass(slots=True)
@@ -158,7 +162,8 @@ class Frontier:
     touched: set[int] = field(default_factory=set)
     """Frames changed since the last commit; those no longer in `frames` were removed."""
     arrived: list[tuple[int, int]] = field(default_factory=list)
-    """Results (frame, index) that came in since the last commit."""
+    """Results (frame, index) that came in since the last commit; an index that is neither among the
+    join's results nor its failures was forgotten by a redrive."""
 
     def children(self, parent: int) -> Iterator[Frame]:
         """The frames directly below a frame."""

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from jsonata import Jsonata  # type: ignore[import-untyped]
-from jsonata.jexception import JException  # type: ignore[import-untyped]
-from jsonata.utils import Utils  # type: ignore[import-untyped]
+from jsonata import Jsonata
+from jsonata.jexception import JException
+from jsonata.utils import Utils
 
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
@@ -71,7 +71,7 @@ class Expression:
             f"The JSONata expression '{self.text}' specified for the field '{field}' "
             f"threw an error during evaluation. {reason}"
         )
-        return Fault(fault.QUERY_EVALUATION, cause)
+        return Fault(fault.QUERY_EVALUATION, cause, field)
 
 
 def is_jsonata(text: str) -> bool:
@@ -84,15 +84,6 @@ def compile_jsonata(text: str) -> Expression:
     """The compiled expression (`text` without delimiters); ValueError with a reason if invalid."""
     trimmed = text.strip()
     return Expression(trimmed, direct(_library_instance(trimmed).ast))
-
-
-def undefined(expression: Expression, field: str) -> Fault:
-    """The fault of a field whose expression gave nothing."""
-    cause = (
-        f"The JSONata expression '{expression.text}' specified for the field '{field}' "
-        "returned nothing (undefined)."
-    )
-    return Fault(fault.QUERY_EVALUATION, cause)
 
 
 def _library_instance(text: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from jsonata.utils import Utils  # type: ignore[import-untyped]
+from jsonata.utils import Utils
 
 MAX_DEPTH: Final = 100
 """How deep evaluation may nest: AWS's limit."""

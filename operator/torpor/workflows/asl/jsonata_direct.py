@@ -1,4 +1,4 @@
-"""The commonest JSONata expressions as plain closures: paths, constants, comparisons, logic.
+"""The commonest JSONata expressions as closures: paths, constants, objects, arithmetic, logic.
 
 A definition's conditions are nearly always of this kind, and a closure is forty times quicker than
 the library. Where JSONata has rules of its own (arrays in paths, undefined or mixed operands) a
@@ -34,9 +34,17 @@ _COMPARE: Final[dict[str, Callable[[Json, Json], bool]]] = {
     ">=": operator.ge,
 }
 
+_CALCULATE: Final[dict[str, Callable[[float, float], float]]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+}
+_EXACT: Final = 2.0**53
+"""Below this every whole number is a float of its own: JSONata counts in floats."""
+
 _ORDERED: Final = frozenset({"<", "<=", ">", ">="})
 _UNDERSTOOD: Final = frozenset(
-    "type value lhs rhs steps procedure arguments id position bp lbp".split()  # noqa: SIM905
+    "type value lhs lhs_object rhs steps procedure arguments id position bp lbp".split()  # noqa: SIM905
 )
 _BOOKKEEPING: Final = frozenset({"_outer_instance", "outer_instance"})
 
@@ -54,6 +62,8 @@ def direct(node: Any) -> Evaluate | None:
             return _constant(node.value)
         case "binary":
             return _binary(node)
+        case "unary" if node.value == "{":
+            return _object(node.lhs_object)
         case "function":
             return _negation(node)
         case _:
@@ -111,6 +121,11 @@ def _binary(node: Any) -> Evaluate | None:
         return None
     if node.value in ("and", "or"):
         return _logic(left, right, decided=node.value == "or")
+    if node.value == "&":
+        return _joined(left, right)
+    calculate = _CALCULATE.get(node.value)
+    if calculate is not None:
+        return _arithmetic(left, right, calculate)
     compare = _COMPARE.get(node.value)
     if compare is None:
         return None
@@ -160,5 +175,60 @@ def _negation(node: Any) -> Evaluate | None:
     def evaluate(scope: Scope) -> Json:
         value = UNDECIDED if "not" in scope.variables else inner(scope)
         return not value if type(value) is bool else UNDECIDED
+
+    return evaluate
+
+
+def _arithmetic(
+    left: Evaluate, right: Evaluate, calculate: Callable[[float, float], float]
+) -> Evaluate:
+    """A calculation with two numbers; whole results are integers."""
+
+    def evaluate(scope: Scope) -> Json:
+        one, other = left(scope), right(scope)
+        if type(one) not in _NUMBERS or type(other) not in _NUMBERS:
+            return UNDECIDED
+        if not (-_EXACT < one < _EXACT and -_EXACT < other < _EXACT):
+            return UNDECIDED
+        result = calculate(float(one), float(other))
+        if not -_EXACT < result < _EXACT:
+            return UNDECIDED
+        return int(result) if result.is_integer() else result
+
+    return evaluate
+
+
+def _joined(left: Evaluate, right: Evaluate) -> Evaluate:
+    """Two strings as one."""
+
+    def evaluate(scope: Scope) -> Json:
+        one, other = left(scope), right(scope)
+        return one + other if type(one) is str and type(other) is str else UNDECIDED
+
+    return evaluate
+
+
+def _object(pairs: list[Any]) -> Evaluate | None:
+    """An object with constant names; a member without a value is left out.
+
+    What an array becomes as a member is for the library to say.
+    """
+    members: dict[str, Evaluate] = {}
+    for key, value in pairs:
+        member = direct(value)
+        if key.type != "string" or key.value in members or member is None:
+            return None
+        members[key.value] = member
+    parts = tuple(members.items())
+
+    def evaluate(scope: Scope) -> Json:
+        filled: dict[str, Json] = {}
+        for name, member in parts:
+            value = member(scope)
+            if value is UNDECIDED or type(value) is list:
+                return UNDECIDED
+            if value is not ABSENT:
+                filled[name] = value
+        return filled
 
     return evaluate

@@ -11,9 +11,9 @@ import random
 import threading
 from typing import Any, Final
 
-from jsonata import Jsonata  # type: ignore[import-untyped]
-from jsonata.functions import Functions  # type: ignore[import-untyped]
-from jsonata.utils import Utils  # type: ignore[import-untyped]
+from jsonata import Jsonata
+from jsonata.functions import Functions
+from jsonata.utils import Utils
 
 from torpor.workflows.asl.intrinsics_functions import hash_text
 from torpor.workflows.asl.jsonata_bounds import MAX_VALUE_BYTES, OverBound

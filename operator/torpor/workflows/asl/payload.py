@@ -41,6 +41,12 @@ class Payload:
         return self._text
 
     @property
+    def size(self) -> int:
+        """The length of the text in bytes of UTF-8."""
+        text = self.text
+        return len(text) if text.isascii() else len(text.encode())
+
+    @property
     def digest(self) -> bytes:
         """The SHA-256 of the text: the key under which a large payload is stored once."""
         if self._digest is None:

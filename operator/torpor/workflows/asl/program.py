@@ -1,8 +1,8 @@
 """A compiled definition: what every state is, with all its expressions ready to evaluate.
 
 A `Program` is immutable and shared by every execution of one definition version. Nested machines
-(the branches of a Parallel, the processor of a Map) are `Block`s with a number of their own, so that
-a frame of the frontier points to its place by (block number, state name).
+(the branches of a Parallel, the processor of a Map) are `Block`s with a number of their own, so
+that a frame of the frontier points to its place by (block number, state name).
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class ItemReader:
 
 @dataclass(frozen=True, slots=True)
 class ItemBatcher:
-    """How a distributed Map groups items into batches (ASL, "ItemBatcher"); sizes in items, bytes."""
+    """How a distributed Map groups items (ASL, "ItemBatcher"); sizes in items and bytes."""
 
     batch_input: Template | None
     max_items: Setting | None

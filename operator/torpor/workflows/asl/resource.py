@@ -18,7 +18,7 @@ class Pattern(StrEnum):
     REQUEST_RESPONSE = ""
     SYNC = ".sync"
     SYNC_JSON = ".sync:2"
-    TASK_TOKEN = ".waitForTaskToken"
+    TASK_TOKEN = ".waitForTaskToken"  # noqa: S105
 
 
 @dataclass(frozen=True, slots=True)

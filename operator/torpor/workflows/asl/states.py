@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 
 from torpor.workflows.asl import fault
+from torpor.workflows.asl.failing import fail
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Frame, Phase
 from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.program import Choice, Fail, Pass, State, Succeed, Wait
-from torpor.workflows.asl.reading import Setting
+from torpor.workflows.asl.reading import Setting, out_of_range, wrong_type
 from torpor.workflows.asl.run import Run
 from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
 from torpor.workflows.asl.timestamps import epoch_seconds
+from torpor.workflows.asl.transition import assigned, finish, leave, put_out
+from torpor.workflows.asl.values import is_number
 
 MAX_WAIT_SECONDS = 2_147_483_647
 """The longest Wait that AWS accepts at run time: 2^31 - 1 seconds."""
@@ -32,20 +35,20 @@ def run_pass(run: Run, frame: Frame, state: Pass) -> None:
         result = state.result
     elif state.parameters is not None:
         result = state.parameters.evaluate(scope, result)
-    run.finish(frame, state, scope, result)
+    finish(run, frame, state, scope, result)
 
 
 def run_succeed(run: Run, frame: Frame, state: Succeed) -> None:
     """Succeed (ASL, "Succeed State")."""
     scope = run.scope(frame, state)
-    run.finish(frame, state, scope, effective_input(state, scope))
+    finish(run, frame, state, scope, effective_input(state, scope))
 
 
 def run_fail(run: Run, frame: Frame, state: Fail) -> None:
     """Fail (ASL, "Fail State"): its error rises to the state around it at once."""
     scope = run.scope(frame, state)
     error = _text(state.error, scope)
-    run.fail(frame, Fault(error, _text(state.cause, scope)))
+    fail(run, frame, Fault(error, _text(state.cause, scope)))
 
 
 def _text(setting: Setting | None, scope: Scope) -> str | None:
@@ -53,10 +56,10 @@ def _text(setting: Setting | None, scope: Scope) -> str | None:
         return None
     value = setting.read(scope, scope.input)
     if not isinstance(value, str):
-        if setting.name.endswith("Path"):
+        if setting.by_path:
             cause = f"The {setting.name} parameter does not reference a string: {setting.text}"
             raise Fault(fault.RUNTIME, cause)
-        raise unexpected_type(setting, "string", value)
+        raise wrong_type(setting, "string", value)
     return value
 
 
@@ -72,15 +75,18 @@ def run_choice(run: Run, frame: Frame, state: Choice) -> None:
     if target is None:
         cause = "Failed to transition out of the state. The state does not point to a next state."
         raise Fault(fault.RUNTIME, cause)
-    assigned = run.assigned(assign, scope, data)
-    output = run.put_out(state, scope, data)
+    variables = assigned(assign, scope, data)
+    output = put_out(state, scope, data)
     if output_template is not None:
         output = output_template.evaluate(scope, data)
-    run.leave(frame, state, output, assigned, target)
+    leave(run, frame, state, output, variables, target)
 
 
 def run_wait(run: Run, frame: Frame, state: Wait) -> None:
-    """Wait (ASL, "Wait State"): the frame sleeps; nothing runs meanwhile."""
+    """Wait (ASL, "Wait State"): the frame sleeps; nothing runs meanwhile.
+
+    Of a timestamp the whole seconds count, as AWS documents it.
+    """
     scope = run.scope(frame, state)
     data = effective_input(state, scope)
     seconds = _wait_seconds(run, state, scope, data)
@@ -92,7 +98,7 @@ def run_wait(run: Run, frame: Frame, state: Wait) -> None:
 def wait_over(run: Run, frame: Frame, state: Wait) -> None:
     """The end of a Wait: the state's input is its output."""
     scope = run.scope(frame, state)
-    run.finish(frame, state, scope, effective_input(state, scope))
+    finish(run, frame, state, scope, effective_input(state, scope))
 
 
 def _wait_seconds(run: Run, state: Wait, scope: Scope, data: Json) -> float:
@@ -109,7 +115,7 @@ def _wait_seconds(run: Run, state: Wait, scope: Scope, data: Json) -> float:
             f"date-time format string: {setting.text} == {shown}"
         )
         raise Fault(_fault_of(state), cause)
-    return moment - run.now
+    return math.floor(moment) - run.now
 
 
 def _fault_of(state: State) -> str:
@@ -119,42 +125,15 @@ def _fault_of(state: State) -> str:
 
 def _seconds(setting: Setting, scope: Scope, data: Json) -> float:
     value = setting.read(scope, data)
-    if is_number(value) and value >= 0:
+    whole = is_number(value) and (float(value).is_integer() or not setting.by_path)
+    if whole and value >= 0:
         return float(value)
-    if setting.name.endswith("Path"):
+    if setting.by_path:
         cause = (
             f"The {setting.name} parameter does not reference a valid integer: "
             f"{setting.text} == {json_text(value)}"
         )
         raise Fault(fault.RUNTIME, cause)
-    raise unexpected_type(setting, "number", value)
-
-
-def is_number(value: Json) -> bool:
-    """Whether a JSON value is a finite number."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def unexpected_type(setting: Setting, expected: str, value: Json) -> Fault:
-    """The failure of an expression whose value has the wrong type, in AWS's words."""
-    return Fault(
-        fault.QUERY_EVALUATION,
-        f"The JSONata expression '{setting.text}' specified for the field '{setting.name}' "
-        f"returned an unexpected result type. Expected '{expected}', but was "
-        f"'{type_name(value)}' for value: {json_text(value)}",
-    )
-
-
-def type_name(value: Json) -> str:
-    """The JSON type of a value, as causes name it."""
-    if value is None:
-        return "null"
-    for kind, name in (
-        (bool, "boolean"),
-        (int | float, "number"),
-        (str, "string"),
-        (list, "array"),
-    ):
-        if isinstance(value, kind):  # type: ignore[arg-type]
-            return name
-    return "object"
+    if is_number(value):
+        raise out_of_range(setting, f"{setting.name} cannot be negative: {value}")
+    raise wrong_type(setting, "number", value)

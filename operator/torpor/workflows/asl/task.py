@@ -13,15 +13,18 @@ from torpor.workflows.asl.events import (
     TaskSubmitted,
     TaskSucceeded,
 )
+from torpor.workflows.asl.failing import fail
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Frame, Phase
 from torpor.workflows.asl.payload import Payload, json_text
 from torpor.workflows.asl.program import Task
-from torpor.workflows.asl.reading import Setting
+from torpor.workflows.asl.reading import Setting, out_of_range, wrong_type
 from torpor.workflows.asl.resource import Pattern, Resource
-from torpor.workflows.asl.run import Run
+from torpor.workflows.asl.run import Run, present
 from torpor.workflows.asl.scope import Json, Scope
-from torpor.workflows.asl.states import effective_input, is_number, unexpected_type
+from torpor.workflows.asl.states import effective_input
+from torpor.workflows.asl.transition import check_size, finish
+from torpor.workflows.asl.values import is_number
 
 MAX_TASK_SECONDS = 99_999_999
 """The longest time-out or heartbeat interval that the language allows."""
@@ -43,7 +46,7 @@ def run_task(run: Run, frame: Frame, state: Task) -> None:
     frame.phase = Phase.TASK
     activity = state.resource.service == "activity"
     frame.due = None if frame.timeout is None or activity else run.now + frame.timeout
-    _record_scheduled(run, frame, state.resource)
+    _record_scheduled(run, frame, state.resource, _credentials(state, scope, data))
     run.step.effects.append(dispatch_of(frame, state))
 
 
@@ -59,25 +62,31 @@ def _interval(setting: Setting | None, scope: Scope, data: Json) -> float | None
     if setting is None:
         return None
     value = setting.read(scope, data)
-    if is_number(value) and 0 < value <= MAX_TASK_SECONDS:
+    whole = is_number(value) and (float(value).is_integer() or not setting.by_path)
+    if whole and 0 < value <= MAX_TASK_SECONDS:
         return float(value)
-    if setting.name.endswith("Path"):
+    if setting.by_path:
         cause = (
             f"The {setting.name} field refers to value {json_text(value)} which is not a valid "
             f"integer: {setting.text}"
         )
         raise Fault(fault.RUNTIME, cause)
     if is_number(value):
-        name = setting.name
-        raise Fault(
-            fault.QUERY_EVALUATION, f"{name} must be between 1 and {MAX_TASK_SECONDS}: {value}"
-        )
-    raise unexpected_type(setting, "number", value)
+        cause = f"{setting.name} must be between 1 and {MAX_TASK_SECONDS}: {value}"
+        raise out_of_range(setting, cause)
+    raise wrong_type(setting, "number", value)
 
 
-def _record_scheduled(run: Run, frame: Frame, resource: Resource) -> None:
+def _credentials(state: Task, scope: Scope, data: Json) -> dict[str, Json]:
+    """The detail of a task that runs under a role of its own (ASL, "Credentials")."""
+    if state.credentials is None:
+        return {}
+    credentials = state.credentials.evaluate(scope, data)
+    return {"taskCredentials": {"roleArn": credentials.get("RoleArn")}}
+
+
+def _record_scheduled(run: Run, frame: Frame, resource: Resource, details: dict[str, Any]) -> None:
     assert frame.argument is not None, "the argument is evaluated before the task is scheduled"
-    details: dict[str, Any] = {}
     if frame.timeout is not None:
         details["timeoutInSeconds"] = int(frame.timeout)
     if resource.direct and resource.service != "job":
@@ -133,14 +142,10 @@ def activity_started(run: Run, frame: Frame, state: Task, event: ActivityStarted
 def task_succeeded(run: Run, frame: Frame, state: Task, event: TaskSucceeded) -> None:
     """The task's result: select, merge, go on."""
     resource = state.resource
-    limit = run.limits.payload_bytes
-    if limit is not None and len(event.output.text.encode()) > limit:
-        name = resource.text if resource.direct else resource.service
-        cause = (
-            f"The state/task '{name}' returned a result with a size exceeding the maximum number "
-            "of bytes service limit."
-        )
-        task_failed(run, frame, state, TaskFailed(0, 0, fault.DATA_LIMIT, cause))
+    try:
+        check_size(run, event.output, resource.text if resource.direct else resource.service)
+    except Fault as too_large:
+        _end_badly(run, frame, resource, "Failed", too_large)
         return
     details: dict[str, Any] = {"output": event.output}
     if not resource.direct or resource.service == "job":
@@ -150,7 +155,7 @@ def task_succeeded(run: Run, frame: Frame, state: Task, event: TaskSucceeded) ->
     result = event.output.value
     if state.result_selector is not None:
         result = state.result_selector.evaluate(scope, result)
-    run.finish(frame, state, scope, result)
+    finish(run, frame, state, scope, result)
 
 
 def task_failed(run: Run, frame: Frame, state: Task, event: TaskFailed) -> None:
@@ -165,10 +170,9 @@ def task_timed_out(run: Run, frame: Frame, state: Task, error: str) -> None:
 
 
 def _end_badly(run: Run, frame: Frame, resource: Resource, ending: str, failure: Fault) -> None:
-    details: dict[str, Any] = {"error": failure.error, "cause": failure.cause}
-    details = {name: value for name, value in details.items() if value is not None}
+    details = present(error=failure.error, cause=failure.cause)
     if not resource.direct or resource.service == "job":
         details.update(_of(resource))
     run.event(frame, _name(resource, ending), details)
     frame.due = None
-    run.fail(frame, failure)
+    fail(run, frame, failure)

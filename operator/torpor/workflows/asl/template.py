@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.intrinsics import Intrinsic, compile_intrinsic
-from torpor.workflows.asl.jsonata import Expression, compile_jsonata, is_jsonata, undefined
+from torpor.workflows.asl.jsonata import Expression, compile_jsonata, is_jsonata
 from torpor.workflows.asl.jsonpath import Path, PathNotFound, compile_path
+from torpor.workflows.asl.mismatch import undefined
 from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.scope import ABSENT, Json, QueryLanguage, Scope
 
@@ -153,7 +154,7 @@ def _defined(expression: Expression, field: str) -> Evaluate:
     def evaluate(scope: Scope, data: Json) -> Json:
         value = expression.evaluate(scope, field)
         if value is ABSENT:
-            raise undefined(expression, field)
+            raise undefined(expression.text, field)
         return value
 
     return evaluate

@@ -23,6 +23,10 @@ class TaskGone(Exception):
     """A token's task is over, timed out or was never there (TaskTimedOut, TaskDoesNotExist)."""
 
 
+class NotRedrivable(Exception):
+    """The execution still runs or has succeeded (ExecutionNotRedrivable)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One task to be done, at least once.
@@ -65,7 +69,7 @@ class Items(Protocol):
 class Api(Protocol):
     """The engine as the execution API, the Triggers and the CLI use it.
 
-    Errors: `ledger.base` errors, `TaskRefused`, `TaskGone`.
+    Errors: `ledger.base` errors, `TaskRefused`, `TaskGone`, `NotRedrivable`.
     """
 
     async def start(self, execution: Execution) -> Execution:

@@ -33,7 +33,10 @@ class LedgerError(Exception):
 
 
 class LedgerAway(LedgerError):
-    """PostgreSQL cannot be reached or is shutting down: try again, nothing was written."""
+    """PostgreSQL cannot be reached or is shutting down: try again.
+
+    A write that got no answer may have been written: repeating the same one is harmless.
+    """
 
 
 class Fenced(LedgerError):
@@ -46,6 +49,10 @@ class AlreadyExists(LedgerError):
 
 class NotFound(LedgerError):
     """There is nothing with this ARN."""
+
+
+class InvalidToken(LedgerError):
+    """A page token that this ledger did not give out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,20 +109,29 @@ class Ledger(Protocol):
         """The shard of an execution: a hash of its ARN."""
 
     async def claim(self, owner: str, most: int, lease_seconds: float) -> list[Owned]:
-        """Take up to `most` shards whose lease is free or has run out; each gets a new epoch."""
+        """Take up to `most` shards whose lease is free or has run out; each gets a new epoch.
+
+        Also registers the owner as live for `lease_seconds`, whether it got a shard or not.
+        """
 
     async def renew(self, owner: str, owned: Sequence[Owned], lease_seconds: float) -> list[Owned]:
-        """Extend leases; returns those still owned (a shard with another epoch is gone)."""
+        """Extend leases; returns those still owned (a shard with another epoch is gone).
+
+        Also registers the owner as live for `lease_seconds`, with or without shards.
+        """
 
     async def release(self, owner: str, owned: Sequence[Owned]) -> None:
         """Give shards up at once, so that another process can claim them."""
 
     async def owners(self) -> Mapping[str, int]:
-        """Live owners and how many shards each has: for a fair share."""
+        """Live owners and how many shards each has, 0 too: for a fair share."""
 
     # --- executions ---------------------------------------------------------------------------
     async def load(self, owned: Sequence[Owned]) -> list[Stored]:
         """Every running execution of these shards with its frontier."""
+
+    async def started(self, shards: Sequence[int]) -> list[Stored]:
+        """The running executions of these shards of which no step was committed yet."""
 
     async def load_one(self, execution_arn: str) -> Stored:
         """One execution with its frontier, running or ended; raises NotFound."""

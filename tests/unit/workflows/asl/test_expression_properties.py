@@ -148,6 +148,10 @@ def test_a_condition_read_directly_agrees_with_the_library(
     assert outcome(compile_jsonata(text), scope) == outcome(Expression(text, None), scope)
 
 
+def object_text(values: list[str]) -> str:
+    return "{" + ", ".join(f"'k{index}': {value}" for index, value in enumerate(values)) + "}"
+
+
 def outcome(expression: Expression, scope: Scope) -> str:
     try:
         return repr(expression.evaluate(scope))
@@ -170,3 +174,23 @@ def _matches(pattern: str, text: str) -> bool:
     if pattern[0] == "*":
         return any(_matches(pattern[1:], text[at:]) for at in range(len(text) + 1))
     return bool(text) and text[0] == pattern[0] and _matches(pattern[1:], text[1:])
+
+
+MADE = st.recursive(
+    OPERANDS | st.sampled_from(["2.5", "$states.input"]),
+    lambda inner: (
+        st.tuples(inner, st.sampled_from(["+", "-", "*", "&"]), inner).map(" ".join)
+        | st.lists(inner, max_size=3).map(object_text)
+    ),
+    max_leaves=5,
+)
+
+
+@given(MADE, st.dictionaries(st.sampled_from("ab"), FEW), st.none() | FEW)
+@settings(max_examples=500)
+def test_a_value_made_directly_agrees_with_the_library(
+    text: str, data: dict[str, Json], variable: Json
+) -> None:
+    scope = a_scope(data, variables={"v": variable})
+    directly, library = compile_jsonata(text), Expression(text, None)
+    assert outcome(directly, scope) == outcome(library, scope)

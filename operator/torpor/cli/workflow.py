@@ -1,0 +1,176 @@
+"""Validates, draws, runs and follows workflows: the Amazon States Language, durably.
+
+A workflow is NAME, NAMESPACE/NAME or the ARN of a state machine; an execution is its name after
+that of its workflow, or its ARN alone. With --endpoint (or TORPOR_WORKFLOWS) the execution API is
+asked directly, as for torpor dev; else it is found in the cluster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+
+from torpor.cli import output, workflowreach
+
+Action = Callable[[argparse.Namespace], Awaitable[int]]
+STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
+SIGNALS = ("success", "failure", "heartbeat")
+_MODULES = {
+    "validate": "workflowcheck",
+    "graph": "workflowdraw",
+    "run": "workflowrun",
+    "list": "workflowlook",
+    "show": "workflowlook",
+    "history": "workflowlook",
+    "stop": "workflowact",
+    "redrive": "workflowact",
+    "signal": "workflowact",
+}
+_Verbs = argparse._SubParsersAction
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every action with its options."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_validate(verbs)
+    _add_graph(verbs)
+    _add_run(verbs)
+    _add_list(verbs)
+    _add_show(verbs)
+    _add_history(verbs)
+    _add_stop(verbs)
+    _add_redrive(verbs)
+    _add_signal(verbs)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked for; 0 when it was done."""
+    module = import_module(f"torpor.cli.{_MODULES[args.action]}")
+    action: Action = getattr(module, args.action)
+    return asyncio.run(_awaited(action(args)))
+
+
+async def _awaited(work: Awaitable[int]) -> int:
+    return await work
+
+
+def _add_validate(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    text = "report every problem of definitions; 0: no error, 1: errors, 2: a file cannot be read"
+    parser = verbs.add_parser("validate", help=text, description=text)
+    parser.add_argument(
+        "files",
+        nargs="+",
+        metavar="FILE",
+        help="YAML with Workflows, or a bare definition as JSON or YAML; - is stdin, or a folder",
+    )
+    parser.add_argument(
+        "--type",
+        choices=("STANDARD", "EXPRESS"),
+        default="STANDARD",
+        help="what a bare definition is checked as (STANDARD)",
+    )
+    _add_output(parser)
+
+
+def _add_graph(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    text = "draw a definition; with an execution, its states are coloured"
+    parser = _add(verbs, "graph", text)
+    parser.add_argument("name", help="the workflow, or a file as for validate")
+    parser.add_argument("execution", nargs="?", help="the execution whose states are coloured")
+    parser.add_argument(
+        "--format", choices=("mermaid", "svg"), default="mermaid", help="the drawing (mermaid)"
+    )
+
+
+def _add_run(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    parser = _add(verbs, "run", "start an execution; without --wait or --watch, return at once")
+    parser.add_argument("name", help="the workflow")
+    _add_data(parser, "the input")
+    parser.add_argument("--name", dest="execution", help="the execution's name (a random one)")
+    parser.add_argument(
+        "--wait", action="store_true", help="print its output when it has ended; 1 if it failed"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="as --wait, and show states on stderr as they change"
+    )
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer")
+    _add_output(parser)
+
+
+def _add_list(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    parser = _add(verbs, "list", "one line for each workflow, or for each execution of one")
+    parser.add_argument("name", nargs="?", help="the workflow whose executions are listed")
+    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    parser.add_argument("--status", choices=STATUSES, help="only executions that stand so")
+    parser.add_argument("--limit", type=int, default=50, help="at most so many executions (50)")
+    _add_output(parser)
+
+
+def _add_show(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    parser = _add(verbs, "show", "all about a workflow, or about an execution and its states")
+    parser.add_argument("name", help="the workflow")
+    parser.add_argument("execution", nargs="?", help="the execution")
+    _add_output(parser)
+
+
+def _add_history(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    parser = _add(verbs, "history", "every event of an execution")
+    parser.add_argument("name", help="the workflow")
+    parser.add_argument("execution", nargs="?", help="the execution (the last one)")
+    parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
+    _add_output(parser)
+
+
+def _add_stop(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    parser = _add(verbs, "stop", "stop a running execution")
+    _add_execution(parser)
+    parser.add_argument("--error", help="the error that it ends with")
+    parser.add_argument("--cause", help="why, for people")
+    _add_output(parser)
+
+
+def _add_redrive(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    parser = _add(verbs, "redrive", "run the failed states of an ended execution again")
+    _add_execution(parser)
+    _add_output(parser)
+
+
+def _add_signal(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    parser = _add(verbs, "signal", "tell a task that waits for a token how it went on")
+    parser.add_argument("signal", choices=SIGNALS, metavar="SIGNAL", help=", ".join(SIGNALS))
+    parser.add_argument("name", nargs="?", help="the workflow, unless --token is given")
+    parser.add_argument("execution", nargs="?", help="the execution")
+    parser.add_argument("--state", help="the waiting state, when several wait")
+    parser.add_argument("--token", help="the task's token, in place of its execution")
+    _add_data(parser, "success: the task's output")
+    parser.add_argument("--error", help="failure: the error's name")
+    parser.add_argument("--cause", help="failure: why, for people")
+
+
+def _add(verbs: _Verbs[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=text)
+    workflowreach.add_arguments(parser)
+    return parser
+
+
+def _add_execution(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", help="the workflow, or the execution's ARN")
+    parser.add_argument("execution", nargs="?", help="the execution")
+
+
+def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "-d", "--data", help=f"{what} as JSON ({{}}); @FILE reads it from a file, @- from stdin"
+    )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=output.FORMATS,
+        default="table",
+        help="text for people, or what the API answers (table)",
+    )

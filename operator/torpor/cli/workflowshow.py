@@ -1,0 +1,198 @@
+"""Workflows, executions and their histories as text for people, and with readable times. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from torpor.cli.output import age, table
+from torpor.cli.workflowreach import spoken
+from torpor.workflows.graph import Visit, visits
+
+_TIMES = ("Date", "timestamp")
+_LONGEST_CELL = 72
+_NOT_TOLD = ("inputDetails", "outputDetails", "resourceType", "name", "roleArn")
+
+
+def readable(value: Any) -> Any:
+    """The same value with its times, which are seconds since the epoch, in RFC 3339."""
+    if isinstance(value, list):
+        return [readable(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: moment(item) if name.endswith(_TIMES) and _is_time(item) else readable(item)
+        for name, item in value.items()
+    }
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def moment(seconds: float) -> str:
+    """A time in RFC 3339, in UTC, to the millisecond."""
+    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def duration(seconds: float) -> str:
+    """A length of time: 12 ms, 3.4 s, 5m, 3h, 12d."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f}{unit}"
+    raise AssertionError("two minutes are two minutes")
+
+
+def machine_table(machines: Sequence[Mapping[str, Any]], now: datetime) -> str:
+    """One line for each workflow."""
+    rows = [
+        (*_split(item["name"]), item["type"].capitalize(), age(moment(item["creationDate"]), now))
+        for item in machines
+    ]
+    return table(("NAMESPACE", "NAME", "TYPE", "AGE"), rows)
+
+
+def _split(name: str) -> tuple[str, str]:
+    namespace, slash, plain = spoken(name).rpartition("/")
+    return (namespace if slash else "-", plain)
+
+
+def execution_table(executions: Sequence[Mapping[str, Any]], now: datetime) -> str:
+    """One line for each execution."""
+    rows = [
+        (item["name"], item["status"], age(moment(item["startDate"]), now), _took(item, now))
+        for item in executions
+    ]
+    return table(("EXECUTION", "STATUS", "STARTED", "TOOK"), rows)
+
+
+def _took(execution: Mapping[str, Any], now: datetime) -> str:
+    end = execution.get("stopDate") or now.timestamp()
+    return duration(max(0.0, end - execution["startDate"]))
+
+
+def show_machine(
+    machine: Mapping[str, Any], executions: Sequence[Mapping[str, Any]], now: datetime
+) -> str:
+    """All about a workflow, and its last executions."""
+    definition = json.loads(machine["definition"])
+    lines = [
+        ("workflow", spoken(machine["name"])),
+        ("arn", machine["stateMachineArn"]),
+        ("type", machine["type"].capitalize()),
+        ("status", machine["status"]),
+        ("revision", str(machine.get("revisionId", "-"))),
+        ("age", age(moment(machine["creationDate"]), now)),
+        ("comment", definition.get("Comment", "-")),
+        ("states", ", ".join(definition["States"])),
+    ]
+    shown = execution_table(executions, now) if executions else "no execution yet"
+    return f"{_pairs(lines)}\n\n{shown}"
+
+
+def show_execution(
+    execution: Mapping[str, Any], history: Sequence[Mapping[str, Any]], now: datetime
+) -> str:
+    """All about an execution: how it stands, what went in and came out, and its states."""
+    why = ": ".join(str(execution[name]) for name in ("error", "cause") if execution.get(name))
+    lines = [
+        ("execution", execution["name"]),
+        ("arn", execution["executionArn"]),
+        ("status", execution["status"] + (f", {why}" if why else "")),
+        ("started", f"{moment(execution['startDate'])}, took {_took(execution, now)}"),
+        ("input", execution.get("input", "-")),
+        ("output", execution.get("output", "-")),
+    ]
+    if execution.get("redriveCount"):
+        count = execution["redriveCount"]
+        lines.append(("redriven", f"{count} time{'s'[: count != 1]}"))
+    states = _state_rows(visits(history), execution)
+    shown = table(("STATE", "TYPE", "STANDS", "VISITS", "TRIES", "TOOK"), states)
+    return f"{_pairs(lines)}\n\n{shown}" if states else _pairs(lines)
+
+
+def _state_rows(found: Mapping[str, Visit], execution: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    return [
+        (
+            name,
+            visit.kind,
+            _stands(visit, execution["status"]),
+            str(visit.entered),
+            str(visit.tries or "-"),
+            _visit_took(visit),
+        )
+        for name, visit in found.items()
+    ]
+
+
+def _stands(visit: Visit, status: str) -> str:
+    if visit.kind == "Fail":
+        return "failed"
+    if visit.entered > visit.exited:
+        return "running" if status == "RUNNING" else "failed" if visit.failing else "ended"
+    return "error caught" if visit.caught else "done"
+
+
+def _visit_took(visit: Visit) -> str:
+    if visit.exited_at is None or visit.entered_at is None:
+        return "-"
+    return duration(max(0.0, visit.exited_at - visit.entered_at))
+
+
+def _pairs(lines: Sequence[tuple[str, str]]) -> str:
+    width = max(len(name) for name, _ in lines)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
+
+
+def history_table(history: Sequence[Mapping[str, Any]]) -> str:
+    """One line for each event; times are since the first."""
+    start = history[0]["timestamp"] if history else 0.0
+    rows = [
+        (
+            str(event["id"]),
+            str(event.get("previousEventId", 0)),
+            f"+{event['timestamp'] - start:.3f} s",
+            event["type"],
+            told(event),
+        )
+        for event in history
+    ]
+    return table(("ID", "AFTER", "TIME", "EVENT", "DETAILS"), rows)
+
+
+def event_line(event: Mapping[str, Any], start: float | None) -> str:
+    """One event as a line of its own; times are since `start`."""
+    since = event["timestamp"] - (event["timestamp"] if start is None else start)
+    return f"+{since:.3f} s  {event['type']:<24} {told(event)}".rstrip()
+
+
+def told(event: Mapping[str, Any]) -> str:
+    """The details of an event in a few words."""
+    found = (event[name] for name in event if name.endswith("EventDetails"))
+    details: Mapping[str, Any] = next(found, {})
+    parts = [str(details["name"])] if "name" in details else []
+    parts += [f"{name}={_short(value)}" for name, value in details.items() if name not in _NOT_TOLD]
+    return " ".join(parts)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    plain = " ".join(text.split())
+    return plain if len(plain) <= _LONGEST_CELL else plain[: _LONGEST_CELL - 1] + "…"
+
+
+def by_name(machines: Iterable[Mapping[str, Any]], namespace: str) -> list[Mapping[str, Any]]:
+    """The machines of a namespace ("": all) and those without one, by name."""
+    kept = [
+        item
+        for item in machines
+        if not namespace or item["name"].partition(".")[0] == namespace or "." not in item["name"]
+    ]
+    return sorted(kept, key=lambda item: str(item["name"]))

@@ -1,0 +1,255 @@
+"""The engine of `torpor dev`: PostgreSQL, the engine and its APIs in this process.
+
+It is wired as in a cluster, the machines included: they are put through the internal API, so that
+what is refused here is refused there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import aiohttp
+
+from torpor.dev.executions import ExecutionRow
+from torpor.dev.postgres import running_postgres
+from torpor.dev.workflows import LocalWorkflow
+from torpor.invoke import Invoker
+from torpor.resources.names import FunctionKey
+from torpor.resources.tokens import internal_token, task_token_key
+from torpor.workflows.admin import MachineAdmin
+from torpor.workflows.asl.frontier import Status
+from torpor.workflows.engine.base import Integration
+from torpor.workflows.engine.engine import Engine, EngineOptions
+from torpor.workflows.engine.integrations.catalog import catalog
+from torpor.workflows.engine.integrations.http import Http
+from torpor.workflows.engine.tokens import TaskTokens
+from torpor.workflows.engine.world import WallClock, World
+from torpor.workflows.ledger.base import LedgerError
+from torpor.workflows.ledger.postgres import PostgresLedger, open_ledger
+from torpor.workflows.machines import (
+    DefinitionRefused,
+    EngineAway,
+    MachineDeleting,
+    Machines,
+    workflow_key,
+)
+from torpor.workflows.records import Execution
+from torpor.workflows.stepfunctions.arns import Place
+from torpor.workflows.stepfunctions.runner import IntegrationRunner
+from torpor.workflows.stepfunctions.server import Server
+from torpor.workflows.stepfunctions.service import Service, Settings
+
+log = logging.getLogger(__name__)
+HOST = "127.0.0.1"
+OWNER = "torpor-dev"
+LEASE_SECONDS = 2.0
+"""How long a killed run's executions wait for the next run at most."""
+SHARDS = 16
+_KEY_BYTES = 32
+_READY_SECONDS = 30.0
+_LOOK_SECONDS = 0.5
+_SHOWN = 8
+_FAILURES = (DefinitionRefused, EngineAway, MachineDeleting)
+
+
+class LocalEngine:
+    """Runs executions whose state is in `place`; functions are called at the URL `gateway`."""
+
+    def __init__(self, place: Path, gateway: str, port: int) -> None:
+        self._place = place
+        self._gateway = gateway
+        self._port = port
+        self._known: dict[FunctionKey, LocalWorkflow] = {}
+        self._machines: Machines | None = None
+        self._ledger: PostgresLedger | None = None
+        self._services: Mapping[str, Integration] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._since = time.time()
+        self.rows: Sequence[ExecutionRow] = ()
+
+    @property
+    def url(self) -> str:
+        """Where the execution API listens."""
+        return f"http://{HOST}:{self._port}"
+
+    def greeting(self) -> Iterator[str]:
+        """How to reach the engine, in lines for the person at the terminal."""
+        for key in self._known:
+            yield f"{key}  workflow: torpor workflow run {key.name} -n {key.namespace} --watch"
+        yield f"execution API of Step Functions: export TORPOR_WORKFLOWS={self.url}"
+        yield (
+            f"  boto3.client('stepfunctions', endpoint_url='{self.url}', region_name='us-east-1',"
+        )
+        yield "               aws_access_key_id='any', aws_secret_access_key='any')"
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[None]:
+        """Have the ledger inside the block; NoPostgres says why it cannot."""
+        async with running_postgres(self._place) as dsn, open_ledger(dsn, SHARDS) as self._ledger:
+            yield
+
+    @asynccontextmanager
+    async def running(self, workflows: Mapping[FunctionKey, LocalWorkflow]) -> AsyncIterator[None]:
+        """Serve inside the block, which is inside that of `opened`."""
+        ledger = self._ledger
+        assert ledger is not None, "opened"
+        key = _key(self._place / "key")
+        async with (
+            self._engine(ledger, key) as engine,
+            self._api(ledger, engine, key),
+        ):
+            await ledger.expire(time.time())
+            await self.follow(workflows)
+            watch = asyncio.create_task(self._watch(ledger), name="executions")
+            try:
+                yield
+            finally:
+                watch.cancel()
+                await asyncio.wait((watch,))
+            if not watch.cancelled():
+                watch.result()
+
+    def abandon(self) -> None:
+        """End now: tasks are not waited for, they are done again in the next run."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def follow(self, workflows: Mapping[FunctionKey, LocalWorkflow]) -> None:
+        """Have these Workflows and no others; what the engine refuses is said and left out.
+
+        While the engine ends, nothing is changed any more.
+        """
+        try:
+            await self._remove_others(workflows)
+        except EngineAway as error:
+            log.warning("Workflows that are gone from the folder are still there: %s", error)
+        for key, workflow in workflows.items():
+            if self._known.get(key) != workflow:
+                await self._put(key, workflow)
+        self._known = dict(workflows)
+
+    async def _remove_others(self, workflows: Mapping[FunctionKey, LocalWorkflow]) -> None:
+        machines = self._machines
+        for standing in await machines.survey() if machines else ():
+            if standing.workflow_uid is None:  # made through the execution API
+                continue
+            key = workflow_key(standing.name)
+            if key not in workflows and self._machines:
+                log.info("%s is gone", key)
+                await self._machines.delete(key)
+
+    async def _put(self, key: FunctionKey, workflow: LocalWorkflow) -> None:
+        if self._machines is None:
+            return
+        try:
+            await self._machines.put(key, workflow.wanted)
+        except _FAILURES as error:
+            log.warning("%s: %s", key, error)
+
+    @asynccontextmanager
+    async def _engine(self, ledger: PostgresLedger, key: bytes) -> AsyncIterator[Engine]:
+        async with Invoker(self._gateway) as invoker:
+            store = f"file://{self._place / 'objects'}"
+            found = catalog(invoker, ledger, lambda: engine, WallClock(), store)
+            self._services = {**found.integrations, "http": Http(allows=lambda _: True)}
+            options = EngineOptions(OWNER, lease_seconds=LEASE_SECONDS)
+            engine = Engine(ledger, self._services, found.items, task_token_key(key), options)
+            task = self._task = asyncio.create_task(engine.run(), name="engine")
+            task.add_done_callback(_tell)
+            try:
+                async with asyncio.timeout(_READY_SECONDS):
+                    while not engine.shards and not task.done():  # noqa: ASYNC110
+                        await asyncio.sleep(0.02)
+                yield engine
+            finally:
+                engine.stop_running()
+                await asyncio.wait((task,))
+
+    @asynccontextmanager
+    async def _api(self, ledger: PostgresLedger, engine: Engine, key: bytes) -> AsyncIterator[None]:
+        place = Place()
+        outside = World("", WallClock(), Random(), TaskTokens(task_token_key(key)))  # noqa: S311 - names, no secret
+        settings = Settings(place)
+        tasks = IntegrationRunner(self._services, outside, place)
+        server = Server(Service(ledger, engine, outside, key, settings, tasks))
+        admin = MachineAdmin(
+            ledger,
+            engine,
+            key,
+            arn_of=place.machine,
+            wall=time.time,
+            payload_bytes=settings.payload_bytes,
+        )
+        await server.start(HOST, self._port)
+        try:
+            await admin.start(HOST, 0)
+            try:
+                async with aiohttp.ClientSession() as session:
+                    url = f"http://{HOST}:{admin.port}"
+                    self._machines = Machines(session, url, internal_token(key))
+                    try:
+                        yield
+                    finally:
+                        self._machines = None
+            finally:
+                await admin.stop()
+        finally:
+            await server.stop()
+
+    async def _watch(self, ledger: PostgresLedger) -> None:
+        """Keep the latest executions for the view; a look that fails is made again."""
+        while True:
+            try:
+                page = await ledger.executions(None, None, _SHOWN, None)
+                shown = [item for item in page.items if self._is_news(item)]
+                self.rows = [await _row(ledger, item) for item in shown]
+            except LedgerError as error:
+                log.debug("the executions cannot be seen: %s", error)
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _is_news(self, execution: Execution) -> bool:
+        return execution.stopped_at is None or execution.stopped_at >= self._since
+
+
+def _tell(task: asyncio.Task[None]) -> None:
+    """Say why an engine ended that was not told to."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        log.error("the engine ended: executions go on in the next run", exc_info=error)
+
+
+async def _row(ledger: PostgresLedger, execution: Execution) -> ExecutionRow:
+    states: tuple[str, ...] = ()
+    if execution.status is Status.RUNNING:
+        frontier = (await ledger.load_one(execution.arn)).frontier
+        frames = frontier.frames.values() if frontier else ()
+        states = tuple(dict.fromkeys(frame.state for frame in frames))
+    end = execution.stopped_at or time.time()
+    return ExecutionRow(
+        execution.arn,
+        execution.machine_arn.rpartition(":")[2].replace(".", "/", 1),
+        execution.name,
+        execution.status.value,
+        states,
+        max(0.0, end - execution.started_at),
+        execution.error,
+    )
+
+
+def _key(file: Path) -> bytes:
+    """The installation's key, made on the first run: tokens stay good as long as executions do."""
+    if file.exists():
+        return file.read_bytes()
+    key = secrets.token_bytes(_KEY_BYTES)
+    handle = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(key)
+    return key

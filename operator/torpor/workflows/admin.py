@@ -1,0 +1,223 @@
+"""The internal HTTP API of an engine: which machines the Workflows of the cluster ask for.
+
+| method and path | what |
+| --- | --- |
+| GET /v1/machines | every machine, with the number of its executions by status |
+| PUT /v1/machines/<name> | have the machine be as the body says |
+| DELETE /v1/machines/<name> | delete it, if a Workflow asked for it |
+
+It is on a port of its own and asks for the installation's internal token, so that whoever may start
+executions may not change definitions. Errors are problem details (RFC 9457) with a `code`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from torpor.resources.tokens import internal_token, matches
+from torpor.resources.workflow import DeletionPolicy
+from torpor.workflows.admission import check_admission
+from torpor.workflows.asl.frontier import Status
+from torpor.workflows.asl.validate import create_error
+from torpor.workflows.engine.base import Api
+from torpor.workflows.ledger.base import Ledger, LedgerAway, NotFound
+from torpor.workflows.machines import DELETING, PATH, Standing, Wanted
+from torpor.workflows.records import Execution, Machine, MachineStatus, Page
+
+MAX_BODY_BYTES = 8 << 20
+"""A definition has at most 1 MiB of characters, escaped at worst to six bytes each."""
+PAGE = 500
+STOPS_AT_ONCE = 64
+RETRY_AFTER_SECONDS = 2
+STOPPED_BY = ("Torpor.WorkflowDeleted", "The Workflow was deleted with deletionPolicy Stop")
+ROLE_ARN = "arn:aws:iam::123456789012:role/torpor"
+"""A machine must have a role in AWS's API; here nobody takes it on."""
+
+
+class MachineAdmin:
+    """Serves the API on one port until stopped. Port 0 takes a free one: see `port`.
+
+    `arn_of` makes a machine's ARN of its name; `wall` is the time of day in seconds;
+    `payload_bytes` is the quota of inputs and outputs, None for no quota.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        api: Api,
+        key: bytes,
+        *,
+        arn_of: Callable[[str], str],
+        wall: Callable[[], float],
+        payload_bytes: int | None = None,
+        new_revision: Callable[[], str] = lambda: str(uuid.uuid4()),
+    ) -> None:
+        self._ledger = ledger
+        self._api = api
+        self._token = internal_token(key)
+        self._arn_of = arn_of
+        self._wall = wall
+        self._payload_bytes = payload_bytes
+        self._new_revision = new_revision
+        self._runner: web.AppRunner | None = None
+        self.port = 0
+
+    async def start(self, host: str, port: int) -> None:
+        """Listen on `host:port`; OSError if it is taken."""
+        app = web.Application(
+            client_max_size=MAX_BODY_BYTES, middlewares=[_problems, self._only_with_token]
+        )
+        app.router.add_get(PATH, self._survey)
+        app.router.add_put(PATH + "/{name}", self._put)
+        app.router.add_delete(PATH + "/{name}", self._delete)
+        self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, host, port).start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close the port."""
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
+
+    @web.middleware
+    async def _only_with_token(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not matches(self._token, given):
+            return _problem(HTTPStatus.FORBIDDEN, "Forbidden", "the internal token is missing")
+        return await handler(request)
+
+    # What is asked
+
+    async def _survey(self, _: web.Request) -> web.Response:
+        found = [await self._standing(machine) async for machine in self._machines()]
+        return web.json_response({"machines": [item.to_json() for item in found]})
+
+    async def _put(self, request: web.Request) -> web.Response:
+        wanted = self._within_quota(Wanted.from_json(await request.json()))
+        problems = check_admission(wanted.definition, wanted.type)
+        if problems:
+            code, message = create_error(problems, wanted.definition)
+            return _problem(HTTPStatus.BAD_REQUEST, code, message)
+        machine = await self._known(request)
+        if machine is not None and machine.status is MachineStatus.DELETING:
+            text = f"{machine.arn} is being deleted and still has running executions"
+            return _problem(HTTPStatus.CONFLICT, DELETING, text)
+        if machine is None or not _is_as_wanted(machine, wanted):
+            machine = await self._ledger.put_machine(self._next(request, wanted, machine))
+        return web.json_response((await self._standing(machine)).to_json())
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        machine = await self._known(request)
+        if machine is not None and machine.options.workflow_uid is not None:
+            # First no more starts, then an end to what runs: nothing can come in between.
+            await self._ledger.delete_machine(machine.arn)
+            if machine.options.deletion_policy == DeletionPolicy.STOP.value:
+                await self._stop_all(machine.arn)
+        return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    # What is done
+
+    def _within_quota(self, wanted: Wanted) -> Wanted:
+        options = replace(wanted.options, payload_bytes=self._payload_bytes)
+        return replace(wanted, options=options)
+
+    def _next(self, request: web.Request, wanted: Wanted, before: Machine | None) -> Machine:
+        name, now = request.match_info["name"], self._wall()
+        return Machine(
+            arn=self._arn_of(name),
+            name=name,
+            type=wanted.type,
+            definition=wanted.definition,
+            role_arn=before.role_arn if before else ROLE_ARN,
+            created_at=before.created_at if before else now,
+            updated_at=now,
+            revision_id=self._new_revision(),
+            options=wanted.options,
+        )
+
+    async def _known(self, request: web.Request) -> Machine | None:
+        try:
+            return await self._ledger.machine(self._arn_of(request.match_info["name"]))
+        except NotFound:
+            return None
+
+    async def _machines(self) -> AsyncIterator[Machine]:
+        token: str | None = None
+        while True:
+            page: Page[Machine] = await self._ledger.machines(PAGE, token)
+            for machine in page.items:
+                yield machine
+            if page.next_token is None:
+                return
+            token = page.next_token
+
+    async def _standing(self, machine: Machine) -> Standing:
+        counts = await self._ledger.counts(machine.arn)
+        return Standing(
+            machine.name,
+            machine.arn,
+            machine.revision_id,
+            machine.status,
+            machine.options.workflow_uid,
+            machine.options.deletion_policy,
+            counts,
+        )
+
+    async def _stop_all(self, machine_arn: str) -> None:
+        token: str | None = None
+        while True:
+            page: Page[Execution] = await self._ledger.executions(
+                machine_arn, Status.RUNNING, STOPS_AT_ONCE, token
+            )
+            await self._stop_each(page.items)
+            if page.next_token is None:
+                return
+            token = page.next_token
+
+    async def _stop_each(self, executions: Sequence[Execution]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                for execution in executions:
+                    stop = self._api.stop(execution.arn, *STOPPED_BY)
+                    group.create_task(stop, name=f"stop {execution.arn}")
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed  # all of them say that the ledger is away
+
+
+def _is_as_wanted(machine: Machine, wanted: Wanted) -> bool:
+    return (machine.definition, machine.type, machine.options) == (
+        wanted.definition,
+        wanted.type,
+        wanted.options,
+    )
+
+
+@web.middleware
+async def _problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except (ValueError, KeyError, TypeError) as error:
+        return _problem(HTTPStatus.BAD_REQUEST, "BadRequest", f"{type(error).__name__}: {error}")
+    except NotFound as error:
+        return _problem(HTTPStatus.NOT_FOUND, "NotFound", str(error))
+    except LedgerAway as error:
+        answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, "LedgerAway", str(error))
+        answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return answer
+
+
+def _problem(status: HTTPStatus, code: str, detail: str) -> web.Response:
+    body = {"title": status.phrase, "status": status.value, "code": code, "detail": detail}
+    return web.Response(
+        status=status, text=json.dumps(body), content_type="application/problem+json"
+    )

@@ -1,0 +1,186 @@
+"""What a committed step asks to be done: tasks, reads, writes, timers, and the end.
+
+Nothing here is stored. After a recovery the same effects follow from the frontier, with the same
+tickets, so that a task has one idempotency key however often it is dispatched.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import TypeVar
+
+from torpor.telemetry.metrics import WORKFLOW_TASK_SECONDS
+from torpor.workflows.asl.events import (
+    Cancel,
+    Dispatch,
+    Effect,
+    Input,
+    ItemsRead,
+    ReadItems,
+    ResultsWritten,
+    TaskFailed,
+    WriteResults,
+)
+from torpor.workflows.asl.fault import Fault
+from torpor.workflows.asl.frontier import Frame, Phase
+from torpor.workflows.asl.program import Task
+from torpor.workflows.asl.resource import Pattern, Resource
+from torpor.workflows.asl.task import dispatch_of
+from torpor.workflows.engine.activities import Activities, Offer
+from torpor.workflows.engine.base import Integration, Items, Job
+from torpor.workflows.engine.dispatching import Dispatcher, Work
+from torpor.workflows.engine.nested import Followed, Followers
+from torpor.workflows.engine.resident import Resident, is_waiting
+from torpor.workflows.engine.tokens import TaskRef, TaskTokens
+
+log = logging.getLogger(__name__)
+
+_SYNC = (Pattern.SYNC, Pattern.SYNC_JSON)
+E = TypeVar("E")
+Do = Callable[[Resident, E], Awaitable[None]]
+Deliver = Callable[[Resident, Input], None]
+
+
+class Effects:
+    """Has effects done and delivers what comes of them."""
+
+    def __init__(
+        self,
+        dispatcher: Dispatcher,
+        activities: Activities,
+        integrations: Mapping[str, Integration],
+        items: Items,
+        tokens: TaskTokens,
+        followers: Followers,
+        deliver: Deliver,
+    ) -> None:
+        self._dispatcher = dispatcher
+        self._activities = activities
+        self._integrations = integrations
+        self._items = items
+        self._tokens = tokens
+        self._followers = followers
+        self._deliver = deliver
+
+    def carry_out(self, resident: Resident, effects: list[Effect]) -> None:
+        """Begin what is to be done; the end of an execution is not among it."""
+        for effect in effects:
+            match effect:
+                case Dispatch():
+                    self._dispatch(resident, effect)
+                case Cancel(frame, ticket):
+                    self._cancel(TaskRef(resident.arn, frame, ticket))
+                case ReadItems(frame, ticket):
+                    self._begin(resident, TaskRef(resident.arn, frame, ticket), self._read, effect)
+                case WriteResults(frame, ticket):
+                    self._begin(resident, TaskRef(resident.arn, frame, ticket), self._write, effect)
+                case _:
+                    continue
+
+    def busy(self, execution_arn: str) -> bool:
+        """Whether anything is under way for an execution that only this process knows of."""
+        return self._dispatcher.busy(execution_arn) or self._followers.busy(execution_arn)
+
+    def drop(self, execution_arn: str) -> None:
+        """Stop all that is under way for an execution."""
+        self._dispatcher.drop(execution_arn)
+        self._activities.drop(execution_arn)
+        self._followers.drop(execution_arn)
+
+    def follow(self, resident: Resident, frame: Frame) -> None:
+        """Wait for the end of what a frame's task submitted, where its service can tell."""
+        state = resident.revision.program.blocks[frame.block].states[frame.state]
+        if frame.phase is not Phase.TOKEN or not isinstance(state, Task):
+            return
+        service = self._integration(state.resource)
+        if state.resource.pattern in _SYNC and isinstance(service, Followed):
+            job = self._job(resident, dispatch_of(frame, state), frame)
+            task = TaskRef(resident.arn, frame.id, frame.ticket)
+            self._followers.follow(
+                task, service, job, lambda outcome: self._deliver(resident, outcome)
+            )
+
+    def _cancel(self, task: TaskRef) -> None:
+        self._dispatcher.cancel(task)
+        self._activities.withdraw(task)
+        self._followers.cancel(task)
+
+    def _dispatch(self, resident: Resident, dispatch: Dispatch) -> None:
+        task = TaskRef(resident.arn, dispatch.frame, dispatch.ticket)
+        if not is_waiting(resident.frontier, task):
+            return
+        if dispatch.resource.service == "activity":
+            self._activities.offer(dispatch.resource.text, Offer(task, dispatch.argument))
+            return
+        self._begin(resident, task, self._run, dispatch)
+
+    def _begin(self, resident: Resident, task: TaskRef, do: Do[E], effect: E) -> None:
+        self._dispatcher.submit(Work(task, resident.lane, partial(do, resident, effect)))
+
+    async def _run(self, resident: Resident, dispatch: Dispatch) -> None:
+        frame = resident.frontier.frames.get(dispatch.frame)
+        if frame is None:
+            return
+        job = self._job(resident, dispatch, frame)
+        service = dispatch.resource.service
+        began = time.perf_counter()
+        outcome = await self._outcome(job)
+        result = "failed" if isinstance(outcome, TaskFailed) else "ok"
+        WORKFLOW_TASK_SECONDS.labels(service, result).observe(time.perf_counter() - began)
+        if outcome is not None:
+            self._deliver(resident, outcome)
+
+    def _job(self, resident: Resident, dispatch: Dispatch, frame: Frame) -> Job:
+        task = TaskRef(resident.arn, dispatch.frame, dispatch.ticket)
+        return Job(
+            resident.execution,
+            resident.revision.machine,
+            frame.state,
+            dispatch,
+            task.key,
+            self._tokens.issue(task),
+            resident.execution.trace_header,
+        )
+
+    async def _outcome(self, job: Job) -> Input | None:
+        dispatch = job.dispatch
+        integration = self._integration(dispatch.resource)
+        if integration is None:
+            cause = f"The resource {dispatch.resource.text} is not supported by this installation."
+            return TaskFailed(dispatch.frame, dispatch.ticket, "States.Runtime", cause)
+        try:
+            return await integration.run(job)
+        except Exception as defect:
+            log.exception("an integration failed", extra={"fields": {"task": job.key}})
+            cause = f"{type(defect).__name__}: {defect}"
+            return TaskFailed(dispatch.frame, dispatch.ticket, "States.Runtime", cause)
+
+    def _integration(self, resource: Resource) -> Integration | None:
+        exact = self._integrations.get(f"{resource.service}:{resource.action}")
+        return exact or self._integrations.get(resource.service)
+
+    async def _read(self, resident: Resident, request: ReadItems) -> None:
+        machine, frame, ticket = resident.revision.machine, request.frame, request.ticket
+        outcome: Input
+        try:
+            outcome = ItemsRead(frame, ticket, await self._items.read(machine, request))
+        except Fault as failure:
+            outcome = TaskFailed(frame, ticket, failure.error, failure.cause)
+        self._deliver(resident, outcome)
+
+    async def _write(self, resident: Resident, request: WriteResults) -> None:
+        machine, frame, ticket = resident.revision.machine, request.frame, request.ticket
+        outcome: Input
+        try:
+            outcome = ResultsWritten(frame, ticket, await self._items.write(machine, request))
+        except Fault as failure:
+            outcome = TaskFailed(frame, ticket, failure.error, failure.cause)
+        self._deliver(resident, outcome)
+
+
+def waits_long(frame: Frame) -> bool:
+    """Whether a frame only waits for a timer, a token or the frames below it."""
+    return frame.phase in (Phase.WAIT, Phase.TOKEN, Phase.RETRY, Phase.JOIN)

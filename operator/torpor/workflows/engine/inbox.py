@@ -1,0 +1,140 @@
+"""Brings what others left in the ledger: executions just started, and posted events.
+
+The ledger's notifications are only a hint to look; every shard is also looked at now and then, so a
+lost notification delays and loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from torpor.workflows.asl.events import Input
+from torpor.workflows.engine.driving import Driver
+from torpor.workflows.engine.keeping import Keeper
+from torpor.workflows.engine.ownership import Ownership
+from torpor.workflows.engine.programs import Programs
+from torpor.workflows.engine.resident import Resident
+from torpor.workflows.engine.residents import Residents
+from torpor.workflows.ledger.base import Ledger, LedgerAway, NotFound, Owned, Stored
+
+log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 5.0
+"""How often every owned shard is looked at, whatever was notified."""
+_WAIT_SECONDS = 1.0
+_AWAY_PAUSE_SECONDS = 0.5
+
+
+class Inbox:
+    """Reads the ledger for the shards that are owned."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        ownership: Ownership,
+        residents: Residents,
+        programs: Programs,
+        keeper: Keeper,
+        driver: Driver,
+    ) -> None:
+        self._ledger = ledger
+        self._ownership = ownership
+        self._residents = residents
+        self._programs = programs
+        self._keeper = keeper
+        self._driver = driver
+        self._looking = asyncio.Lock()
+        self._known: dict[int, int] = {}
+        self._consumed: set[int] = set()
+
+    def consumed(self, ids: Iterable[int]) -> None:
+        """Posted events were used up by a commit."""
+        self._consumed.update(ids)
+
+    def lost(self, shard: int) -> None:
+        """A shard is another engine's: its events are, too."""
+        self._known = {id: of for id, of in self._known.items() if of != shard}
+
+    async def run(self) -> None:
+        """Follow the owned shards until cancelled."""
+        loop = asyncio.get_running_loop()
+        swept = loop.time()
+        while True:
+            owned = [owned.shard for owned in self._ownership.owned]
+            try:
+                shards = await self._ledger.wait_for_work(owned, _WAIT_SECONDS)
+                if loop.time() - swept >= SWEEP_SECONDS:
+                    shards, swept = set(owned), loop.time()
+                if shards:
+                    await self.look(sorted(shards))
+            except LedgerAway:
+                await asyncio.sleep(_AWAY_PAUSE_SECONDS)
+
+    async def load(self, owned: Sequence[Owned]) -> None:
+        """Take in every running execution of shards that were just claimed."""
+        with self._residents.reading():
+            for stored in await self._ledger.load(owned):
+                await self._take_in(stored)
+        await self.look([one.shard for one in owned])
+
+    async def look(self, shards: Sequence[int]) -> None:
+        """Take in what was started in these shards and what was posted to them."""
+        with self._residents.reading():
+            for stored in await self._ledger.started(shards):
+                await self._take_in(stored)
+        async with self._looking:
+            for id in self._consumed:
+                self._known.pop(id, None)
+            self._consumed.clear()
+            for posted in await self._ledger.posted(shards):
+                await self._deliver(posted.id, posted.execution_arn, posted.event)
+
+    async def wake(self, arn: str, event: Input) -> None:
+        """Deliver to an execution that may have to be loaded first."""
+        resident = await self._resident(arn)
+        if resident is not None:
+            self._driver.deliver(resident, event)
+
+    async def revive(self, arn: str) -> None:
+        """Load an execution again, and let it go on."""
+        await self._resident(arn)
+
+    async def _deliver(self, id: int, arn: str, event: Input) -> None:
+        if id in self._known:
+            return
+        resident = await self._resident(arn)
+        if resident is None or resident.owned is None:
+            return
+        self._known[id] = resident.owned.shard
+        self._driver.deliver(resident, event, id)
+
+    async def _resident(self, arn: str) -> Resident | None:
+        """The execution in memory, loaded if need be; None when it is not this engine's."""
+        resident = self._residents.get(arn)
+        if resident is not None or self._ownership.get(self._ledger.shard_of(arn)) is None:
+            return resident
+        with self._residents.reading():
+            try:
+                stored = await self._ledger.load_one(arn)
+            except NotFound:
+                return None
+            await self._take_in(stored)
+        return self._residents.get(arn)
+
+    async def _take_in(self, stored: Stored) -> None:
+        execution = stored.execution
+        if not self._residents.may_enter(execution.arn):
+            return
+        try:
+            revision = await self._programs.of(execution.machine_arn, execution.revision_id)
+        except LedgerAway:
+            raise
+        except Exception:  # a definition that cannot be read must not hold up the other executions
+            fields = {"execution": execution.arn, "machine": execution.machine_arn}
+            log.exception("an execution cannot go on", extra={"fields": fields})
+            return
+        owned = self._ownership.get(execution.shard)
+        if owned is not None and self._residents.may_enter(execution.arn):
+            self._keeper.adopt(stored, revision, owned)

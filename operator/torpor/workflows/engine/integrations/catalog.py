@@ -1,0 +1,73 @@
+"""Every service that a task can name, wired for a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torpor.workflows.asl.events import ReadItems, WriteResults
+from torpor.workflows.asl.fault import ITEM_READER_FAILED, RESULT_WRITER_FAILED, Fault
+from torpor.workflows.asl.payload import Payload
+from torpor.workflows.asl.scope import Json
+from torpor.workflows.engine.base import Api, Integration, Items
+from torpor.workflows.engine.integrations.executions import Executions
+from torpor.workflows.engine.integrations.functions import Functions, Invokes
+from torpor.workflows.engine.integrations.http import Connections, Http
+from torpor.workflows.engine.integrations.objects import open_store
+from torpor.workflows.engine.integrations.store import S3, StoredItems
+from torpor.workflows.engine.integrations.unavailable import (
+    BUS,
+    BUS_SERVICES,
+    JOB_SERVICES,
+    JOBS,
+    Unavailable,
+)
+from torpor.workflows.engine.world import Clock
+from torpor.workflows.ledger.base import Ledger
+from torpor.workflows.records import Machine
+
+_STORE = "an object store: set TORPOR_OBJECT_STORE"
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """What `Engine` takes: integrations by service, and the items of distributed Maps."""
+
+    integrations: Mapping[str, Integration]
+    items: Items
+
+
+class NoItems:
+    """For installations without an object store."""
+
+    async def read(self, machine: Machine, request: ReadItems) -> list[Json]:
+        """Fail: there is nothing to read from."""
+        raise Fault(ITEM_READER_FAILED, f"{request.resource} needs {_STORE}.")
+
+    async def write(self, machine: Machine, request: WriteResults) -> Payload:
+        """Fail: there is nothing to write to."""
+        raise Fault(RESULT_WRITER_FAILED, f"{request.resource} needs {_STORE}.")
+
+
+def catalog(
+    invoker: Invokes,
+    ledger: Ledger,
+    engine: Callable[[], Api],
+    clock: Clock,
+    object_store: str = "",
+    connections: Connections | None = None,
+) -> Catalog:
+    """All services. `object_store` is a URL (see `objects.open_store`), empty for none."""
+    services: dict[str, Integration] = {
+        "lambda": Functions(invoker),
+        "states": Executions(ledger, engine, clock),
+        "http": Http(connections),
+        **dict.fromkeys(JOB_SERVICES, JOBS),
+        **dict.fromkeys(BUS_SERVICES, BUS),
+    }
+    if not object_store:
+        missing = Unavailable(_STORE)
+        return Catalog({**services, "s3": missing, "aws-sdk:s3": missing}, NoItems())
+    store = open_store(object_store)
+    s3 = S3(store)
+    return Catalog({**services, "s3": s3, "aws-sdk:s3": s3}, StoredItems(store))

@@ -1,0 +1,253 @@
+"""The object store as tasks and distributed Maps use it: `s3:…` tasks, ItemReader, ResultWriter."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from torpor.workflows.asl.events import Input, ReadItems, WriteResults
+from torpor.workflows.asl.fault import ITEM_READER_FAILED, RESULT_WRITER_FAILED, Fault
+from torpor.workflows.asl.payload import Payload, json_text
+from torpor.workflows.asl.scope import Json
+from torpor.workflows.engine.base import Job
+from torpor.workflows.engine.integrations.objects import (
+    Entry,
+    NoObject,
+    ObjectStore,
+    StoreFailed,
+)
+from torpor.workflows.engine.integrations.outcomes import arguments, failed, succeeded
+from torpor.workflows.records import Machine
+
+MOST_OBJECT_BYTES = 5 * 1_048_576
+"""How much of a result file is gathered before the next one begins."""
+_DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
+
+
+class S3:
+    """Does `s3:getObject`, `putObject` and `listObjectsV2`, also as `aws-sdk:s3:…`."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def run(self, job: Job) -> Input | None:
+        """Do the action that the resource names."""
+        given, action = arguments(job), job.dispatch.resource.action
+        bucket, key = str(given.get("Bucket", "")), str(given.get("Key", ""))
+        try:
+            if action == "getObject":
+                content = await self._store.get(bucket, key)
+                return succeeded(job, {"Body": content.decode(), "ContentLength": len(content)})
+            if action == "putObject":
+                etag = await self._store.put(bucket, key, _body(given.get("Body")))
+                return succeeded(job, {"ETag": etag})
+            if action in ("listObjectsV2", "listObjects"):
+                return succeeded(job, await self._list(bucket, given))
+        except NoObject as error:
+            return failed(job, "S3.NoSuchKeyException", str(error))
+        except (StoreFailed, UnicodeDecodeError) as error:
+            return failed(job, "S3.S3Exception", str(error))
+        return failed(job, "States.TaskFailed", f"s3:{action} is not supported.")
+
+    async def _list(self, bucket: str, given: Mapping[str, Any]) -> Json:
+        prefix, most = str(given.get("Prefix", "")), int(given.get("MaxKeys", 1_000))
+        after = str(given.get("ContinuationToken") or given.get("StartAfter") or "")
+        found = [entry async for entry in self._store.list(bucket, prefix) if entry.key > after]
+        page = found[:most]
+        told: dict[str, Json] = {
+            "Contents": [_listed(entry) for entry in page],
+            "IsTruncated": len(found) > len(page),
+            "KeyCount": len(page),
+            "MaxKeys": most,
+            "Name": bucket,
+            "Prefix": prefix,
+        }
+        if told["IsTruncated"]:
+            told["NextContinuationToken"] = page[-1].key
+        return told
+
+
+class StoredItems:
+    """The `Items` of distributed Maps."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+
+    async def read(self, machine: Machine, request: ReadItems) -> list[Json]:
+        """The items that an ItemReader finds; raises Fault (States.ItemReaderFailed)."""
+        given = request.arguments if isinstance(request.arguments, Mapping) else {}
+        try:
+            if request.resource.rpartition(":")[2].startswith("listObjects"):
+                return await self._listed(given, request.max_items)
+            return await self._read(given, request)
+        except (NoObject, StoreFailed, ValueError, LookupError) as error:
+            raise Fault(ITEM_READER_FAILED, str(error)) from error
+
+    async def write(self, machine: Machine, request: WriteResults) -> Payload:
+        """Write manifest.json and the result files, as AWS lays them out."""
+        given = request.arguments if isinstance(request.arguments, Mapping) else {}
+        bucket, prefix = str(given.get("Bucket", "")), str(given.get("Prefix", ""))
+        name = request.map_run.rpartition(":")[2]
+        folder = f"{prefix.rstrip('/')}/{name}".lstrip("/")
+        if request.resource is None or not bucket:
+            return Payload([_shown(record, request.config) for record in request.results])
+        try:
+            files = await self._files(bucket, folder, request)
+            manifest = {
+                "DestinationBucket": bucket,
+                "MapRunArn": request.map_run,
+                "ResultFiles": files,
+            }
+            key = f"{folder}/manifest.json"
+            await self._store.put(bucket, key, orjson.dumps(manifest))
+        except StoreFailed as error:
+            raise Fault(RESULT_WRITER_FAILED, str(error)) from error
+        details = {"Bucket": bucket, "Key": key}
+        return Payload({"MapRunArn": request.map_run, "ResultWriterDetails": details})
+
+    async def _files(self, bucket: str, folder: str, request: WriteResults) -> Json:
+        files: dict[str, list[Json]] = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
+        for status in ("FAILED", "SUCCEEDED"):
+            records = [one for one in request.results if one.get("Status") == status]
+            shown = [_shown(record, request.config) for record in records]
+            for number, content in enumerate(_contents(shown, request.config)):
+                key = f"{folder}/{status}_{number}.json"
+                await self._store.put(bucket, key, content)
+                files[status].append({"Key": key, "Size": len(content)})
+        return files
+
+    async def _listed(self, given: Mapping[str, Any], most: int | None) -> list[Json]:
+        bucket, prefix = str(given.get("Bucket", "")), str(given.get("Prefix", ""))
+        found: list[Json] = []
+        async for entry in self._store.list(bucket, prefix):
+            if most is not None and len(found) >= most:
+                break
+            found.append(_listed(entry))
+        return found
+
+    async def _read(self, given: Mapping[str, Any], request: ReadItems) -> list[Json]:
+        bucket = str(given.get("Bucket", ""))
+        content = await self._store.get(bucket, str(given.get("Key", "")))
+        kind = str(request.config.get("InputType", "JSON"))
+        if kind == "MANIFEST":
+            return await self._manifest(content, request)
+        return _items(kind, content, request)
+
+    async def _manifest(self, content: bytes, request: ReadItems) -> list[Json]:
+        """The rows of all the files that an S3 inventory's manifest lists."""
+        manifest = json.loads(content)
+        bucket = str(manifest["destinationBucket"]).rpartition(":")[2]
+        names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
+        rows: list[Json] = []
+        for file in manifest["files"]:
+            data = await self._store.get(bucket, str(file["key"]))
+            config = {"CSVHeaderLocation": "GIVEN", "CSVHeaders": names}
+            rows += _csv(await asyncio.to_thread(_plain, data), config, request.max_items)
+        return _cut(rows, request.max_items)
+
+
+def _items(kind: str, content: bytes, request: ReadItems) -> list[Json]:
+    content = _plain(content)
+    if kind == "JSON":
+        found = _pointed(json.loads(content), str(request.config.get("ItemsPointer", "")))
+        if isinstance(found, dict):
+            found = [{"Key": key, "Value": value} for key, value in found.items()]
+        if not isinstance(found, list):
+            raise ValueError("Attempting to map over non-iterable node.")
+        return _cut(found, request.max_items)
+    if kind == "JSONL":
+        lines = (line for line in content.splitlines() if line.strip())
+        return _cut([json.loads(line) for line in lines], request.max_items)
+    if kind == "CSV":
+        return _csv(content, request.config, request.max_items)
+    raise ValueError(f"the InputType {kind} is not supported")
+
+
+def _csv(content: bytes, config: Mapping[str, Any], most: int | None) -> list[Json]:
+    delimiter = _DELIMITERS.get(str(config.get("CSVDelimiter", "COMMA")), ",")
+    rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), delimiter=delimiter)
+    if config.get("CSVHeaderLocation", "FIRST_ROW") == "GIVEN":
+        names = [str(name) for name in config["CSVHeaders"]]
+    else:
+        names = next(rows, [])
+    found: list[Json] = []
+    for row in rows:
+        if most is not None and len(found) >= most:
+            break
+        if row:
+            cells = [*row, *[""] * (len(names) - len(row))]
+            found.append(dict(zip(names, cells, strict=False)))
+    return found
+
+
+def _pointed(value: Json, pointer: str) -> Json:
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        value = value[int(name)] if isinstance(value, list) else value[name]
+    return value
+
+
+def _plain(content: bytes) -> bytes:
+    """The content, unpacked when it is compressed with gzip; at most 1 GiB comes out."""
+    if not content.startswith(b"\x1f\x8b"):
+        return content
+    import gzip
+
+    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+        return file.read(1 << 30)
+
+
+def _cut(items: list[Json], most: int | None) -> list[Json]:
+    return items if most is None else items[:most]
+
+
+def _listed(entry: Entry) -> dict[str, Json]:
+    return {
+        "Etag": entry.etag,
+        "Key": entry.key,
+        "LastModified": int(entry.modified.timestamp()),
+        "Size": entry.size,
+        "StorageClass": "STANDARD",
+    }
+
+
+def _body(value: Any) -> bytes:
+    return value.encode() if isinstance(value, str) else json_text(value).encode()
+
+
+def _shown(record: Mapping[str, Json], config: Mapping[str, Any]) -> Json:
+    """One result as WriterConfig's Transformation wants it: with or without its metadata."""
+    transformation = config.get("Transformation", "NONE")
+    if transformation == "NONE" or record.get("Status") != "SUCCEEDED":
+        return dict(record)
+    output = orjson.loads(str(record["Output"]))
+    return output
+
+
+def _contents(records: Sequence[Json], config: Mapping[str, Any]) -> list[bytes]:
+    """The result files, each of at most about 5 MiB."""
+    if config.get("Transformation") == "FLATTEN":
+        nested = [one if isinstance(one, list) else [one] for one in records]
+        records = [item for one in nested for item in one]
+    lines = config.get("OutputType") == "JSONL"
+    join: Callable[[list[bytes]], bytes] = b"\n".join if lines else _array
+    groups: list[list[bytes]] = []
+    size = 0
+    for record in records:
+        text = json_text(record).encode()
+        if not groups or size + len(text) > MOST_OBJECT_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(text)
+        size += len(text)
+    return [join(group) for group in groups]
+
+
+def _array(parts: list[bytes]) -> bytes:
+    return b"[" + b",".join(parts) + b"]"

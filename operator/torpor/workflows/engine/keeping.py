@@ -1,0 +1,220 @@
+"""Takes executions into memory, keeps their timers and effects in step with them, lets them go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from torpor.telemetry.metrics import WORKFLOW_ENDED, WORKFLOW_SECONDS, WORKFLOW_STARTED
+from torpor.workflows.asl.events import (
+    ActivityStarted,
+    Continue,
+    HeartbeatSeen,
+    Input,
+    Start,
+    TaskSubmitted,
+)
+from torpor.workflows.asl.frontier import Frame, Phase
+from torpor.workflows.asl.resume import outstanding
+from torpor.workflows.engine.concurrency import Admission, concurrency_lane
+from torpor.workflows.engine.driving import Work
+from torpor.workflows.engine.effects import Effects, waits_long
+from torpor.workflows.engine.heartbeats import Heartbeats
+from torpor.workflows.engine.programs import Revision
+from torpor.workflows.engine.resident import Resident, fresh_frontier
+from torpor.workflows.engine.residents import Residents
+from torpor.workflows.engine.timers import Alarm, Kind, Timers
+from torpor.workflows.engine.tokens import TaskTokens
+from torpor.workflows.engine.world import Clock, World
+from torpor.workflows.ledger.base import Owned, Stored
+from torpor.workflows.records import Execution
+
+EXPRESS_SECONDS = 300.0
+"""AWS's limit for express executions."""
+LONG_SECONDS = 30.0
+"""An execution may leave the memory when its next timer is further away than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a Keeper works with."""
+
+    residents: Residents
+    timers: Timers
+    heartbeats: Heartbeats
+    admission: Admission
+    effects: Effects
+    tokens: TaskTokens
+    clock: Clock
+    random: Random
+    most_residents: int
+
+
+class Keeper:
+    """The `Aftermath` of every step, and the door to the memory."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        deliver: Callable[[Resident, Input], None],
+        revive: Callable[[Owned, str], None],
+        consumed: Callable[[Sequence[int]], None],
+    ) -> None:
+        self._parts = parts
+        self._residents = parts.residents
+        self._timers = parts.timers
+        self._deliver = deliver
+        self._revive = revive
+        self._consumed = consumed
+
+    # --- coming ------------------------------------------------------------------------------
+    def adopt(self, stored: Stored, revision: Revision, owned: Owned | None) -> Resident:
+        """Take an execution in and let it go on; one that ended just waits for its mail."""
+        execution = stored.execution
+        world = World(execution.arn, self._parts.clock, self._parts.random, self._parts.tokens)
+        frontier = stored.frontier or fresh_frontier(execution, revision)
+        lane = concurrency_lane(revision.machine, execution.input, world)
+        resident = Resident(execution, revision, frontier, world, owned, lane)
+        self._residents.add(resident)
+        limit = revision.machine.options.concurrency_limit
+        if stored.frontier is None or not frontier.frames:
+            WORKFLOW_STARTED.labels(revision.machine.type.value).inc()
+            begin = _Begin(self._deliver, resident)
+            self._parts.admission.enter(resident.arn, lane, limit, begin)
+        elif resident.running:
+            self._parts.admission.occupy(resident.arn, lane, limit)
+            self.reloaded(resident)
+        return resident
+
+    def reloaded(self, resident: Resident) -> None:
+        """Carry out again what a frontier that was just loaded waits for."""
+        frontier = resident.frontier
+        if not resident.running:
+            return
+        effects = outstanding(resident.revision.program, frontier, resident.world)
+        self._set_timers(resident, tuple(frontier.frames))
+        for frame in frontier.frames.values():
+            self._watch(resident, frame)
+        self._parts.effects.carry_out(resident, effects)
+        if any(frame.phase is Phase.READY for frame in frontier.frames.values()):
+            self._deliver(resident, Continue())
+
+    # --- going on ----------------------------------------------------------------------------
+    def committed(self, resident: Resident, touched: tuple[int, ...], work: Work) -> None:
+        """Set timers and carry effects out; let the resident go when it ended."""
+        if work.consumed:
+            self._consumed(work.consumed)
+        self._set_timers(resident, touched)
+        for event in work.events:
+            if isinstance(event, TaskSubmitted | ActivityStarted | HeartbeatSeen):
+                frame = resident.frontier.frames.get(event.frame)
+                if frame is not None and frame.ticket == event.ticket:
+                    self._watch(resident, frame)
+        self._parts.effects.carry_out(resident, work.effects)
+        if not resident.running:
+            self._retire(resident)
+
+    def idle(self, resident: Resident) -> None:
+        """Let a resident that waits for long leave the memory when there are too many."""
+        if len(self._residents) > self._parts.most_residents and self._may_leave(resident):
+            self._residents.remove(resident)
+
+    def _may_leave(self, resident: Resident) -> bool:
+        if resident.owned is None or not resident.frontier.frames:
+            return False
+        if self._parts.effects.busy(resident.arn):
+            return False
+        due = self._timers.next_due(resident.arn)
+        if due is not None and due < self._parts.clock.now() + LONG_SECONDS:
+            return False
+        return all(waits_long(frame) for frame in resident.frontier.frames.values())
+
+    def _set_timers(self, resident: Resident, frames: tuple[int, ...]) -> None:
+        arn, frontier = resident.arn, resident.frontier
+        deadline = _deadline(resident)
+        if deadline is not None and resident.running:
+            self._timers.set(deadline, Alarm(arn, 0, 0, Kind.DEADLINE))
+        for id in frames:
+            frame = frontier.frames.get(id)
+            if frame is None or frame.due is None:
+                self._timers.clear(arn, id, Kind.FRAME)
+            else:
+                self._timers.set(frame.due, Alarm(arn, id, frame.ticket, Kind.FRAME))
+            if frame is None or frame.phase not in (Phase.TASK, Phase.TOKEN):
+                self._parts.heartbeats.forget(arn, id)
+            elif frame.phase is Phase.TASK and not _is_activity(resident, frame):
+                self._parts.heartbeats.expect(arn, frame)
+
+    def _watch(self, resident: Resident, frame: Frame) -> None:
+        """Wait for the heartbeats and the end of what was submitted or given to a worker."""
+        if frame.phase is Phase.TOKEN or not _is_activity(resident, frame):
+            self._parts.heartbeats.expect(resident.arn, frame)
+        self._parts.effects.follow(resident, frame)
+
+    # --- going -------------------------------------------------------------------------------
+    def dropped(self, resident: Resident) -> None:
+        """Stop everything that is under way for a resident that is not this process's any more."""
+        self._residents.remove(resident)
+        self._forget(resident)
+
+    def broken(self, resident: Resident) -> None:
+        """Let a resident go whose step could not be written, and load it again later."""
+        self.dropped(resident)
+        if resident.owned is not None:
+            self._revive(resident.owned, resident.arn)
+
+    def _retire(self, resident: Resident) -> None:
+        """An execution ended: report it and let it go."""
+        end, kind = resident.frontier, resident.revision.machine.type.value
+        now = self._parts.clock.now()
+        WORKFLOW_ENDED.labels(kind, end.status.value).inc()
+        WORKFLOW_SECONDS.labels(kind).observe(max(0.0, now - resident.execution.started_at))
+        self._residents.remove(resident)
+        self._forget(resident)
+        if resident.ended is not None and not resident.ended.done():
+            resident.ended.set_result(_ended(resident, now))
+
+    def _forget(self, resident: Resident) -> None:
+        limit = resident.revision.machine.options.concurrency_limit
+        self._timers.drop(resident.arn)
+        self._parts.effects.drop(resident.arn)
+        self._parts.admission.leave(resident.arn, limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Begin:
+    """Starts a resident when its lane has room."""
+
+    deliver: Callable[[Resident, Input], None]
+    resident: Resident
+
+    def __call__(self) -> None:
+        self.deliver(self.resident, Start())
+
+
+def _deadline(resident: Resident) -> float | None:
+    """When the execution times out, None if never."""
+    deadline = resident.frontier.deadline
+    if resident.owned is not None:
+        return deadline
+    limit = resident.execution.started_at + EXPRESS_SECONDS
+    return limit if deadline is None else min(limit, deadline)
+
+
+def _is_activity(resident: Resident, frame: Frame) -> bool:
+    state = resident.revision.program.blocks[frame.block].states[frame.state]
+    resource = getattr(state, "resource", None)
+    return resource is not None and resource.service == "activity"
+
+
+def _ended(resident: Resident, now: float) -> Execution:
+    end = resident.frontier
+    return replace(
+        resident.execution,
+        status=end.status,
+        output=end.output,
+        error=end.error,
+        cause=end.cause,
+        stopped_at=now,
+    )

@@ -1,0 +1,1 @@
+"""The execution API: AWS Step Functions' own protocol, so that its clients work unchanged."""

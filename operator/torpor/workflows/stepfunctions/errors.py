@@ -1,0 +1,121 @@
+"""What the execution API refuses: AWS's error codes and wording, one function for each refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+_SERVICE = "com.amazonaws.swf.service.v2.model#"
+_FRAMEWORK = {
+    "ValidationException": "com.amazon.coral.validate#",
+    "UnknownOperationException": "com.amazon.coral.service#",
+    "SerializationException": "com.amazon.coral.service#",
+    "UnrecognizedClientException": "com.amazon.coral.service#",
+    "InvalidSignatureException": "com.amazon.coral.service#",
+    "MissingAuthenticationTokenException": "com.amazon.coral.service#",
+    "IncompleteSignatureException": "com.amazon.coral.service#",
+    "InternalFailure": "com.amazon.coral.service#",
+    "ServiceUnavailable": "com.amazon.coral.service#",
+}
+
+
+class Refused(Exception):
+    """A call that is not done. `code` is AWS's, `status` the HTTP status."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+    @property
+    def type(self) -> str:
+        """The qualified name that goes into `__type`; clients drop all before the `#`."""
+        return _FRAMEWORK.get(self.code, _SERVICE) + self.code
+
+
+def validation(message: str) -> Refused:
+    """A rule of this call is broken."""
+    return Refused("ValidationException", message)
+
+
+def violations(found: Sequence[str]) -> Refused:
+    """Members of the request break their constraints; all of them are told at once."""
+    plural = "" if len(found) == 1 else "s"
+    return validation(f"{len(found)} validation error{plural} detected: {'; '.join(found)}")
+
+
+def invalid_arn(reason: str) -> Refused:
+    """An ARN that has not the form, or names another kind of thing than the call is about."""
+    return Refused("InvalidArn", f"Invalid Arn: '{reason}'")
+
+
+def invalid_input(reason: str) -> Refused:
+    """The input of an execution is no JSON or too long."""
+    return Refused("InvalidExecutionInput", f"Invalid State Machine Execution Input: '{reason}'")
+
+
+def invalid_output(reason: str) -> Refused:
+    """The output that a task's worker sent is no JSON or too long."""
+    return Refused("InvalidOutput", f"Invalid Output: '{reason}'")
+
+
+def invalid_token() -> Refused:
+    """A page or task token that this installation did not give out."""
+    return Refused("InvalidToken", "Invalid Token: 'Invalid token'")
+
+
+def task_gone() -> Refused:
+    """A task token whose task is over."""
+    return Refused("TaskTimedOut", "Task Timed Out: 'Provided task does not exist anymore'")
+
+
+def machine_missing(arn: str) -> Refused:
+    """There is no such state machine, version or alias to start."""
+    return Refused("StateMachineDoesNotExist", f"State Machine Does Not Exist: '{arn}'")
+
+
+def machine_exists(arn: str) -> Refused:
+    """The name is taken by a state machine that is defined differently."""
+    return Refused("StateMachineAlreadyExists", f"State Machine Already Exists: '{arn}'")
+
+
+def machine_deleting(arn: str) -> Refused:
+    """The state machine ends when its running executions have."""
+    return Refused("StateMachineDeleting", f"State Machine is being deleted: '{arn}'")
+
+
+def wrong_machine_type() -> Refused:
+    """The call is for the other type of state machine."""
+    message = "This operation is not supported by this type of state machine"
+    return Refused("StateMachineTypeNotSupported", message)
+
+
+def execution_missing(arn: str) -> Refused:
+    """There is no such execution."""
+    return Refused("ExecutionDoesNotExist", f"Execution Does Not Exist: '{arn}'")
+
+
+def execution_exists(arn: str) -> Refused:
+    """The name was used for another input."""
+    return Refused("ExecutionAlreadyExists", f"Execution Already Exists: '{arn}'")
+
+
+def activity_missing(arn: str) -> Refused:
+    """There is no such activity."""
+    return Refused("ActivityDoesNotExist", f"Activity Does Not Exist: '{arn}'")
+
+
+def resource_missing(arn: str) -> Refused:
+    """There is nothing that could have tags, or no Map Run, with this ARN."""
+    return Refused("ResourceNotFound", f"Resource not found: '{arn}'")
+
+
+def reference_missing() -> Refused:
+    """An alias, or what it routes to, is not there."""
+    message = "Request references a resource that does not exist."
+    return Refused("ResourceNotFound", message)
+
+
+def conflict(message: str) -> Refused:
+    """Something else is in the way."""
+    return Refused("ConflictException", message)

@@ -1,0 +1,26 @@
+"""One engine as a process of its own, to be killed: `python -m … DSN GATEWAY OWNER`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from tests.support.engine_rig import KEY
+from torpor.invoke import Invoker
+from torpor.workflows.engine.engine import Engine, EngineOptions
+from torpor.workflows.engine.integrations.catalog import catalog
+from torpor.workflows.engine.world import WallClock
+from torpor.workflows.ledger.postgres import open_ledger
+
+
+async def _main(dsn: str, gateway: str, owner: str) -> None:
+    async with open_ledger(dsn) as ledger, Invoker(gateway) as invoker:
+        engines: list[Engine] = []
+        found = catalog(invoker, ledger, lambda: engines[0], WallClock())
+        engine = Engine(ledger, found.integrations, found.items, KEY, EngineOptions(owner))
+        engines.append(engine)
+        await engine.run()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(*sys.argv[1:4]))

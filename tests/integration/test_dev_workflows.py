@@ -1,0 +1,352 @@
+"""Workflows in `torpor dev` as their user runs them: the command, boto3, and kill -9 in between."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.integration.test_dev_session import ended, outcome, start, write
+from tests.support.postgres import needs_postgres
+from tests.support.stepfunctions_rig import make_client
+
+pytestmark = needs_postgres
+Process = asyncio.subprocess.Process
+
+CODE = """
+import pathlib
+import time
+
+class HotelFull(Exception):
+    pass
+
+def flight(event, context):
+    asked = event.json()
+    return {"trip": asked["trip"], "flight": asked.get("undo", "booked")}
+
+def hotel(event, context):
+    asked = event.json()
+    if asked["trip"] == "full":
+        raise HotelFull("no room")
+    return {**asked, "hotel": "booked"}
+
+def slow(event, context):
+    asked = event.json()
+    with pathlib.Path(asked["file"]).open("a") as out:
+        out.write("called\\n")
+    time.sleep(asked["seconds"])
+    return "slept"
+"""
+SAGA: Mapping[str, Any] = {
+    "StartAt": "BookFlight",
+    "States": {
+        "BookFlight": {"Type": "Task", "Resource": "arn:aws:lambda:flight", "Next": "BookHotel"},
+        "BookHotel": {
+            "Type": "Task",
+            "Resource": "arn:aws:lambda:hotel",
+            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.e", "Next": "CancelFlight"}],
+            "End": True,
+        },
+        "CancelFlight": {
+            "Type": "Task",
+            "Resource": "arn:aws:lambda:flight",
+            "Parameters": {"trip.$": "$.trip", "undo": "cancelled"},
+            "Next": "NoTrip",
+        },
+        "NoTrip": {"Type": "Fail", "Error": "NoTrip", "Cause": "the hotel is full"},
+    },
+}
+SLOW: Mapping[str, Any] = {
+    "StartAt": "Rest",
+    "States": {
+        "Rest": {"Type": "Wait", "SecondsPath": "$.rest", "Next": "Work"},
+        "Work": {"Type": "Task", "Resource": "arn:aws:lambda:slow", "End": True},
+    },
+}
+ASK: Mapping[str, Any] = {
+    "StartAt": "Ask",
+    "States": {
+        "Ask": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
+            "Parameters": {
+                "FunctionName": "flight",
+                "Payload": {"trip": "x", "token.$": "$$.Task.Token"},
+            },
+            "End": True,
+        }
+    },
+}
+
+
+def function(name: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "torpor.dev/v1alpha1",
+        "kind": "Function",
+        "metadata": {"name": name},
+        "spec": {
+            "runtime": "python3",
+            "handler": f"main.{name}",
+            "code": {"inline": CODE},
+            "scaling": {"maxReplicas": 1},
+        },
+    }
+
+
+def workflow(name: str, definition: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "apiVersion": "torpor.dev/v1alpha1",
+        "kind": "Workflow",
+        "metadata": {"name": name},
+        "spec": {"definition": definition},
+    }
+
+
+def save(folder: Path, **workflows: Mapping[str, Any]) -> Path:
+    """Write a folder with the functions and these Workflows."""
+    for name in ("flight", "hotel", "slow"):
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(function(name)))
+    for name, definition in workflows.items():
+        (folder / f"{name}-workflow.yaml").write_text(yaml.safe_dump(workflow(name, definition)))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with tempfile.TemporaryDirectory(prefix="torpor-test-") as folder:
+        Path(folder).chmod(0o755)  # PostgreSQL runs as another user where the tests run as root
+        monkeypatch.setenv("XDG_STATE_HOME", folder)
+        monkeypatch.setenv("KUBECONFIG", "/nonexistent")
+        yield
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """A run of `torpor dev`, and the address of its execution API."""
+
+    process: Process
+    url: str
+
+    @property
+    def client(self) -> Any:
+        return make_client(int(self.url.rpartition(":")[2]))
+
+    async def torpor(self, *words: str) -> tuple[int, str, str]:
+        """Run `torpor workflow` against it; exit status, stdout, stderr."""
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "torpor.cli.main", "workflow", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "TORPOR_WORKFLOWS": self.url},
+        )
+        async with ended(process), asyncio.timeout(60):
+            out, err = await process.communicate()
+        assert process.returncode is not None
+        return process.returncode, out.decode(), err.decode()
+
+    async def shown(self, text: str) -> str:
+        """Wait for a line of its output that has the text."""
+        assert self.process.stdout
+        async with asyncio.timeout(40):
+            while True:
+                line = (await self.process.stdout.readline()).decode()
+                print(line, end="")
+                assert line, f"torpor dev ended before it said {text}"
+                if text in line:
+                    return line
+
+    async def end(self) -> None:
+        assert self.process.stdout
+        self.process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(30):
+            output = await self.process.stdout.read()
+            await self.process.wait()
+        assert self.process.returncode == 0, output.decode()
+
+
+@asynccontextmanager
+async def serving(folder: Path) -> AsyncIterator[Serving]:
+    process = await start(folder)
+    async with ended(process):
+        line = await Serving(process, "").shown("TORPOR_WORKFLOWS=")
+        [url] = re.findall(r"http://127\.0\.0\.1:\d+", line)
+        yield Serving(process, url)
+
+
+async def test_a_saga_runs_by_command_and_by_boto3(tmp_path: Path) -> None:
+    async with serving(save(tmp_path, trip=SAGA)) as dev:
+        status, out, err = await dev.torpor("run", "trip", "--watch", "-d", '{"trip": "Lisbon"}')
+        assert (status, json.loads(out)) == (
+            0,
+            {"trip": "Lisbon", "flight": "booked", "hotel": "booked"},
+        )
+        assert "✔ BookHotel" in err
+        ended_as = await asyncio.to_thread(_run_by_boto3, dev.client)
+        assert (ended_as["status"], ended_as["error"]) == ("FAILED", "NoTrip")
+        _, drawn, _ = await dev.torpor("graph", "trip", "by-boto3")
+        assert "class s1 caught" in drawn
+        await dev.shown("default/trip execution by-boto3 FAILED")
+        await dev.end()
+
+
+def _run_by_boto3(client: Any) -> Any:
+    [machine] = client.list_state_machines()["stateMachines"]
+    started = client.start_execution(
+        stateMachineArn=machine["stateMachineArn"], name="by-boto3", input='{"trip": "full"}'
+    )
+    for _ in range(200):
+        found = client.describe_execution(executionArn=started["executionArn"])
+        if found["status"] != "RUNNING":
+            client.close()
+            return found
+    raise AssertionError("it did not end")
+
+
+@pytest.mark.parametrize(
+    ("rest", "seconds", "at"), [(2, 0, "RUNNING  Rest"), (0, 4, "RUNNING  Work")]
+)
+async def test_after_kill_9_the_execution_goes_on(
+    tmp_path: Path, rest: int, seconds: int, at: str
+) -> None:
+    folder, calls = save(tmp_path, slow=SLOW), tmp_path / "calls"
+    data = json.dumps({"rest": rest, "file": str(calls), "seconds": seconds})
+    async with serving(folder) as dev:
+        assert (await dev.torpor("run", "slow", "--name", "one", "-d", data))[0] == 0
+        await dev.shown(at)
+        if not rest:
+            async with asyncio.timeout(20):
+                while not calls.exists():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        dev.process.kill()
+        await dev.process.wait()
+    async with serving(folder) as dev:
+        await dev.shown("execution one SUCCEEDED")
+        _, out, _ = await dev.torpor("show", "slow", "one", "-o", "json")
+        assert json.loads(json.loads(out)["output"]) == "slept"
+        _, out, _ = await dev.torpor("history", "slow", "one", "-o", "json")
+        kinds = [event["type"] for event in json.loads(out)["events"]]
+        assert kinds.count("WaitStateExited") == kinds.count("TaskStateExited") == 1
+        assert len(calls.read_text().splitlines()) == (1 if rest else 2)
+        await dev.end()
+
+
+async def test_a_waiting_task_is_signalled_by_its_execution_and_state(tmp_path: Path) -> None:
+    async with serving(save(tmp_path, ask=ASK)) as dev:
+        await dev.torpor("run", "ask", "--name", "one")
+        async with asyncio.timeout(20):
+            while "TaskSubmitted" not in (await dev.torpor("history", "ask", "one"))[1]:
+                continue
+        status, out, err = await dev.torpor("signal", "heartbeat", "ask", "one")
+        assert (status, out) == (0, "heartbeat sent\n"), err
+        status, _, err = await dev.torpor("signal", "success", "ask", "one", "--state", "Other")
+        assert status == 1
+        assert "waits for its token in Other" in err
+        status, out, err = await dev.torpor(
+            "signal", "success", "ask", "one", "--state", "Ask", "-d", '{"yes": true}'
+        )
+        assert (status, out) == (0, "success sent\n"), err
+        await dev.shown("execution one SUCCEEDED")
+        await dev.end()
+
+
+async def test_a_changed_definition_is_for_new_executions(tmp_path: Path) -> None:
+    folder = save(tmp_path, slow={**SLOW, "Comment": "first"})
+    async with serving(folder) as dev:
+        data = json.dumps({"rest": 900})
+        await dev.torpor("run", "slow", "--name", "old", "-d", data)
+        save(tmp_path, slow={"StartAt": "New", "States": {"New": {"Type": "Pass", "End": True}}})
+        async with asyncio.timeout(20):
+            while "New" not in (await dev.torpor("show", "slow"))[1]:
+                continue
+        status, out, _ = await dev.torpor("run", "slow", "--wait", "-d", '{"a": 1}')
+        assert (status, json.loads(out)) == (0, {"a": 1})
+        assert "Rest" in (await dev.torpor("graph", "slow", "old"))[1]
+        save(tmp_path, slow={"StartAt": "Gone", "States": {"New": {"Type": "Pass", "End": True}}})
+        await dev.shown("/StartAt: ")
+        assert (await dev.torpor("run", "slow", "--wait"))[0] == 0
+        await dev.end()
+
+
+async def test_every_problem_of_a_definition_is_said_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    wrong = {
+        "StartAt": "A",
+        "States": {
+            "A": {"Type": "Wait", "Seconds": -1, "Next": "Gone"},
+            "B": {"Type": "Task", "Resource": "arn:aws:lambda:flight", "End": True, "Next": "A"},
+        },
+    }
+    status, output = await outcome(save(tmp_path, bad=wrong))
+    assert status == 2
+    lines = output.splitlines()
+    assert all("bad-workflow.yaml: Workflow bad: /States/" in line for line in lines)
+    assert {re.findall(r"/States/\w+(?:/\w+)?", line)[0] for line in lines} >= {
+        "/States/A/Seconds",
+        "/States/A/Next",
+    }
+
+
+async def test_a_folder_without_workflows_needs_no_database(tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.modules.update(asyncpg=None, jsonata=None, obstore=None); "
+        "from torpor.cli.main import main; sys.exit(main(['dev', sys.argv[1]]))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(write(tmp_path))),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    async with ended(process):
+        dev = Serving(process, "")
+        await dev.shown("logs in")
+        await dev.end()
+
+
+async def test_a_second_interrupt_leaves_the_task_to_the_next_run(tmp_path: Path) -> None:
+    folder, calls = save(tmp_path, slow=SLOW), tmp_path / "calls"
+    data = json.dumps({"rest": 0, "file": str(calls), "seconds": 4})
+    async with serving(folder) as dev:
+        await dev.torpor("run", "slow", "--name", "one", "-d", data)
+        await dev.shown("in-flight=1")
+        dev.process.send_signal(signal.SIGINT)
+        await dev.shown("waiting for 1 request")
+        dev.process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(10):
+            await dev.process.wait()
+        assert dev.process.returncode == 130
+    async with serving(folder) as dev:
+        await dev.shown("execution one SUCCEEDED")
+        assert len(calls.read_text().splitlines()) == 2
+        await dev.end()
+
+
+async def test_without_postgresql_it_is_said_in_one_line(tmp_path: Path) -> None:
+    program = (
+        "import sys; from torpor.workflows.ledger import embedded; "
+        "embedded._candidates = lambda: iter(()); "
+        "from torpor.cli.main import main; sys.exit(main(['dev', sys.argv[1]]))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, str(save(tmp_path, trip=SAGA))),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    async with ended(process), asyncio.timeout(30):
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert err.decode().startswith("torpor dev: Workflows need PostgreSQL: no PostgreSQL found")
+    assert len(err.splitlines()) == 1

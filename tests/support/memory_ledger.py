@@ -1,0 +1,231 @@
+"""The ledger's part that the engine uses, in memory: fast, and breakable at will.
+
+Frontiers are pickled at every commit, as a real ledger would encode them, and a history event that
+is written twice is an error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import pickle
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from torpor.workflows.asl.events import HistoryEvent, Input
+from torpor.workflows.asl.frontier import Status
+from torpor.workflows.ledger.base import (
+    AlreadyExists,
+    Commit,
+    Fenced,
+    LedgerAway,
+    NotFound,
+    Owned,
+    Posted,
+    Stored,
+)
+from torpor.workflows.records import Execution, Machine
+
+
+class MemoryLedger:
+    """One store, shared by all the engines of a test."""
+
+    def __init__(self, shards: int = 16, commit_seconds: float = 0.0) -> None:
+        self.shards = shards
+        self.commit_seconds = commit_seconds
+        self.away = False
+        self.lost_answers = 0
+        """So many of the next commits are written, but their caller is told LedgerAway."""
+        self.commits = 0
+        self._machines: dict[tuple[str, str], Machine] = {}
+        self._executions: dict[str, Execution] = {}
+        self._frontiers: dict[str, bytes] = {}
+        self._histories: dict[str, dict[tuple[str, int], HistoryEvent]] = {}
+        self._inbox: dict[int, Posted] = {}
+        self._ids = itertools.count(1)
+        self._epochs: dict[int, int] = dict.fromkeys(range(shards), 0)
+        self._leases: dict[int, tuple[str, float]] = {}
+        self._live: dict[str, float] = {}
+        self._dirty: set[int] = set()
+        self._news = asyncio.Condition()
+
+    # --- shards -------------------------------------------------------------------------------
+    def shard_of(self, execution_arn: str) -> int:
+        return zlib.crc32(execution_arn.encode()) % self.shards
+
+    async def claim(self, owner: str, most: int, lease_seconds: float) -> list[Owned]:
+        await self._answer()
+        now = asyncio.get_running_loop().time()
+        self._live[owner] = now + lease_seconds
+        free = [s for s in range(self.shards) if self._leases.get(s, ("", 0.0))[1] <= now]
+        for shard in free[:most]:
+            self._epochs[shard] += 1
+            self._leases[shard] = (owner, now + lease_seconds)
+        return [Owned(shard, self._epochs[shard]) for shard in free[:most]]
+
+    async def renew(self, owner: str, owned: Sequence[Owned], lease_seconds: float) -> list[Owned]:
+        await self._answer()
+        now = asyncio.get_running_loop().time()
+        self._live[owner] = now + lease_seconds
+        kept = [one for one in owned if self._epochs[one.shard] == one.epoch]
+        for one in kept:
+            self._leases[one.shard] = (owner, now + lease_seconds)
+        return kept
+
+    async def release(self, owner: str, owned: Sequence[Owned]) -> None:
+        await self._answer()
+        for one in owned:
+            if self._epochs[one.shard] == one.epoch:
+                self._leases.pop(one.shard, None)
+        self._live.pop(owner, None)
+
+    async def owners(self) -> Mapping[str, int]:
+        await self._answer()
+        now = asyncio.get_running_loop().time()
+        held = [owner for owner, until in self._leases.values() if until > now]
+        return {owner: held.count(owner) for owner, until in self._live.items() if until > now}
+
+    def steal(self, shard: int) -> None:
+        """Let another owner have a shard, behind the back of the one that runs it."""
+        self._epochs[shard] += 1
+        self._leases.pop(shard, None)
+
+    # --- executions ---------------------------------------------------------------------------
+    async def insert(self, execution: Execution) -> Execution:
+        await self._answer()
+        known = self._executions.get(execution.arn)
+        if known is not None:
+            if known.status is Status.RUNNING and known.input == execution.input:
+                return known
+            raise AlreadyExists(execution.arn)
+        stored = replace(execution, shard=self.shard_of(execution.arn))
+        self._executions[stored.arn] = stored
+        await self._notify(stored.shard)
+        return stored
+
+    async def load(self, owned: Sequence[Owned]) -> list[Stored]:
+        await self._answer()
+        shards = {one.shard for one in owned}
+        return [self._stored(arn) for arn, one in self._running() if one.shard in shards]
+
+    async def started(self, shards: Sequence[int]) -> list[Stored]:
+        await self._answer()
+        return [
+            Stored(one, None)
+            for arn, one in self._running()
+            if one.shard in shards and arn not in self._frontiers
+        ]
+
+    async def load_one(self, execution_arn: str) -> Stored:
+        await self._answer()
+        return self._stored(execution_arn)
+
+    async def posted(self, shards: Sequence[int]) -> list[Posted]:
+        await self._answer()
+        return [p for p in self._inbox.values() if self.shard_of(p.execution_arn) in shards]
+
+    async def post(self, execution_arn: str, event: Input) -> None:
+        await self._answer()
+        id = next(self._ids)
+        self._inbox[id] = Posted(id, execution_arn, event)
+        await self._notify(self.shard_of(execution_arn))
+
+    async def commit(self, commit: Commit) -> None:
+        frontier = pickle.dumps(commit.frontier)
+        await asyncio.sleep(self.commit_seconds)
+        await self._answer()
+        if self._epochs[commit.owned.shard] != commit.owned.epoch:
+            raise Fenced(f"shard {commit.owned.shard}")
+        history = self._histories.setdefault(commit.execution_arn, {})
+        for event in commit.history:
+            assert (event.scope, event.id) not in history, f"written twice: {event}"
+            history[event.scope, event.id] = event
+        self._frontiers[commit.execution_arn] = frontier
+        self._update(commit, pickle.loads(frontier))
+        for id in commit.consumed:
+            del self._inbox[id]
+        self.commits += 1
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise LedgerAway("the connection was lost")
+
+    def _update(self, commit: Commit, frontier: Any) -> None:
+        old = self._executions[commit.execution_arn]
+        ended = frontier.status is not Status.RUNNING
+        last = commit.history[-1].at if commit.history else old.stopped_at
+        self._executions[old.arn] = replace(
+            old,
+            status=frontier.status,
+            output=frontier.output,
+            error=frontier.error,
+            cause=frontier.cause,
+            redrive_count=frontier.redrive_count,
+            stopped_at=last if ended else None,
+        )
+
+    async def wait_for_work(self, shards: Sequence[int], timeout_seconds: float) -> set[int]:
+        await self._answer()
+        try:
+            async with asyncio.timeout(timeout_seconds), self._news:
+                await self._news.wait_for(lambda: self._dirty & set(shards))
+        except TimeoutError:
+            return set()
+        found = self._dirty & set(shards)
+        self._dirty -= found
+        return found
+
+    async def execution(self, arn: str) -> Execution:
+        await self._answer()
+        if arn not in self._executions:
+            raise NotFound(arn)
+        return self._executions[arn]
+
+    def events(self, arn: str) -> list[HistoryEvent]:
+        """The whole history of an execution, Map Run children apart."""
+        history = self._histories.get(arn, {})
+        return [event for (scope, _), event in sorted(history.items()) if not scope]
+
+    def arns(self, machine: str) -> list[str]:
+        """The executions of a machine, by its name."""
+        return [arn for arn in self._executions if arn.split(":")[6] == machine]
+
+    # --- machines -----------------------------------------------------------------------------
+    async def put_machine(self, machine: Machine) -> Machine:
+        self._machines[machine.arn, machine.revision_id] = machine
+        return machine
+
+    async def machine(self, arn: str) -> Machine:
+        found = [one for (machine_arn, _), one in self._machines.items() if machine_arn == arn]
+        if not found:
+            raise NotFound(arn)
+        return found[-1]
+
+    async def revision(self, machine_arn: str, revision_id: str) -> Machine:
+        await self._answer()
+        return self._machines[machine_arn, revision_id]
+
+    # --- inside -------------------------------------------------------------------------------
+    def _running(self) -> list[tuple[str, Execution]]:
+        return [(a, e) for a, e in self._executions.items() if e.status is Status.RUNNING]
+
+    def _stored(self, arn: str) -> Stored:
+        if arn not in self._executions:
+            raise NotFound(arn)
+        frontier = self._frontiers.get(arn)
+        loaded = None if frontier is None else pickle.loads(frontier)
+        if loaded is not None:
+            loaded.touched.clear()
+            loaded.arrived.clear()
+        return Stored(self._executions[arn], loaded)
+
+    async def _notify(self, shard: int) -> None:
+        async with self._news:
+            self._dirty.add(shard)
+            self._news.notify_all()
+
+    async def _answer(self) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise LedgerAway("no connection")
