@@ -71,6 +71,14 @@ test-fast: $(VENV)/.dev ## what needs no cluster
 test-cluster: $(VENV)/.dev ## only the tests on the cluster that is up
 	@$(IN_CLUSTER) $(BIN)/python -m pytest tests/cluster
 
+.PHONY: conformance
+conformance: $(VENV)/.dev ## recorded executions, refusals, histories, articles (TORPOR_CONFORMANCE=folder)
+	@$(BIN)/python -m tests.conformance
+
+.PHONY: chaos
+chaos: $(VENV)/.dev ## kill and freeze engines under load, in full (3 minutes)
+	@$(BIN)/python -m pytest tests/chaos -s
+
 .PHONY: check
 check: $(VENV)/.dev ## ruff, mypy, import rules, drift of what is generated, marks of documents
 	$(BIN)/ruff check .
@@ -115,6 +123,10 @@ cluster-down: $(BIN)/python ## delete the cluster, and stop the Docker daemon if
 .PHONY: bench-coldstart
 bench-coldstart: $(VENV)/.dev ## cold starts by phase next to plain Kubernetes (needs `make cluster`)
 	@$(IN_CLUSTER) $(BIN)/python -m tests.load.bench_coldstart
+
+.PHONY: bench-workflows
+bench-workflows: $(VENV)/.dev ## transitions, task overhead and starts a second, next to a peer
+	@$(BIN)/python -m tests.load.bench_workflows
 
 # --- release ------------------------------------------------------------------------------------
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
+from tests.conformance import recorded
+
 PROVISION = (sys.executable, "-m", "tests.cluster.provision")
 BRING_UP = ("make", "--no-print-directory", "cluster")
 QUIET = "tests/cluster/test_quiet.py"
@@ -55,7 +57,15 @@ WITHOUT_CLUSTER = (
     Suite("unit", ("tests/unit",)),
     Suite("property", ("tests/property",)),
     Suite("integration", ("tests/integration",)),
+    Suite("chaos", ("tests/chaos", "-s")),
 )
+CONFORMANCE_SUITE = Suite("conformance", ("tests/conformance",))
+CHAOS = {
+    "TORPOR_CHAOS_EXECUTIONS": "150",
+    "TORPOR_CHAOS_KILLS": "6",
+    "TORPOR_CHAOS_FROZEN_SECONDS": "12",
+}
+"""The size of the chaos tests here; `make chaos` runs them in full."""
 QUIET_SUITE = Suite("cluster, quiet", (QUIET, "--timeout=1200"))
 BESIDE_QUIET = Suite(
     "cluster",
@@ -159,9 +169,14 @@ def cluster_environment() -> Mapping[str, str]:
 
 def run_without_cluster() -> list[Result]:
     """Run the suites that need no cluster, one after the other."""
-    environment = tools()
+    environment = {**CHAOS, **tools()}
+    suites: tuple[Suite, ...] = WITHOUT_CLUSTER
+    if recorded.folder().is_dir():
+        suites += (CONFORMANCE_SUITE,)
+    else:
+        print(f"conformance is left out: there is no folder of recorded cases {recorded.folder()}")
     results = []
-    for suite in WITHOUT_CLUSTER:
+    for suite in suites:
         print(f"\n--- {suite.name}", flush=True)
         results.append(run_suite(suite, environment))
     return results

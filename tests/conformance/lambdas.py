@@ -7,7 +7,7 @@ import linecache
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 from tests.conformance.harness import Answer
 from torpor.workflows.asl.events import Dispatch
@@ -39,9 +39,9 @@ class Functions:
             return Answer(error=_MISSING, cause=f"Function not found: {name}", failed=True)
         slept = 0.0
 
-        def sleep(seconds: float) -> None:
+        def sleep(seconds: SupportsIndex | float, /) -> None:
             nonlocal slept
-            slept += seconds
+            slept += float(seconds)
 
         really, time.sleep = time.sleep, sleep
         try:

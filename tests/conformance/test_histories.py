@@ -42,7 +42,9 @@ def test_recorded_events_have_the_same_details() -> None:
 
 
 def _same_details(case: Case, ours: HistoryEvent, theirs: dict[str, Any]) -> bool:
-    recorded = next((theirs[key] for key in theirs if key.endswith("EventDetails")), {})
+    recorded: dict[str, Any] = next(
+        (theirs[key] for key in theirs if key.endswith("EventDetails")), {}
+    )
     names = {name for name in recorded if not name.endswith("Details")}
     details = as_recorded(case, ours.details)
     unparsed, equal = comparer().unj, comparer().eq

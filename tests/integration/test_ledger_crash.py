@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -19,6 +20,7 @@ from torpor.workflows.asl.payload import Payload
 from torpor.workflows.ledger.base import Ledger, LedgerAway, Owned
 from torpor.workflows.ledger.embedded import EmbeddedFailed, EmbeddedPostgres
 from torpor.workflows.ledger.postgres import open_ledger
+from torpor.workflows.records import Execution
 
 pytestmark = needs_postgres
 
@@ -31,12 +33,15 @@ def folder() -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-async def _again(attempt: object) -> object:
+Got = TypeVar("Got")
+
+
+async def _again(attempt: Callable[[], Awaitable[Got]]) -> Got:
     """Repeat until PostgreSQL is there."""
     async with asyncio.timeout(60):
         while True:
             try:
-                return await attempt()  # type: ignore[operator]
+                return await attempt()
             except LedgerAway:
                 await asyncio.sleep(0.05)
 
@@ -53,9 +58,9 @@ async def test_no_acknowledged_commit_is_lost_when_postgresql_is_killed(folder: 
             number += 1
             await one_execution(ledger, owned, an_execution(f"{name}-{number}"))
 
-    async def one_execution(ledger: Ledger, owned: dict[int, Owned], execution: object) -> None:
-        started = await _again(lambda: ledger.insert(execution))  # type: ignore[arg-type]
-        running = Running(ledger, owned[started.shard], started, CHAIN)  # type: ignore[attr-defined]
+    async def one_execution(ledger: Ledger, owned: dict[int, Owned], execution: Execution) -> None:
+        started = await _again(lambda: ledger.insert(execution))
+        running = Running(ledger, owned[started.shard], started, CHAIN)
         step = await _taken(running, Start())
         acknowledged[running.execution.arn] = 1
         while dispatches(step):

@@ -24,7 +24,7 @@ from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.ledger.base import AlreadyExists, InvalidToken, NotFound
 from torpor.workflows.ledger.postgres import PostgresLedger
-from torpor.workflows.records import Activity, Alias, MachineStatus, Options
+from torpor.workflows.records import Activity, Alias, Execution, MachineStatus, Options
 
 pytestmark = needs_postgres
 DAY = 86_400.0
@@ -120,7 +120,8 @@ async def test_pages_hold_every_execution_once_newest_first_and_tokens_are_check
     async with fresh_ledger() as ledger:
         for n in range(25):
             await ledger.insert(an_execution(f"p{n}", started_at=STARTED_AT + n // 3))
-        seen, token = [], None
+        seen: list[Execution] = []
+        token: str | None = None
         while True:
             page = await ledger.executions(MACHINE_ARN, Status.RUNNING, 10, token)
             seen += page.items
