@@ -106,8 +106,14 @@ class EngineSettings(Settings):
     """Keys that requests must be signed with: `id=secret,id=secret`; empty: none is asked for."""
     api_token: str = field(default="", repr=False)
     """A bearer token that is taken in place of a signature; empty: none is asked for."""
+    api_clients: str = "anyone"
+    """Who may use that API: `anyone`, or `known`, who signs with a key or brings the token."""
     object_store: str = ""
     """Where `s3:` tasks and distributed Maps read and write: file:///folder or s3://bucket."""
+    http_allow: str = ""
+    """What HTTP tasks may call besides the public Internet: `host,10.1.0.0/16`."""
+    http_refuse: str = ""
+    """What of the public Internet they may not call, such as the cluster's ranges: `198.18.0.0/15`."""
     drain_seconds: int = 10
     """How long calls of Functions may go on after SIGTERM."""
 

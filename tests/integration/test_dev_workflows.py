@@ -56,16 +56,17 @@ SAGA: Mapping[str, Any] = {
         "BookHotel": {
             "Type": "Task",
             "Resource": "arn:aws:lambda:hotel",
-            "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": "$.e", "Next": "CancelFlight"}],
+            "Catch": [{"ErrorEquals": ["HotelFull"], "ResultPath": "$.e", "Next": "CancelFlight"}],
             "End": True,
         },
         "CancelFlight": {
             "Type": "Task",
             "Resource": "arn:aws:lambda:flight",
             "Parameters": {"trip.$": "$.trip", "undo": "cancelled"},
+            "ResultPath": "$.cancelled",
             "Next": "NoTrip",
         },
-        "NoTrip": {"Type": "Fail", "Error": "NoTrip", "Cause": "the hotel is full"},
+        "NoTrip": {"Type": "Fail", "Error": "NoTrip", "CausePath": "$.e.Cause"},
     },
 }
 SLOW: Mapping[str, Any] = {
@@ -195,6 +196,11 @@ async def test_a_saga_runs_by_command_and_by_boto3(tmp_path: Path) -> None:
         assert "✔ BookHotel" in err
         ended_as = await asyncio.to_thread(_run_by_boto3, dev.client)
         assert (ended_as["status"], ended_as["error"]) == ("FAILED", "NoTrip")
+        cause = json.loads(ended_as["cause"])
+        assert cause.keys() == {"errorType", "errorMessage", "requestId"}
+        assert cause["errorType"] == "HotelFull"
+        assert "the function failed" in cause["errorMessage"]
+        assert cause["requestId"]
         _, drawn, _ = await dev.torpor("graph", "trip", "by-boto3")
         assert "class s1 caught" in drawn
         await dev.shown("default/trip execution by-boto3 FAILED")

@@ -10,13 +10,15 @@ import asyncio
 import itertools
 import pickle
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from torpor.workflows.asl.events import HistoryEvent, Input
+from torpor.workflows.asl.events import ActivityStarted, HistoryEvent, Input
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.ledger.base import (
+    ActivityTask,
     AlreadyExists,
     Commit,
     Fenced,
@@ -50,6 +52,10 @@ class MemoryLedger:
         self._live: dict[str, float] = {}
         self._dirty: set[int] = set()
         self._news = asyncio.Condition()
+        self._listeners: dict[str, set[asyncio.Event]] = {}
+        self._lanes: dict[str, dict[str, tuple[bool, float]]] = {}
+        self._offers: dict[str, dict[tuple[str, int, int], ActivityTask]] = {}
+        self._taken: set[tuple[str, int, int]] = set()
 
     # --- shards -------------------------------------------------------------------------------
     def shard_of(self, execution_arn: str) -> int:
@@ -164,6 +170,11 @@ class MemoryLedger:
             redrive_count=frontier.redrive_count,
             stopped_at=last if ended else None,
         )
+        if ended:
+            self._tell(old.arn)
+            for lane, places in self._lanes.items():
+                if places.pop(old.arn, None) is not None:
+                    self._tell(lane)
 
     async def wait_for_work(self, shards: Sequence[int], timeout_seconds: float) -> set[int]:
         await self._answer()
@@ -175,6 +186,49 @@ class MemoryLedger:
         found = self._dirty & set(shards)
         self._dirty -= found
         return found
+
+    @contextmanager
+    def news(self, subject: str) -> Iterator[asyncio.Event]:
+        event = asyncio.Event()
+        self._listeners.setdefault(subject, set()).add(event)
+        try:
+            yield event
+        finally:
+            self._listeners[subject].discard(event)
+
+    def _tell(self, subject: str) -> None:
+        for event in self._listeners.get(subject, ()):
+            event.set()
+
+    async def admit(
+        self, lane: str, most: int, entering: Sequence[tuple[str, float]]
+    ) -> Sequence[str]:
+        await self._answer()
+        places = self._lanes.setdefault(lane, {})
+        for arn, at in entering:
+            if self._executions[arn].status is Status.RUNNING:
+                places.setdefault(arn, (False, at))
+        waiting = sorted((at, arn) for arn, (admitted, at) in places.items() if not admitted)
+        room = most - (len(places) - len(waiting))
+        for at, arn in waiting[: max(0, room)]:
+            places[arn] = (True, at)
+            self._tell(lane)
+        return [arn for arn, (admitted, _) in places.items() if admitted]
+
+    async def offer(self, activity_arn: str, task: ActivityTask) -> None:
+        await self._answer()
+        line = self._offers.setdefault(activity_arn, {})
+        line.setdefault((task.execution_arn, task.frame, task.ticket), task)
+        self._tell(activity_arn)
+
+    async def take(self, activity_arn: str, worker: str | None) -> ActivityTask | None:
+        await self._answer()
+        for key, task in self._offers.get(activity_arn, {}).items():
+            if key not in self._taken:
+                self._taken.add(key)
+                await self.post(key[0], ActivityStarted(task.frame, task.ticket, worker))
+                return task
+        return None
 
     async def execution(self, arn: str) -> Execution:
         await self._answer()

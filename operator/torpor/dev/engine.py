@@ -29,7 +29,7 @@ from torpor.workflows.asl.frontier import Status
 from torpor.workflows.engine.base import Integration
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import catalog
-from torpor.workflows.engine.integrations.http import Http
+from torpor.workflows.engine.integrations.reach import EVERYWHERE
 from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.world import WallClock, World
 from torpor.workflows.ledger.base import LedgerError
@@ -158,8 +158,8 @@ class LocalEngine:
     async def _engine(self, ledger: PostgresLedger, key: bytes) -> AsyncIterator[Engine]:
         async with Invoker(self._gateway) as invoker:
             store = f"file://{self._place / 'objects'}"
-            found = catalog(invoker, ledger, lambda: engine, WallClock(), store)
-            self._services = {**found.integrations, "http": Http(allows=lambda _: True)}
+            found = catalog(invoker, ledger, lambda: engine, WallClock(), store, reach=EVERYWHERE)
+            self._services = found.integrations
             options = EngineOptions(OWNER, lease_seconds=LEASE_SECONDS)
             engine = Engine(ledger, self._services, found.items, task_token_key(key), options)
             task = self._task = asyncio.create_task(engine.run(), name="engine")

@@ -99,6 +99,15 @@ class Alias:
     created_at: float
     updated_at: float
 
+    def pick(self, chance: float) -> str:
+        """The ARN of the version that a chance in [0, 1) falls on, by the weights."""
+        reached = 0.0
+        for version_arn, weight in self.routing:
+            reached += weight / 100
+            if chance < reached:
+                return version_arn
+        return self.routing[-1][0]
+
 
 @dataclass(frozen=True, slots=True)
 class Execution:

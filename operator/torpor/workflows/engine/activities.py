@@ -1,100 +1,71 @@
 """Activities: tasks that workers outside poll for (GetActivityTask).
 
-A task waits in the engine that owns its execution. Whoever polls is served the oldest task whose
-execution still waits for it.
+The ledger has the tasks of all engines and gives each to one worker. Of the workers that wait here
+for one activity only the first asks it; the others come after it, one by one.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-from torpor.workflows.asl.payload import Payload
-from torpor.workflows.engine.tokens import TaskRef
+from torpor.workflows.ledger.base import ActivityTask, Ledger
 
-
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """One task that no worker has yet."""
-
-    task: TaskRef
-    input: Payload
+_LOOK_SECONDS = 15.0
+"""How often the ledger is asked when it tells of nothing."""
 
 
 class Activities:
-    """The tasks that wait for workers, and the workers that wait for tasks, by activity ARN."""
+    """The workers that wait for tasks, by activity ARN."""
 
-    def __init__(self) -> None:
-        self._offers: dict[str, deque[Offer]] = {}
-        self._pollers: dict[str, deque[asyncio.Future[None]]] = {}
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._waiting: dict[str, int] = {}
 
-    def offer(self, activity_arn: str, offer: Offer) -> None:
-        """Put a task in line; the same task again is not offered twice."""
-        line = self._offers.setdefault(activity_arn, deque())
-        if any(other.task == offer.task for other in line):
-            return
-        line.append(offer)
-        self._wake(activity_arn)
+    async def wait(
+        self, activity_arn: str, worker: str | None, deadline: float
+    ) -> ActivityTask | None:
+        """The next task, which is this worker's now; None when none comes before `deadline`.
 
-    def withdraw(self, task: TaskRef) -> None:
-        """Take a task out of line."""
-        for arn in list(self._offers):
-            self._keep(arn, lambda other: other.task != task)
+        `deadline` is in the event loop's time. Raises LedgerAway.
+        """
+        with self._turn(activity_arn) as turn:
+            if not await _acquired(turn, deadline):
+                return None
+            try:
+                return await self._next(activity_arn, worker, deadline)
+            finally:
+                turn.release()
 
-    def drop(self, execution_arn: str) -> None:
-        """Take all tasks of an execution out of line."""
-        for arn in list(self._offers):
-            self._keep(arn, lambda other: other.task.execution_arn != execution_arn)
+    async def _next(self, arn: str, worker: str | None, deadline: float) -> ActivityTask | None:
+        loop = asyncio.get_running_loop()
+        with self._ledger.news(arn) as news:
+            while True:
+                news.clear()
+                task = await self._ledger.take(arn, worker)
+                if task is not None or loop.time() >= deadline:
+                    return task
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(min(deadline, loop.time() + _LOOK_SECONDS)):
+                        await news.wait()
 
-    def take(self, activity_arn: str) -> Offer | None:
-        """The oldest task in line, which leaves it; None when there is none."""
-        line = self._offers.get(activity_arn)
-        if not line:
-            return None
-        offer = line.popleft()
-        if not line:
-            del self._offers[activity_arn]
-        return offer
-
-    async def wait(self, activity_arn: str, timeout_seconds: float) -> Offer | None:
-        """The next task; None when none comes in time."""
-        deadline = asyncio.get_running_loop().time() + timeout_seconds
-        while True:
-            offer = self.take(activity_arn)
-            if offer is not None or asyncio.get_running_loop().time() >= deadline:
-                return offer
-            await self._woken(activity_arn, deadline)
-
-    async def _woken(self, activity_arn: str, deadline: float) -> None:
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        line = self._pollers.setdefault(activity_arn, deque())
-        line.append(waiter)
+    @contextmanager
+    def _turn(self, arn: str) -> Iterator[asyncio.Lock]:
+        self._waiting[arn] = self._waiting.get(arn, 0) + 1
         try:
-            async with asyncio.timeout_at(deadline):
-                await waiter
-        except TimeoutError:
-            return
-        except asyncio.CancelledError:
-            if waiter.done() and not waiter.cancelled():
-                self._wake(activity_arn)  # the task that this one was woken for is another's now
-            raise
+            yield self._turns.setdefault(arn, asyncio.Lock())
         finally:
-            if waiter in line:
-                line.remove(waiter)
+            self._waiting[arn] -= 1
+            if not self._waiting[arn]:
+                del self._waiting[arn], self._turns[arn]
 
-    def _wake(self, activity_arn: str) -> None:
-        line = self._pollers.get(activity_arn, deque())
-        while line:
-            waiter = line.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
 
-    def _keep(self, arn: str, wanted: Callable[[Offer], bool]) -> None:
-        line = deque(offer for offer in self._offers[arn] if wanted(offer))
-        if line:
-            self._offers[arn] = line
-        else:
-            del self._offers[arn]
+async def _acquired(turn: asyncio.Lock, deadline: float) -> bool:
+    try:
+        async with asyncio.timeout_at(deadline):
+            return await turn.acquire()
+    except TimeoutError:
+        return False

@@ -43,6 +43,11 @@ class Dispatcher:
         """Tasks being done now."""
         return len(self._running)
 
+    @property
+    def executions(self) -> set[str]:
+        """The executions that have a task in flight."""
+        return {task.execution_arn for task in self._running}
+
     def busy(self, execution_arn: str) -> bool:
         """Whether work of this execution is queued or in flight."""
         return execution_arn in self._known

@@ -157,16 +157,24 @@ class Driver:
             resident.mail.append(Mail(Continue()))
 
     def _advance(self, resident: Resident, taken: list[Mail]) -> Work:
-        work, program = Work(), resident.revision.program
+        work = Work()
         for mail in taken:
-            work.add(
-                advance(
-                    program, resident.frontier, mail.event, resident.world, resident.limits, BUDGET
+            for event in _in_order(resident, mail.event):
+                budget = BUDGET if event is mail.event else 0
+                work.add(
+                    advance(
+                        resident.revision.program,
+                        resident.frontier,
+                        event,
+                        resident.world,
+                        resident.limits,
+                        budget,
+                    )
                 )
-            )
             work.events.append(mail.event)
             if mail.posted is not None:
                 work.consumed.append(mail.posted)
+        work.more = work.more and resident.running
         return work
 
     async def _abandoned(self, resident: Resident, taken: list[Mail], defect: Exception) -> Work:
@@ -220,6 +228,14 @@ class Driver:
             )
             self._aftermath.reloaded(resident)
             return
+
+
+def _in_order(resident: Resident, event: Input) -> tuple[Input, ...]:
+    """An execution can be stopped while it waits for its place: then it starts only to end."""
+    begun = bool(resident.frontier.frames) or not resident.running
+    if isinstance(event, Start):
+        return () if begun else (event,)
+    return (event,) if begun else (Start(), event)
 
 
 def _fields(resident: Resident) -> dict[str, str]:

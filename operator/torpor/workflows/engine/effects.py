@@ -6,6 +6,7 @@ tickets, so that a task has one idempotency key however often it is dispatched.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,15 +30,17 @@ from torpor.workflows.asl.frontier import Frame, Phase
 from torpor.workflows.asl.program import Task
 from torpor.workflows.asl.resource import Pattern, Resource
 from torpor.workflows.asl.task import dispatch_of
-from torpor.workflows.engine.activities import Activities, Offer
 from torpor.workflows.engine.base import Integration, Items, Job
 from torpor.workflows.engine.dispatching import Dispatcher, Work
 from torpor.workflows.engine.nested import Followed, Followers
 from torpor.workflows.engine.resident import Resident, is_waiting
 from torpor.workflows.engine.tokens import TaskRef, TaskTokens
+from torpor.workflows.engine.tracing import traceparent
+from torpor.workflows.ledger.base import ActivityTask, Ledger, LedgerAway
 
 log = logging.getLogger(__name__)
 
+_PAUSE_SECONDS = 0.5
 _SYNC = (Pattern.SYNC, Pattern.SYNC_JSON)
 E = TypeVar("E")
 Do = Callable[[Resident, E], Awaitable[None]]
@@ -50,7 +53,7 @@ class Effects:
     def __init__(
         self,
         dispatcher: Dispatcher,
-        activities: Activities,
+        ledger: Ledger,
         integrations: Mapping[str, Integration],
         items: Items,
         tokens: TaskTokens,
@@ -58,7 +61,7 @@ class Effects:
         deliver: Deliver,
     ) -> None:
         self._dispatcher = dispatcher
-        self._activities = activities
+        self._ledger = ledger
         self._integrations = integrations
         self._items = items
         self._tokens = tokens
@@ -87,7 +90,6 @@ class Effects:
     def drop(self, execution_arn: str) -> None:
         """Stop all that is under way for an execution."""
         self._dispatcher.drop(execution_arn)
-        self._activities.drop(execution_arn)
         self._followers.drop(execution_arn)
 
     def follow(self, resident: Resident, frame: Frame) -> None:
@@ -105,7 +107,6 @@ class Effects:
 
     def _cancel(self, task: TaskRef) -> None:
         self._dispatcher.cancel(task)
-        self._activities.withdraw(task)
         self._followers.cancel(task)
 
     def _dispatch(self, resident: Resident, dispatch: Dispatch) -> None:
@@ -113,12 +114,27 @@ class Effects:
         if not is_waiting(resident.frontier, task):
             return
         if dispatch.resource.service == "activity":
-            self._activities.offer(dispatch.resource.text, Offer(task, dispatch.argument))
+            self._begin(resident, task, self._offer, dispatch)
             return
         self._begin(resident, task, self._run, dispatch)
 
     def _begin(self, resident: Resident, task: TaskRef, do: Do[E], effect: E) -> None:
         self._dispatcher.submit(Work(task, resident.lane, partial(do, resident, effect)))
+
+    async def _offer(self, resident: Resident, dispatch: Dispatch) -> None:
+        """Let workers have the task; its start comes back by the inbox."""
+        if resident.owned is None:
+            cause = "An express execution cannot wait for a worker of an activity."
+            failure = TaskFailed(dispatch.frame, dispatch.ticket, "States.Runtime", cause)
+            self._deliver(resident, failure)
+            return
+        task = ActivityTask(resident.arn, dispatch.frame, dispatch.ticket, dispatch.argument)
+        while True:
+            try:
+                await self._ledger.offer(dispatch.resource.text, task)
+                return
+            except LedgerAway:
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _run(self, resident: Resident, dispatch: Dispatch) -> None:
         frame = resident.frontier.frames.get(dispatch.frame)
@@ -129,7 +145,9 @@ class Effects:
         began = time.perf_counter()
         outcome = await self._outcome(job)
         result = "failed" if isinstance(outcome, TaskFailed) else "ok"
-        WORKFLOW_TASK_SECONDS.labels(service, result).observe(time.perf_counter() - began)
+        seconds = time.perf_counter() - began
+        WORKFLOW_TASK_SECONDS.labels(service, result).observe(seconds)
+        _log_end(job, result, seconds)
         if outcome is not None:
             self._deliver(resident, outcome)
 
@@ -142,7 +160,7 @@ class Effects:
             dispatch,
             task.key,
             self._tokens.issue(task),
-            resident.execution.trace_header,
+            traceparent(resident.execution, task.key),
         )
 
     async def _outcome(self, job: Job) -> Input | None:
@@ -179,6 +197,19 @@ class Effects:
         except Fault as failure:
             outcome = TaskFailed(frame, ticket, failure.error, failure.cause)
         self._deliver(resident, outcome)
+
+
+def _log_end(job: Job, result: str, seconds: float) -> None:
+    """One line for each task: what a span would tell."""
+    fields = {
+        "execution": job.execution.arn,
+        "state": job.state,
+        "resource": job.dispatch.resource.text,
+        "traceparent": job.trace,
+        "result": result,
+        "seconds": round(seconds, 4),
+    }
+    log.info("task ended", extra={"fields": fields})
 
 
 def waits_long(frame: Frame) -> bool:

@@ -13,7 +13,6 @@ from random import Random
 from typing import Any
 
 from torpor.workflows.asl.events import (
-    ActivityStarted,
     HeartbeatMissed,
     HeartbeatSeen,
     Input,
@@ -24,11 +23,11 @@ from torpor.workflows.asl.events import (
     TimedOut,
     TimerFired,
 )
-from torpor.workflows.asl.frontier import Frontier, Status
+from torpor.workflows.asl.frontier import Frontier, Phase, Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.engine.activities import Activities
 from torpor.workflows.engine.base import Integration, Items, NotRedrivable, TaskGone
-from torpor.workflows.engine.concurrency import Admission
+from torpor.workflows.engine.concurrency import Admission, ExpressAdmission
 from torpor.workflows.engine.dispatching import Dispatcher
 from torpor.workflows.engine.driving import Driver
 from torpor.workflows.engine.effects import Effects
@@ -44,7 +43,7 @@ from torpor.workflows.engine.residents import Residents
 from torpor.workflows.engine.timers import Alarm, Kind, Timers
 from torpor.workflows.engine.tokens import TaskRef, TaskTokens
 from torpor.workflows.engine.world import Clock, WallClock
-from torpor.workflows.ledger.base import Fenced, Ledger, LedgerAway, Owned
+from torpor.workflows.ledger.base import Fenced, Ledger, LedgerAway, NotFound, Owned
 from torpor.workflows.records import Execution
 
 log = logging.getLogger(__name__)
@@ -93,7 +92,7 @@ class Engine:
         self._stopping = asyncio.Event()
         self._residents = Residents()
         self._timers = Timers(self._clock)
-        self._activities = Activities()
+        self._activities = Activities(ledger)
         self._dispatcher = Dispatcher(self._spawn, options.most_tasks)
         self._build(integrations, items)
 
@@ -104,25 +103,27 @@ class Engine:
             self._options.lease_seconds,
             self._taken,
             self._lost,
-            lambda shard: len(self._residents.of_shard(shard)),
+            self._busy_shards,
         )
         self._heartbeats = Heartbeats(self._timers, self._clock)
         self._programs = Programs(self._ledger)
         effects = Effects(
             self._dispatcher,
-            self._activities,
+            self._ledger,
             integrations,
             items,
             self._tokens,
             Followers(self._spawn),
             self._deliver,
         )
-        admission = Admission(lambda: self._ownership.engines)
+        admission = Admission(self._ledger, self._spawn)
+        express = ExpressAdmission(lambda: self._ownership.engines)
         parts = Parts(
             self._residents,
             self._timers,
             self._heartbeats,
             admission,
+            express,
             effects,
             self._tokens,
             self._clock,
@@ -198,6 +199,9 @@ class Engine:
     def _spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         assert self._group is not None, "the engine runs"
         return self._group.create_task(work, name=name)
+
+    def _busy_shards(self) -> set[int]:
+        return {self._ledger.shard_of(arn) for arn in self._dispatcher.executions}
 
     async def _taken(self, owned: Sequence[Owned]) -> None:
         await self._inbox.load(owned)
@@ -298,23 +302,35 @@ class Engine:
         self, arn: str, worker: str | None, wait_seconds: float
     ) -> tuple[str, Payload] | None:
         """GetActivityTask: the next task's token and input; None when none came in time."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + wait_seconds
+        deadline = asyncio.get_running_loop().time() + wait_seconds
         while True:
-            offer = await self._activities.wait(arn, max(0.0, deadline - loop.time()))
-            if offer is None:
+            taken = await self._activities.wait(arn, worker, deadline)
+            if taken is None:
                 return None
-            task = offer.task
-            resident = self._residents.get(task.execution_arn)
-            if resident is None or not resident.waits_for(task):
-                continue
+            task = TaskRef(taken.execution_arn, taken.frame, taken.ticket)
+            if await self._is_started(task):
+                return self._tokens.issue(task), taken.input
+
+    async def _is_started(self, task: TaskRef) -> bool:
+        """Whether an execution waits for a task that a worker took, once it has heard of that.
+
+        What the worker answers must come after it. An execution that does not hear of it in time
+        finds it in its inbox before the answer.
+        """
+        loop = asyncio.get_running_loop()
+        deadline, pause = loop.time() + _ANSWER_SECONDS, _FIRST_LOOK_SECONDS / 4
+        while True:
             try:
-                await self._driver.settle(
-                    resident, ActivityStarted(task.frame, task.ticket, worker)
-                )
-            except Fenced:
-                continue
-            return self._tokens.issue(task), offer.input
+                frontier = await self._waiting(task)
+                heard = frontier.frames[task.frame].phase is Phase.TOKEN
+            except (TaskGone, NotFound):
+                return False
+            except LedgerAway:
+                heard = False
+            if heard or loop.time() >= deadline:
+                return True
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
 
     async def _answer(self, task: TaskRef, event: Input) -> None:
         await self._waiting(task)

@@ -74,16 +74,18 @@ class Inbox:
 
     async def load(self, owned: Sequence[Owned]) -> None:
         """Take in every running execution of shards that were just claimed."""
+        claims = {one.shard: one for one in owned}
         with self._residents.reading():
             for stored in await self._ledger.load(owned):
-                await self._take_in(stored)
+                await self._take_in(stored, claims.get(stored.execution.shard))
         await self.look([one.shard for one in owned])
 
     async def look(self, shards: Sequence[int]) -> None:
         """Take in what was started in these shards and what was posted to them."""
+        claims = {shard: self._ownership.get(shard) for shard in shards}
         with self._residents.reading():
             for stored in await self._ledger.started(shards):
-                await self._take_in(stored)
+                await self._take_in(stored, claims.get(stored.execution.shard))
         async with self._looking:
             for id in self._consumed:
                 self._known.pop(id, None)
@@ -113,19 +115,21 @@ class Inbox:
     async def _resident(self, arn: str) -> Resident | None:
         """The execution in memory, loaded if need be; None when it is not this engine's."""
         resident = self._residents.get(arn)
-        if resident is not None or self._ownership.get(self._ledger.shard_of(arn)) is None:
+        owned = self._ownership.get(self._ledger.shard_of(arn))
+        if resident is not None or owned is None:
             return resident
         with self._residents.reading():
             try:
                 stored = await self._ledger.load_one(arn)
             except NotFound:
                 return None
-            await self._take_in(stored)
+            await self._take_in(stored, owned)
         return self._residents.get(arn)
 
-    async def _take_in(self, stored: Stored) -> None:
+    async def _take_in(self, stored: Stored, owned: Owned | None) -> None:
+        """Take in what was read while the shard was owned like this, if it still is."""
         execution = stored.execution
-        if not self._residents.may_enter(execution.arn):
+        if owned is None or not self._residents.may_enter(execution.arn):
             return
         try:
             revision = await self._programs.of(execution.machine_arn, execution.revision_id)
@@ -135,6 +139,5 @@ class Inbox:
             fields = {"execution": execution.arn, "machine": execution.machine_arn}
             log.exception("an execution cannot go on", extra={"fields": fields})
             return
-        owned = self._ownership.get(execution.shard)
-        if owned is not None and self._residents.may_enter(execution.arn):
+        if self._ownership.holds(owned) and self._residents.may_enter(execution.arn):
             self._keeper.adopt(stored, revision, owned)

@@ -17,7 +17,7 @@ from torpor.workflows.asl.events import (
 )
 from torpor.workflows.asl.frontier import Frame, Phase
 from torpor.workflows.asl.resume import outstanding
-from torpor.workflows.engine.concurrency import Admission, concurrency_lane
+from torpor.workflows.engine.concurrency import Admission, ExpressAdmission, Place, concurrency_lane
 from torpor.workflows.engine.driving import Work
 from torpor.workflows.engine.effects import Effects, waits_long
 from torpor.workflows.engine.heartbeats import Heartbeats
@@ -44,6 +44,7 @@ class Parts:
     timers: Timers
     heartbeats: Heartbeats
     admission: Admission
+    express: ExpressAdmission
     effects: Effects
     tokens: TaskTokens
     clock: Clock
@@ -77,15 +78,21 @@ class Keeper:
         lane = concurrency_lane(revision.machine, execution.input, world)
         resident = Resident(execution, revision, frontier, world, owned, lane)
         self._residents.add(resident)
-        limit = revision.machine.options.concurrency_limit
         if stored.frontier is None or not frontier.frames:
             WORKFLOW_STARTED.labels(revision.machine.type.value).inc()
-            begin = _Begin(self._deliver, resident)
-            self._parts.admission.enter(resident.arn, lane, limit, begin)
+            self._admit(resident)
         elif resident.running:
-            self._parts.admission.occupy(resident.arn, lane, limit)
             self.reloaded(resident)
         return resident
+
+    def _admit(self, resident: Resident) -> None:
+        """Let a resident begin when its lane has room."""
+        limit = resident.revision.machine.options.concurrency_limit
+        place, begin = Place(resident.arn, resident.lane, limit), _Begin(self._deliver, resident)
+        if resident.owned is None:
+            self._parts.express.enter(place, begin)
+        else:
+            self._parts.admission.enter(place, resident.execution.started_at, begin)
 
     def reloaded(self, resident: Resident) -> None:
         """Carry out again what a frontier that was just loaded waits for."""
@@ -179,7 +186,10 @@ class Keeper:
         limit = resident.revision.machine.options.concurrency_limit
         self._timers.drop(resident.arn)
         self._parts.effects.drop(resident.arn)
-        self._parts.admission.leave(resident.arn, limit)
+        if resident.owned is None:
+            self._parts.express.leave(resident.arn, limit)
+        else:
+            self._parts.admission.leave(resident.arn)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from torpor.telemetry.metrics import WORKFLOW_FENCED, WORKFLOW_SHARDS
 from torpor.workflows.ledger.base import Ledger, LedgerAway, Owned
 
 log = logging.getLogger(__name__)
 
+_LOADED_AT_ONCE = 64
+"""Shards whose executions are read in one go."""
+
 
 class Ownership:
     """The shards that are this engine's.
 
-    `taken` loads their executions, `lost` drops them, `busy` says how many a shard has in memory:
-    quiet shards are given up first.
+    `taken` loads their executions, beside the renewal of the leases: however long it takes, they do
+    not run out. `lost` drops them. `busy` tells which shards have a task in flight: another engine
+    would have to do it again, so only the other shards are given up, those soon after.
     """
 
     def __init__(
@@ -31,7 +35,7 @@ class Ownership:
         lease_seconds: float,
         taken: Callable[[Sequence[Owned]], Awaitable[None]],
         lost: Callable[[Owned], None],
-        busy: Callable[[int], int],
+        busy: Callable[[], Collection[int]],
     ) -> None:
         self._ledger = ledger
         self._owner = owner
@@ -40,6 +44,7 @@ class Ownership:
         self._lost = lost
         self._busy = busy
         self._owned: dict[int, Owned] = {}
+        self._loads: set[asyncio.Task[None]] = set()
         self.engines = 1
         """Engines alive at the last look, this one among them."""
         self.away: str | None = None
@@ -54,17 +59,26 @@ class Ownership:
         """The shard when it is owned."""
         return self._owned.get(shard)
 
+    def holds(self, owned: Owned) -> bool:
+        """Whether this very claim of a shard still stands."""
+        return self._owned.get(owned.shard) == owned
+
     async def run(self) -> None:
         """Claim, renew and share until cancelled."""
-        while True:
-            try:
-                await self.tick()
-                self.away = None
-            except LedgerAway as error:
-                if self.away is None:
-                    log.warning("no ledger", extra={"fields": {"problem": str(error)}})
-                self.away = str(error)
-            await asyncio.sleep(self._lease_seconds / 5)
+        try:
+            while True:
+                try:
+                    await self.tick()
+                    self.away = None
+                except LedgerAway as error:
+                    if self.away is None:
+                        log.warning("no ledger", extra={"fields": {"problem": str(error)}})
+                    self.away = str(error)
+                await asyncio.sleep(self._lease_seconds / 5)
+        finally:
+            for load in self._loads:
+                load.cancel()
+            await asyncio.gather(*self._loads, return_exceptions=True)
 
     async def tick(self) -> None:
         """Renew the leases, then come closer to a fair share."""
@@ -80,7 +94,7 @@ class Ownership:
 
     def fenced(self, owned: Owned) -> None:
         """A commit was refused: the shard is another engine's."""
-        if self._owned.get(owned.shard) == owned:
+        if self.holds(owned):
             WORKFLOW_FENCED.inc()
             self._drop(owned)
 
@@ -106,22 +120,34 @@ class Ownership:
             return
         for owned in claimed:
             self._owned[owned.shard] = owned
-        try:
-            await self._taken(claimed)
-        except LedgerAway:
-            for owned in claimed:
-                self._drop(owned)  # nobody's until the lease runs out; then it is loaded whole
-            raise
+        load = asyncio.create_task(self._load(claimed), name="load shards")
+        self._loads.add(load)
+        load.add_done_callback(self._loads.discard)
+
+    async def _load(self, claimed: Sequence[Owned]) -> None:
+        for at in range(0, len(claimed), _LOADED_AT_ONCE):
+            part = [one for one in claimed[at : at + _LOADED_AT_ONCE] if self.holds(one)]
+            try:
+                await self._taken(part)
+            except Exception as error:
+                if not isinstance(error, LedgerAway):
+                    log.exception("shards cannot be loaded")
+                for owned in claimed[at:]:
+                    self._drop(owned)  # nobody's until the lease runs out; then it is loaded whole
+                return
         log.info("shards taken", extra={"fields": {"taken": len(claimed)}})
 
     async def _give_up(self, excess: int) -> None:
-        given = sorted(self.owned, key=lambda owned: self._busy(owned.shard))[:excess]
+        busy = self._busy()
+        given = [owned for owned in self.owned if owned.shard not in busy][:excess]
+        if not given:
+            return
         for owned in given:
             self._drop(owned)
         await self._ledger.release(self._owner, given)
         log.info("shards given up", extra={"fields": {"given": len(given)}})
 
     def _drop(self, owned: Owned) -> None:
-        if self._owned.get(owned.shard) == owned:
+        if self.holds(owned):
             del self._owned[owned.shard]
             self._lost(owned)

@@ -21,6 +21,7 @@ from torpor.telemetry.logs import configure
 from torpor.workflows.admin import MachineAdmin
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import Catalog, catalog
+from torpor.workflows.engine.integrations.reach import BadReach, Reach
 from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.world import WallClock, World
 from torpor.workflows.ledger.base import Ledger, LedgerAway
@@ -62,7 +63,14 @@ async def run_engine(
         if ledger is None:
             return
         invoker = await stack.enter_async_context(Invoker(settings.gateway_url))
-        found = catalog(invoker, ledger, lambda: engines[0], WallClock(), settings.object_store)
+        found = catalog(
+            invoker,
+            ledger,
+            lambda: engines[0],
+            WallClock(),
+            settings.object_store,
+            reach=reach_of(settings),
+        )
         engine = Engine(ledger, found.integrations, found.items, task_token_key(key), _me(settings))
         engines.append(engine)
         async with (
@@ -80,8 +88,31 @@ def main() -> int:
     configure("engine", settings.log_level)
     if not settings.ledger_dsn:
         raise BadSetting("TORPOR_LEDGER_DSN: name the PostgreSQL that keeps the executions")
+    check_clients(settings)
+    reach_of(settings)
     asyncio.run(_serve(settings))
     return 0
+
+
+def check_clients(settings: EngineSettings) -> None:
+    """BadSetting unless clients can be known where only known ones may use the API."""
+    if settings.api_clients not in ("anyone", "known"):
+        raise BadSetting(
+            f"TORPOR_API_CLIENTS: {settings.api_clients!r} is neither anyone nor known"
+        )
+    if settings.api_clients == "known" and not (settings.access_keys or settings.api_token):
+        raise BadSetting(
+            "TORPOR_API_CLIENTS: only known clients may use the API, but there is neither a key "
+            "in TORPOR_ACCESS_KEYS nor a token in TORPOR_API_TOKEN"
+        )
+
+
+def reach_of(settings: EngineSettings) -> Reach:
+    """What HTTP tasks may call; BadSetting names what cannot be understood."""
+    try:
+        return Reach.parse(settings.http_allow, settings.http_refuse)
+    except BadReach as error:
+        raise BadSetting(f"TORPOR_HTTP_ALLOW, TORPOR_HTTP_REFUSE: {error}") from None
 
 
 async def _serve(settings: EngineSettings) -> None:

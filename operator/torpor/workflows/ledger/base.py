@@ -7,12 +7,15 @@ should write, the epoch says who can.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 from torpor.workflows.asl.events import HistoryEvent, Input
 from torpor.workflows.asl.frontier import Frontier, Status
+from torpor.workflows.asl.payload import Payload
 from torpor.workflows.records import (
     Activity,
     Alias,
@@ -97,6 +100,16 @@ class Posted:
     event: Input
 
 
+@dataclass(frozen=True, slots=True)
+class ActivityTask:
+    """A task of an activity: which wait of which frame, and what the worker is given."""
+
+    execution_arn: str
+    frame: int
+    ticket: int
+    input: Payload
+
+
 class Ledger(Protocol):
     """Durable storage. Every method may raise `LedgerAway`."""
 
@@ -156,6 +169,25 @@ class Ledger(Protocol):
         """Wait until an execution is started in, or an event posted to, one of these shards.
 
         Returns the shards that have something; empty at the time-out. (LISTEN/NOTIFY.)
+        """
+
+    def news(self, subject: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set whenever there may be news of a subject, until the block ends.
+
+        A subject is the ARN of an execution that has a parent (it ended), the ARN of an activity (a
+        task was offered) or a lane (a place is free or given). Look once inside the block before
+        waiting: what happened before it is not told. A waiter should look now and then without
+        news, too.
+        """
+
+    async def admit(
+        self, lane: str, most: int, entering: Sequence[tuple[str, float]]
+    ) -> Sequence[str]:
+        """Let the executions that wait longest in a lane have its free places.
+
+        `entering` are ARN and start of executions that come new to the lane; coming twice is
+        harmless. Returns the ARNs of all that have a place: at most `most` in all processes. A
+        place is free again by the commit that ends its execution.
         """
 
     async def execution(self, arn: str) -> Execution:
@@ -253,3 +285,12 @@ class Ledger(Protocol):
 
     async def delete_activity(self, arn: str) -> None:
         """Delete an activity."""
+
+    async def offer(self, activity_arn: str, task: ActivityTask) -> None:
+        """Let workers have a task; offering it again is harmless, also after it was taken."""
+
+    async def take(self, activity_arn: str, worker: str | None) -> ActivityTask | None:
+        """The oldest task on offer, which nobody else gets; None when there is none.
+
+        Its execution is told by a posted `ActivityStarted`, in the same transaction.
+        """

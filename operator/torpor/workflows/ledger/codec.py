@@ -52,18 +52,40 @@ class StoredItems:
     reference: Mapping[str, Any]
 
 
+class OpenRun(NamedTuple):
+    """A running Map Run as its row stands."""
+
+    arn: str
+    total: int
+    max_concurrency: int
+    tolerated_count: float | None
+    tolerated_percentage: float | None
+
+
+def open_run(join: Join) -> OpenRun:
+    """The row of a Map Run that a state waits for."""
+    assert join.map_run is not None, "only Map Runs are asked for"
+    return OpenRun(
+        join.map_run,
+        join.total,
+        join.max_concurrency,
+        join.tolerated_count,
+        join.tolerated_percentage,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What earlier commits of an execution left in the ledger that a later one must know.
 
     `joined` are the frames with stored results, `items` the stored items of Maps by frame, `runs`
-    the open Map Runs by frame with the total they were stored with.
+    the open Map Runs by frame as they were stored.
     """
 
     begun: bool = False
     joined: frozenset[int] = frozenset()
     items: Mapping[int, StoredItems] = field(default_factory=dict)
-    runs: Mapping[int, tuple[str, int]] = field(default_factory=dict)
+    runs: Mapping[int, OpenRun] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

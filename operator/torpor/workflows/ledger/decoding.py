@@ -16,9 +16,11 @@ from torpor.workflows.ledger.codec import (
     FrameRow,
     HeaderRow,
     Memory,
+    OpenRun,
     ResultRow,
     StoredItems,
     join_at,
+    open_run,
 )
 from torpor.workflows.ledger.values import digests, get, parse, reput
 
@@ -194,9 +196,9 @@ def _derive(frontier: Frontier) -> None:
             join.next_index = next((at for at in range(join.total) if at not in seen), join.total)
 
 
-def _runs(frontier: Frontier) -> dict[int, tuple[str, int]]:
+def _runs(frontier: Frontier) -> dict[int, OpenRun]:
     return {
-        frame.id: (frame.join.map_run, frame.join.total)
+        frame.id: open_run(frame.join)
         for frame in frontier.frames.values()
         if frame.join is not None and frame.join.map_run is not None
     }

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from uuid import UUID
 
 from torpor.workflows.asl.events import HistoryEvent
 from torpor.workflows.asl.frontier import Frontier, Join, Status
 from torpor.workflows.ledger.base import Commit
-from torpor.workflows.ledger.codec import Memory
+from torpor.workflows.ledger.codec import Memory, OpenRun, open_run
 from torpor.workflows.ledger.keys import key_of
 
 _CHILD_STATUS = {
@@ -66,7 +66,7 @@ def child_rows(history: Iterable[HistoryEvent]) -> Iterable[ChildRow]:
     yield from rows.values()
 
 
-def run_rows(commit: Commit, memory: Memory, day: int) -> tuple[list[RunRow], dict[int, Any]]:
+def run_rows(commit: Commit, memory: Memory, day: int) -> tuple[list[RunRow], dict[int, OpenRun]]:
     """Rows of Map Runs that began, changed or ended, and those that are open now."""
     frontier, rows = commit.frontier, []
     joins = dict(_open_joins(commit))
@@ -75,17 +75,17 @@ def run_rows(commit: Commit, memory: Memory, day: int) -> tuple[list[RunRow], di
     if not joins and not begun and not now_open:
         return [], {}
     ended_as = _ended_as(commit)
-    for id, (arn, total) in memory.runs.items():
-        if not _still_open(frontier, id, arn):
-            rows.append(_run_row(arn, id, day, ended_as, last_time(commit), None, total))
+    for id, run in memory.runs.items():
+        if not _still_open(frontier, id, run.arn):
+            rows.append(_run_row(run.arn, id, day, ended_as, last_time(commit), None, run.total))
             del now_open[id]
     for id, join in joins.items():
-        assert join.map_run is not None, "only Map Runs are asked for"
-        if now_open.get(id) != (join.map_run, join.total) or _redriven(commit):
+        run = open_run(join)
+        if now_open.get(id) != run or _redriven(commit):
             at = last_time(commit)
-            rows.append(_run_row(join.map_run, id, day, Status.RUNNING, at, join, join.total))
-            now_open[id] = (join.map_run, join.total)
-    known = {row.arn for row in rows} | {arn for arn, _ in memory.runs.values()}
+            rows.append(_run_row(run.arn, id, day, Status.RUNNING, at, join, run.total))
+            now_open[id] = run
+    known = {row.arn for row in rows} | {run.arn for run in memory.runs.values()}
     for event in begun:
         arn = event.details["mapRunArn"]
         if arn not in known:
@@ -94,9 +94,9 @@ def run_rows(commit: Commit, memory: Memory, day: int) -> tuple[list[RunRow], di
     if frontier.status is not Status.RUNNING:
         rows = [_ended(row, ended_as, commit) for row in rows]
         rows += [
-            _run_row(arn, id, day, ended_as, last_time(commit), None, total)
-            for id, (arn, total) in now_open.items()
-            if arn not in {row.arn for row in rows}
+            _run_row(run.arn, id, day, ended_as, last_time(commit), None, run.total)
+            for id, run in now_open.items()
+            if run.arn not in {row.arn for row in rows}
         ]
     return rows, now_open
 

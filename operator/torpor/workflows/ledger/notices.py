@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import asyncpg
 
 from torpor.workflows.ledger.base import LedgerAway
 from torpor.workflows.ledger.database import STATEMENT_SECONDS, translated
+from torpor.workflows.ledger.keys import key_of
 
 CHANNEL = "torpor_work"
+NEWS_CHANNEL = "torpor_news"
 _RETRY_SECONDS = 1.0
 _PROBE_SECONDS = 15.0
 log = logging.getLogger(__name__)
@@ -30,6 +33,7 @@ class Notices:
         self._news = asyncio.Event()
         self._look = True
         self._task: asyncio.Task[None] | None = None
+        self._listeners: dict[str, set[asyncio.Event]] = {}
 
     def start(self) -> None:
         """Begin to listen."""
@@ -57,6 +61,18 @@ class Notices:
         look, self._look = self._look, False
         return look
 
+    @contextmanager
+    def listening(self, subject: str) -> Iterator[asyncio.Event]:
+        """An event that is set whenever there may be news of a subject."""
+        key, news = str(key_of(subject)), asyncio.Event()
+        self._listeners.setdefault(key, set()).add(news)
+        try:
+            yield news
+        finally:
+            self._listeners[key].discard(news)
+            if not self._listeners[key]:
+                del self._listeners[key]
+
     async def wait(self, seconds: float) -> bool:
         """Wait for any news; False at the time-out."""
         try:
@@ -80,8 +96,10 @@ class Notices:
             connection = await asyncpg.connect(self._dsn, timeout=STATEMENT_SECONDS)
             try:
                 await connection.add_listener(CHANNEL, self._heard)
+                await connection.add_listener(NEWS_CHANNEL, self._heard_news)
                 self._look = True
                 self._news.set()
+                self._tell(list(self._listeners))
                 await _until_closed(connection)
             finally:
                 await connection.close(timeout=STATEMENT_SECONDS)
@@ -89,6 +107,14 @@ class Notices:
     def _heard(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         self._announced.update(int(shard) for shard in str(payload).split(","))
         self._news.set()
+
+    def _heard_news(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
+        self._tell(str(payload).split(","))
+
+    def _tell(self, keys: list[str]) -> None:
+        for key in keys:
+            for news in self._listeners.get(key, ()):
+                news.set()
 
 
 async def _until_closed(connection: asyncpg.Connection) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 
 from torpor.workflows.ledger.activities import Activities
 from torpor.workflows.ledger.base import SHARDS
 from torpor.workflows.ledger.commits import Commits
 from torpor.workflows.ledger.database import open_database
+from torpor.workflows.ledger.keys import key_of
 from torpor.workflows.ledger.loading import Loading
 from torpor.workflows.ledger.machines import Machines
 from torpor.workflows.ledger.migrations import migrate
@@ -61,6 +62,24 @@ class PostgresLedger(Commits, Loading, Shards, Machines, Activities, Retention):
                 found = await self._look(wanted)
                 if found:
                     return found
+
+    def news(self, subject: str) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set whenever there may be news of a subject, until the block ends."""
+        return self._notices.listening(subject)
+
+    async def admit(
+        self, lane: str, most: int, entering: Sequence[tuple[str, float]]
+    ) -> Sequence[str]:
+        """Let the executions that wait longest in a lane have its free places; who has one."""
+        rows = await self._database.rows(
+            "SELECT * FROM torpor_admit($1, $2, $3, $4, $5)",
+            key_of(lane),
+            most,
+            [key_of(arn) for arn, _ in entering],
+            [arn for arn, _ in entering],
+            [at for _, at in entering],
+        )
+        return [arn for (arn,) in rows]
 
     async def _look(self, shards: set[int]) -> set[int]:
         return {shard for (shard,) in await self._database.rows(_WAITING, sorted(shards))}

@@ -21,6 +21,7 @@ WITH retention AS MATERIALIZED (
 ), frontiers AS (DELETE FROM frontier USING old WHERE frontier.key = old.key),
 frames AS (DELETE FROM frame USING old WHERE frame.key = old.key),
 results AS (DELETE FROM join_result USING old WHERE join_result.key = old.key),
+activities AS (DELETE FROM activity_task USING old WHERE activity_task.key = old.key),
 starts AS (DELETE FROM fresh USING old WHERE fresh.key = old.key),
 runs AS (DELETE FROM map_run USING old WHERE map_run.execution = old.key RETURNING map_run.key),
 children AS (DELETE FROM map_child USING runs WHERE map_child.run = runs.key),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torpor.workflows.ledger.base import NotFound
-from torpor.workflows.records import Alias, Machine, MachineStatus
+from torpor.workflows.records import Machine, MachineStatus
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Arn, Kind, read_arn
 from torpor.workflows.stepfunctions.service import Service
@@ -38,20 +38,10 @@ async def _qualified(service: Service, arn: Arn, latest: Machine) -> Target:
     if arn.is_version:
         return Target(await _version(service, arn.text), arn.text)
     alias = await service.ledger.alias(arn.text)
-    version_arn = pick(alias, service.outside.random())
+    version_arn = alias.pick(service.outside.random())
     return Target(await _version(service, version_arn), version_arn, arn.text)
 
 
 async def _version(service: Service, arn: str) -> Machine:
     version = await service.ledger.version(arn)
     return await service.ledger.revision(version.machine_arn, version.revision_id)
-
-
-def pick(alias: Alias, chance: float) -> str:
-    """The version that a chance in [0, 1) falls on, by the alias's weights in per cent."""
-    reached = 0.0
-    for version_arn, weight in alias.routing:
-        reached += weight / 100
-        if chance < reached:
-            return version_arn
-    return alias.routing[-1][0]

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from random import Random
 from typing import Any
 
 import pytest
 
 from tests.support import virtual_time
-from tests.support.engine_rig import make_engine, make_execution, rig, running
+from tests.support.engine_rig import (
+    KEY,
+    make_engine,
+    make_execution,
+    make_machine,
+    rig,
+    running,
+)
 from tests.support.memory_ledger import MemoryLedger
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.engine.base import Job, NotRedrivable, TaskGone, TaskRefused
+from torpor.workflows.engine.concurrency import concurrency_lane
+from torpor.workflows.engine.tokens import TaskTokens
+from torpor.workflows.engine.world import WallClock, World
 from torpor.workflows.records import MachineType, Options
 
 
@@ -295,6 +306,19 @@ async def test_waiting_executions_leave_the_memory_and_come_back() -> None:
         assert (await it.ledger.execution(execution.arn)).status is Status.RUNNING
         await it.engine.succeed(token, Payload("back"))
         assert (await it.end(execution)).output == Payload("back")
+
+
+@pytest.mark.parametrize(
+    "key", ["customer.id", "{% customer.id %}", "$states.input.customer.id", "$.customer.id"]
+)
+def test_a_concurrency_key_is_a_path_into_the_input(key: str) -> None:
+    machine = make_machine({}, options=Options(concurrency_limit=1, concurrency_key=key))
+    world = World("", WallClock(), Random(1), TaskTokens(KEY))
+    lanes = [
+        concurrency_lane(machine, Payload(input), world)
+        for input in ({"customer": {"id": 1}}, {"customer": {"id": "x"}}, {"other": 1}, None)
+    ]
+    assert lanes == [f"{machine.arn}#1", f'{machine.arn}#"x"', machine.arn, machine.arn]
 
 
 async def test_concurrency_limits_executions_by_key() -> None:

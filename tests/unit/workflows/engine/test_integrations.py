@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ from torpor.workflows.engine.integrations.executions import Executions
 from torpor.workflows.engine.integrations.functions import Functions
 from torpor.workflows.engine.integrations.http import Http
 from torpor.workflows.engine.integrations.objects import StoreFailed, open_store
+from torpor.workflows.engine.integrations.reach import EVERYWHERE, BadReach, Reach, Refused
 from torpor.workflows.engine.integrations.store import S3, StoredItems
 from torpor.workflows.engine.integrations.unavailable import BUS, JOBS
 from torpor.workflows.engine.world import WallClock
@@ -200,6 +202,20 @@ async def test_no_gateway() -> None:
         "http://[::ffff:127.0.0.1]/",
         "http://169.254.169.254/latest/meta-data",
         "http://0.0.0.0/",
+        "http://10.96.0.1/",
+        "http://172.20.0.1/",
+        "http://192.168.1.1/",
+        "http://100.100.100.200/latest/meta-data",
+        "http://224.0.0.1/",
+        "http://240.0.0.1/",
+        "http://[fd00:ec2::254]/",
+        "http://[fc00::1]/",
+        "http://[fec0::1]/",
+        "http://[64:ff9b::a9fe:a9fe]/",
+        "http://[64:ff9b:1::a9fe:a9fe]/",
+        "http://[2002:a9fe:a9fe::]/",
+        "http://[::ffff:10.0.0.1]/",
+        "http://localhost:1/",
         "file:///etc/passwd",
         "gopher://example.org/",
     ],
@@ -209,6 +225,50 @@ async def test_http_tasks_reach_no_metadata_and_nothing_local(url: str) -> None:
     outcome = await Http().run(given)
     assert isinstance(outcome, TaskFailed)
     assert outcome.error in ("States.Http.Socket", "States.Runtime")
+    assert outcome.cause is not None
+    assert any(word in outcome.cause for word in ("must not call", "usual form", "http or https"))
+
+
+def may_call(reach: Reach, host: str, address: str) -> bool:
+    try:
+        reach.check(host, ipaddress.ip_address(address))
+    except Refused:
+        return False
+    return True
+
+
+def test_what_http_tasks_may_call_is_the_installations_to_say() -> None:
+    reach = Reach.parse("Hooks.corp.example, 10.1.0.0/16,fd00:1::/32", "9.9.9.0/24")
+    assert may_call(reach, "hooks.corp.example.", "192.168.7.7")
+    assert may_call(reach, "any", "10.1.2.3")
+    assert may_call(reach, "any", "::ffff:10.1.2.3")
+    assert may_call(reach, "any", "fd00:1::5")
+    assert may_call(reach, "any", "8.8.8.8")
+    assert may_call(reach, "any", "64:ff9b::808:808")
+    assert not may_call(reach, "any", "10.2.0.1")
+    assert not may_call(reach, "x.hooks.corp.example", "192.168.7.7")
+    assert not may_call(reach, "any", "9.9.9.9")
+    assert may_call(EVERYWHERE, "localhost", "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("allow", "refuse"), [("10.1.0.0/8", ""), ("10.0.0.1.2", ""), ("a b", ""), ("", "host")]
+)
+def test_a_list_that_cannot_be_understood_is_refused(allow: str, refuse: str) -> None:
+    with pytest.raises(BadReach):
+        Reach.parse(allow, refuse)
+
+
+async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert request.path == "/x", "followed"
+        return web.Response(status=302, headers={"Location": "/metadata"})
+
+    async with served(answer) as url:
+        given = {"ApiEndpoint": f"{url}/x", "Method": "GET"}
+        http = Http(reach=Reach.parse("127.0.0.1"))
+        found = of(await http.run(job("arn:aws:states:::http:invoke", given)))
+        assert found["StatusCode"] == 302
 
 
 async def test_http_tasks() -> None:
@@ -217,7 +277,7 @@ async def test_http_tasks() -> None:
         return web.json_response(body, status=int(request.query.get("status", "200")))
 
     async with served(answer) as url:
-        http = Http(allows=lambda _: True)
+        http = Http(reach=Reach.parse("127.0.0.0/8"))
         given = {
             "ApiEndpoint": f"{url}/x",
             "Method": "POST",

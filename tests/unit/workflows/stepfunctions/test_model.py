@@ -16,7 +16,6 @@ from torpor.workflows.stepfunctions.history import member_of
 from torpor.workflows.stepfunctions.payloads import read_payload
 from torpor.workflows.stepfunctions.server import ACTIONS
 from torpor.workflows.stepfunctions.shapes import Number, Text, check
-from torpor.workflows.stepfunctions.targets import pick
 
 MODEL: Any = botocore.session.get_session().get_service_model("stepfunctions")
 IGNORED = {"encryptionConfiguration"}
@@ -79,9 +78,9 @@ def test_a_lone_surrogate_is_refused(text: str) -> None:
 @pytest.mark.parametrize(("chance", "version"), [(0.0, "1"), (0.69, "1"), (0.7, "2"), (0.99, "2")])
 def test_an_alias_picks_by_weight(chance: float, version: str) -> None:
     alias = Alias("a", "a", "m", None, (("1", 70), ("2", 30)), 0.0, 0.0)
-    assert pick(alias, chance) == version
+    assert alias.pick(chance) == version
 
 
 def test_a_version_without_weight_is_never_picked() -> None:
     alias = Alias("a", "a", "m", None, (("1", 0), ("2", 100)), 0.0, 0.0)
-    assert pick(alias, 0.0) == "2"
+    assert alias.pick(0.0) == "2"

@@ -12,8 +12,9 @@ from torpor.workflows.asl.scope import Json
 from torpor.workflows.engine.base import Api, Integration, Items
 from torpor.workflows.engine.integrations.executions import Executions
 from torpor.workflows.engine.integrations.functions import Functions, Invokes
-from torpor.workflows.engine.integrations.http import Connections, Http
+from torpor.workflows.engine.integrations.http import PUBLIC, Connections, Http
 from torpor.workflows.engine.integrations.objects import open_store
+from torpor.workflows.engine.integrations.reach import Reach
 from torpor.workflows.engine.integrations.store import S3, StoredItems
 from torpor.workflows.engine.integrations.unavailable import (
     BUS,
@@ -56,12 +57,16 @@ def catalog(
     clock: Clock,
     object_store: str = "",
     connections: Connections | None = None,
+    reach: Reach = PUBLIC,
 ) -> Catalog:
-    """All services. `object_store` is a URL (see `objects.open_store`), empty for none."""
+    """All services. `object_store` is a URL (see `objects.open_store`), empty for none.
+
+    `reach` says what HTTP tasks may call.
+    """
     services: dict[str, Integration] = {
         "lambda": Functions(invoker),
         "states": Executions(ledger, engine, clock),
-        "http": Http(connections),
+        "http": Http(connections, reach),
         **dict.fromkeys(JOB_SERVICES, JOBS),
         **dict.fromkeys(BUS_SERVICES, BUS),
     }

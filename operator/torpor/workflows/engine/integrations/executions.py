@@ -1,14 +1,16 @@
 """`states:startExecution[.sync[:2]]`: an execution starts another one.
 
 A child without a name is named after the task's key, so starting it again after a crash finds it
-again. With `.sync` its end is looked for with a growing pause.
+again. With `.sync` the ledger tells of its end; it is also looked for now and then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -27,11 +29,12 @@ from torpor.workflows.engine.integrations.outcomes import (
 )
 from torpor.workflows.engine.world import Clock
 from torpor.workflows.ledger.base import AlreadyExists, Ledger, LedgerAway, NotFound
-from torpor.workflows.records import Execution, MachineType
+from torpor.workflows.records import Execution, Machine, MachineType
 
 _NAMES = uuid.UUID("6f2d2f0a-54cc-4f6b-8c1e-1f8a2f0f7c11")
-_FIRST_LOOK_SECONDS = 0.05
-_LONGEST_LOOK_SECONDS = 10.0
+_PAUSE_SECONDS = 0.5
+_LOOK_SECONDS = 30.0
+"""How often the end is looked for when nothing is told."""
 
 
 class Executions:
@@ -65,13 +68,15 @@ class Executions:
     async def follow(self, job: Job) -> Input:
         """Wait for the end of the execution that the task started."""
         arn = await _patiently(lambda: self._child_arn(job))
-        pause = _FIRST_LOOK_SECONDS
-        while True:
-            child = await _patiently(lambda: self._ledger.execution(arn))
-            if child.status is not Status.RUNNING:
-                return _end(job, child)
-            await asyncio.sleep(pause)
-            pause = min(1.5 * pause, _LONGEST_LOOK_SECONDS)
+        with self._ledger.news(arn) as news:
+            while True:
+                news.clear()
+                child = await _patiently(lambda: self._ledger.execution(arn))
+                if child.status is not Status.RUNNING:
+                    return _end(job, child)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await news.wait()
 
     async def abandon(self, job: Job) -> None:
         """Stop the execution that the task started."""
@@ -97,13 +102,9 @@ class Executions:
 
     async def _child(self, job: Job) -> tuple[MachineType, Execution]:
         given = arguments(job)
-        asked = str(given.get("StateMachineArn", ""))
-        base, qualifier = _split(asked)
+        base, qualifier = _split(str(given.get("StateMachineArn", "")))
         machine = await self._ledger.machine(base)
-        revision, version = machine.revision_id, None
-        if qualifier is not None:
-            found = await self._ledger.version(asked)
-            revision, version = found.revision_id, found.arn
+        target = await self._target(job, machine, qualifier)
         name = given.get("Name")
         name = name if isinstance(name, str) else str(uuid.uuid5(_NAMES, job.key))
         if machine.type is MachineType.EXPRESS:
@@ -115,15 +116,37 @@ class Executions:
             arn,
             name,
             base,
-            revision,
+            target.revision_id,
             self._ledger.shard_of(arn),
             Status.RUNNING,
             _input(given.get("Input")),
             self._clock.now(),
-            machine_version_arn=version,
+            machine_version_arn=target.version_arn,
+            alias_arn=target.alias_arn,
             parent_arn=job.execution.arn,
-            trace_header=job.execution.trace_header,
+            trace_header=job.trace,
         )
+
+    async def _target(self, job: Job, machine: Machine, qualifier: str | None) -> _Target:
+        """What a machine's ARN means with this qualifier: the same for the task, whenever asked."""
+        if qualifier is None:
+            return _Target(machine.revision_id)
+        asked, alias_arn = f"{machine.arn}:{qualifier}", None
+        if not qualifier.isdecimal():
+            alias = await self._ledger.alias(asked)
+            chance = uuid.uuid5(_NAMES, job.key).int / 2**128
+            asked, alias_arn = alias.pick(chance), alias.arn
+        version = await self._ledger.version(asked)
+        return _Target(version.revision_id, version.arn, alias_arn)
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """The revision to run, and the version and alias that led to it."""
+
+    revision_id: str
+    version_arn: str | None = None
+    alias_arn: str | None = None
 
 
 async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -132,7 +155,7 @@ async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
         try:
             return await call()
         except LedgerAway:
-            await asyncio.sleep(_FIRST_LOOK_SECONDS * 10)
+            await asyncio.sleep(_PAUSE_SECONDS)
 
 
 def _split(arn: str) -> tuple[str, str | None]:

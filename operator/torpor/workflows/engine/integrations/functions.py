@@ -5,7 +5,8 @@ that must not do its work twice compares it. Answers are read as AWS reads Lambd
 
 - 2xx: the body is the result. A JSON body is parsed, another text is a string, no body is null.
 - An error status, or the header `X-Amz-Function-Error`, with a JSON object that has `errorType`:
-  that is the Error Name, and the body is the Cause.
+  that is the Error Name, and the body is the Cause; of a problem (RFC 9457), as the runtimes of
+  Torpor answer an exception, the Cause is JSON with errorType, errorMessage and requestId.
 - Any other error status: `Lambda.TooManyRequestsException` (429),
   `Lambda.ResourceNotFoundException` (the gateway knows no such function),
   `Lambda.ServiceException` (502, 503 and 504), else `Lambda.Unknown`; the Cause is JSON with
@@ -178,7 +179,7 @@ def _failure(response: Response) -> BadAnswer:
     body = _object(text)
     named = body.get("errorType")
     if isinstance(named, str) and named:
-        return BadAnswer(named, text)
+        return BadAnswer(named, _cause(response, named, body) if "detail" in body else text)
     message = body.get("detail") or body.get("errorMessage") or text[:_QUOTED]
     if body.get("code") == UnknownFunction.code:
         return _plain("Lambda.ResourceNotFoundException", str(message))
@@ -187,6 +188,16 @@ def _failure(response: Response) -> BadAnswer:
     if response.status in _SERVICE:
         return _plain("Lambda.ServiceException", str(message))
     return _plain("Lambda.Unknown", f"status {response.status}: {message}")
+
+
+def _cause(response: Response, error: str, problem: Mapping[str, Any]) -> str:
+    """What Lambda tells of an exception, of a problem."""
+    told = {
+        "errorType": error,
+        "errorMessage": str(problem["detail"]),
+        "requestId": str(problem.get("requestId") or response.request_id),
+    }
+    return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
 
 
 def _plain(error: str, message: str) -> BadAnswer:

@@ -1,8 +1,8 @@
 """`http:invoke`: one HTTP request, with the credentials of a Connection.
 
 Limits against server-side request forgery: only http and https; no redirect is followed; the host's
-addresses are resolved here, and loopback, link-local (cloud metadata), multicast and unspecified
-ones are refused, each connection going to an address that was checked; answers are cut at 1 MiB.
+addresses are resolved here and held against the installation's `Reach`, each connection going to an
+address that was checked; answers are cut at 1 MiB.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
@@ -24,13 +24,12 @@ from torpor.workflows.asl.events import Input
 from torpor.workflows.asl.payload import json_text
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.outcomes import arguments, failed, succeeded
+from torpor.workflows.engine.integrations.reach import Reach, Refused
 
 LONGEST_SECONDS = 60.0
 """AWS's limit for one HTTP task."""
 MOST_BYTES = 1_048_576
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Allows = Callable[[Address], bool]
+PUBLIC = Reach()
 
 
 class Connections(Protocol):
@@ -48,27 +47,9 @@ class NoConnections:
         raise LookupError(f"there is no Connection {connection!r} in {namespace}")
 
 
-def is_public_or_private(address: Address) -> bool:
-    """Whether an address may be called: any but this host's own and link-local ones."""
-    mapped = getattr(address, "ipv4_mapped", None)
-    if mapped is not None:
-        return is_public_or_private(mapped)
-    return not (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_unspecified
-        or address.is_reserved
-    )
-
-
-class Refused(OSError):
-    """An address that tasks must not call."""
-
-
 class _Resolver(AbstractResolver):
-    def __init__(self, allows: Allows) -> None:
-        self._allows = allows
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
         self._inner = DefaultResolver()
 
     async def resolve(
@@ -76,14 +57,16 @@ class _Resolver(AbstractResolver):
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
         for result in found:
-            _check(result["host"], self._allows)
+            address = ipaddress.ip_address(result["host"].split("%", 1)[0])
+            self._reach.check(host, address)
         return found
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-def _check(host: str, allows: Allows) -> None:
+def _check_literal(host: str, reach: Reach) -> None:
+    """Check a host that is an address: nobody resolves it."""
     try:
         address = ipaddress.ip_address(host.split("%", 1)[0])
     except ValueError:
@@ -92,18 +75,15 @@ def _check(host: str, allows: Allows) -> None:
         if ":" in host or host.replace(".", "").isdigit():
             raise Refused(f"{host} is not an address in its usual form") from None
         return
-    if not allows(address):
-        raise Refused(f"{address} is an address that tasks must not call")
+    reach.check(host, address)
 
 
 class Http:
     """Does `http:invoke` tasks."""
 
-    def __init__(
-        self, connections: Connections | None = None, allows: Allows = is_public_or_private
-    ) -> None:
+    def __init__(self, connections: Connections | None = None, reach: Reach = PUBLIC) -> None:
         self._connections = connections or NoConnections()
-        self._allows = allows
+        self._reach = reach
 
     async def run(self, job: Job) -> Input | None:
         """Send the request; a status of 400 and above fails the task."""
@@ -130,7 +110,7 @@ class Http:
         url = URL(str(given.get("ApiEndpoint", "")))
         if url.scheme not in ("http", "https") or not url.raw_host:
             raise ValueError(f"ApiEndpoint must be an http or https URL, not {str(url)!r}")
-        _check(url.raw_host, self._allows)
+        _check_literal(url.raw_host, self._reach)
         query = given.get("QueryParameters")
         if query:
             url = url.extend_query(urlencode(query, doseq=True))
@@ -145,7 +125,7 @@ class Http:
     async def _send(
         self, job: Job, method: str, url: URL, headers: dict[str, str], body: bytes | None
     ) -> Input:
-        connector = TCPConnector(resolver=_Resolver(self._allows), use_dns_cache=False)
+        connector = TCPConnector(resolver=_Resolver(self._reach), use_dns_cache=False)
         async with (
             ClientSession(
                 connector=connector,

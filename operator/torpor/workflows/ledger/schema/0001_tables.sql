@@ -143,6 +143,33 @@ CREATE TABLE inbox (
 );
 CREATE INDEX inbox_by_shard ON inbox (shard, id);
 
+-- Tasks that wait for a worker to poll for them. `taken` is the id of the posted event that tells the
+-- execution who took it; the row goes when that event is used up.
+CREATE TABLE activity_task (
+    key uuid NOT NULL,
+    frame int NOT NULL,
+    ticket bigint NOT NULL,
+    activity uuid NOT NULL,
+    execution_arn text NOT NULL,
+    shard int NOT NULL,
+    id bigint GENERATED ALWAYS AS IDENTITY,
+    input bytea NOT NULL,
+    taken bigint,
+    PRIMARY KEY (key, frame, ticket)
+);
+CREATE INDEX activity_task_open ON activity_task (activity, id) WHERE taken IS NULL;
+CREATE INDEX activity_task_taken ON activity_task (taken) WHERE taken IS NOT NULL;
+
+-- Executions that have, or wait for, one of the places of a lane (a concurrency limit's key).
+CREATE TABLE lane_place (
+    key uuid PRIMARY KEY,
+    lane uuid NOT NULL,
+    arn text NOT NULL,
+    at float8 NOT NULL,
+    admitted boolean NOT NULL DEFAULT false
+);
+CREATE INDEX lane_place_by_lane ON lane_place (lane, admitted, at, key);
+
 CREATE TABLE map_run (
     key uuid PRIMARY KEY,
     arn text NOT NULL,

@@ -67,6 +67,36 @@ BEGIN
     FROM unnest(p_shard) AS shard;
 END $$;
 
+-- Gives the free places of a lane to the executions that wait the longest, whichever engine they are
+-- of, and returns all that have one. The keys are of executions that come new to the lane.
+CREATE FUNCTION torpor_admit(
+    p_lane uuid, p_most int, p_key uuid[], p_arn text[], p_at float8[]
+) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+    room int;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1953460849, hashtext(p_lane::text));
+    INSERT INTO lane_place (key, lane, arn, at)
+    SELECT new.key, p_lane, new.arn, new.at FROM unnest(p_key, p_arn, p_at) AS new (key, arn, at)
+    JOIN execution ON execution.key = new.key AND execution.status = 'RUNNING'
+    ON CONFLICT DO NOTHING;
+    -- An execution that ended in the very moment in which it came.
+    DELETE FROM lane_place USING execution
+    WHERE lane_place.lane = p_lane AND lane_place.admitted AND execution.key = lane_place.key
+        AND execution.status <> 'RUNNING';
+    SELECT p_most - count(*) INTO room FROM lane_place WHERE lane = p_lane AND admitted;
+    IF room > 0 THEN
+        UPDATE lane_place SET admitted = true WHERE key IN (
+            SELECT key FROM lane_place WHERE lane = p_lane AND NOT admitted
+            ORDER BY at, key LIMIT room
+        );
+        IF FOUND THEN
+            PERFORM pg_notify('torpor_news', p_lane::text);
+        END IF;
+    END IF;
+    RETURN QUERY SELECT arn FROM lane_place WHERE lane = p_lane AND admitted;
+END $$;
+
 -- Writes a group of commits; array arguments with one prefix are the columns of one table, `n` in
 -- them the place of the commit in the group (from 1). Returns the places of the fenced commits, of
 -- which nothing is written.
@@ -97,6 +127,7 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     held boolean[];
+    told text;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1953460848, id)
     FROM (SELECT DISTINCT id FROM unnest(c_shard) AS id ORDER BY id) AS ordered;
@@ -172,6 +203,23 @@ BEGIN
         -- Nothing of a succeeded execution can run again.
         DELETE FROM frontier USING unnest(s_n, s_status) AS s (n, status)
         WHERE held[s.n] AND s.status = 'SUCCEEDED' AND frontier.key = c_key[s.n];
+        -- Who waits for the end of a nested execution, or for its place in a lane, looks now.
+        SELECT string_agg(execution.key::text, ',') INTO told
+        FROM unnest(s_n, s_status) AS s (n, status)
+        JOIN execution ON execution.key = c_key[s.n] AND execution.parent_arn IS NOT NULL
+        WHERE held[s.n] AND s.status <> 'RUNNING';
+        IF told IS NOT NULL THEN
+            PERFORM pg_notify('torpor_news', told);
+        END IF;
+        WITH left_lane AS (
+            DELETE FROM lane_place USING unnest(s_n, s_status) AS s (n, status)
+            WHERE held[s.n] AND s.status <> 'RUNNING' AND lane_place.key = c_key[s.n]
+            RETURNING lane_place.lane
+        )
+        SELECT string_agg(DISTINCT lane::text, ',') INTO told FROM left_lane;
+        IF told IS NOT NULL THEN
+            PERFORM pg_notify('torpor_news', told);
+        END IF;
     END IF;
     IF cardinality(m_n) > 0 THEN
         INSERT INTO map_run (key, arn, execution, frame, day, status, started_at, stopped_at,
@@ -185,6 +233,12 @@ BEGIN
         WHERE held[m.n]
         -- A run that ended stays as it ended until a redrive makes it run again.
         ON CONFLICT (key) DO UPDATE SET status = EXCLUDED.status, stopped_at = EXCLUDED.stopped_at,
+            max_concurrency = CASE WHEN EXCLUDED.status = 'RUNNING'
+                THEN EXCLUDED.max_concurrency ELSE map_run.max_concurrency END,
+            tolerated_count = CASE WHEN EXCLUDED.status = 'RUNNING'
+                THEN EXCLUDED.tolerated_count ELSE map_run.tolerated_count END,
+            tolerated_percentage = CASE WHEN EXCLUDED.status = 'RUNNING'
+                THEN EXCLUDED.tolerated_percentage ELSE map_run.tolerated_percentage END,
             total = greatest(map_run.total, EXCLUDED.total)
         WHERE map_run.status = 'RUNNING' OR EXCLUDED.status = 'RUNNING';
     END IF;
@@ -208,6 +262,8 @@ BEGIN
     END IF;
     IF cardinality(i_n) > 0 THEN
         DELETE FROM inbox USING unnest(i_n, i_id) AS i (n, id) WHERE held[i.n] AND inbox.id = i.id;
+        DELETE FROM activity_task USING unnest(i_n, i_id) AS i (n, id)
+        WHERE held[i.n] AND activity_task.taken = i.id;
     END IF;
     RETURN (SELECT coalesce(array_agg(n), '{}') FROM generate_subscripts(held, 1) AS n
         WHERE NOT held[n]);
