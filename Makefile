@@ -108,6 +108,7 @@ cluster-install: $(VENV)/.dev ## install or upgrade the charts on the cluster th
 	  --set-string "controller.podAnnotations.torpor\.dev/built=$$built" --set-string "gateway.podAnnotations.torpor\.dev/built=$$built" \
 	  --set-string "workflows.podAnnotations.torpor\.dev/built=$$built" \
 	  --wait --timeout 180s >/dev/null
+	@$(IN_CLUSTER) kubectl apply -f tests/cluster/engine-port.yaml >/dev/null
 
 .PHONY: cluster-env
 cluster-env: $(BIN)/python ## print what a shell needs to use it, to be read by `eval`

@@ -27,7 +27,7 @@ def pages() -> dict[Path, str]:
     reference = Path("docs/reference")
     return {
         reference / "function.md": _page("Function", _crd("functions.yaml")),
-        reference / "workflow.md": _page("Workflow", _crd("workflows.yaml")),
+        reference / "workflow.md": _page("Workflow", _workflow()),
         reference / "metrics.md": _page("Metrics", _metrics()),
         reference / "settings.md": _page("Settings", _settings()),
         reference / "cli.md": _page("Command line", _command_line()),
@@ -52,6 +52,11 @@ def _crd(name: str) -> Iterator[str]:
     rules = list(_rules(schema["properties"]["spec"], "spec"))
     yield "\n## Rules"
     yield from rules
+
+
+def _workflow() -> Iterator[str]:
+    yield "What a `definition` may have: [the States Language here](states-language.md).\n"
+    yield from _crd("workflows.yaml")
 
 
 def _rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:

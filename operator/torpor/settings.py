@@ -113,7 +113,7 @@ class EngineSettings(Settings):
     http_allow: str = ""
     """What HTTP tasks may call besides the public Internet: `host,10.1.0.0/16`."""
     http_refuse: str = ""
-    """What of the public Internet they may not call, such as the cluster's ranges: `198.18.0.0/15`."""
+    """Networks that they may not call though public, such as a cluster's own: `9.9.0.0/16`."""
     drain_seconds: int = 10
     """How long calls of Functions may go on after SIGTERM."""
 

@@ -25,7 +25,7 @@ from torpor.workflows.machines import machine_name
 pytestmark = pytest.mark.timeout(300)
 
 ENDPOINT = os.environ.get("TORPOR_TEST_WORKFLOWS", f"http://127.0.0.1:{SETTINGS.https_port}")
-"""The Step Functions API: the node port that tests/cluster/values.yaml gives it."""
+"""The Step Functions API: the node port that tests/cluster/engine-port.yaml gives it."""
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 DONE = {"StartAt": "Done", "States": {"Done": {"Type": "Succeed"}}}
 PATIENT = {

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 import yaml
 
 from tests.integration.test_dev_session import ended, outcome, start, write
 from tests.support.postgres import needs_postgres
 from tests.support.stepfunctions_rig import make_client
+from torpor.dev.postgres import _data_folder
 
 pytestmark = needs_postgres
 Process = asyncio.subprocess.Process
@@ -356,3 +358,53 @@ async def test_without_postgresql_it_is_said_in_one_line(tmp_path: Path) -> None
     assert process.returncode == 1
     assert err.decode().startswith("torpor dev: Workflows need PostgreSQL: no PostgreSQL found")
     assert len(err.splitlines()) == 1
+
+
+def _state_folder() -> Path:
+    [place] = (Path(os.environ["XDG_STATE_HOME"]) / "torpor" / "dev").iterdir()
+    return _data_folder(place / "workflows") / "data"
+
+
+def _postmaster() -> int:
+    return int((_state_folder() / "postmaster.pid").read_text().split("\n", 1)[0])
+
+
+async def test_executions_go_on_after_their_database_was_killed(tmp_path: Path) -> None:
+    async with serving(save(tmp_path, slow=SLOW)) as dev:
+        data = json.dumps({"rest": 3, "file": str(tmp_path / "calls"), "seconds": 0})
+        await dev.torpor("run", "slow", "--name", "before", "-d", data)
+        await dev.shown("RUNNING  Rest")
+        os.kill(_postmaster(), signal.SIGKILL)
+        await dev.shown("PostgreSQL ended: it is started again")
+        await dev.shown("execution before SUCCEEDED")
+        status, _, err = await dev.torpor("run", "slow", "--name", "after", "--wait", "-d", data)
+        assert status == 0, err
+        await dev.end()
+
+
+async def test_a_database_that_cannot_be_started_again_ends_the_run_in_one_line(
+    tmp_path: Path,
+) -> None:
+    async with serving(save(tmp_path, slow=SLOW)) as dev:
+        (_state_folder() / "PG_VERSION").write_text("9\n")
+        os.kill(_postmaster(), signal.SIGKILL)
+        line = await dev.shown("torpor dev: PostgreSQL ended and could not be started again")
+        assert "in 3 tries" in line
+        async with asyncio.timeout(30):
+            assert await dev.process.wait() == 1
+
+
+async def test_a_database_of_another_build_is_told_in_one_line(tmp_path: Path) -> None:
+    folder = save(tmp_path, slow=SLOW)
+    async with serving(folder) as dev:
+        sockets = (_state_folder() / "postmaster.pid").read_text().splitlines()[4]
+        connection = await asyncpg.connect(user="torpor", database="postgres", host=sockets)
+        await connection.execute("UPDATE schema_version SET digest = 'another' WHERE number = 1")
+        await connection.close()
+        await dev.end()
+    status, output = await outcome(folder)
+    assert status == 1
+    [line] = [line for line in output.splitlines() if "torpor dev:" in line]
+    assert "made by another build of Torpor (script 0001 differs)" in line
+    assert f"they are in {_state_folder().parent}: move it away" in line
+    assert "Traceback" not in output

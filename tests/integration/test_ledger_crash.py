@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import asyncpg
 import pytest
 
 from tests.support.ledger_rig import CHAIN, Running, a_machine, an_execution, claim_all, dispatches
@@ -148,3 +151,33 @@ def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
     server = EmbeddedPostgres(folder, {"no_such_setting": "on"})
     with pytest.raises(EmbeddedFailed, match="no_such_setting"):
         server.start()
+
+
+async def test_what_a_killed_server_leaves_behind_ends_before_the_next_one_begins(
+    folder: Path,
+) -> None:
+    server = EmbeddedPostgres(folder)
+    server.start()
+    connection = await asyncpg.connect(server.dsn)
+    busy = connection.get_server_pid()
+    endless = asyncio.create_task(
+        connection.execute("SELECT count(*) FROM generate_series(1, 10000000000::bigint) AS n")
+    )
+    try:
+        async with asyncio.timeout(20):
+            while "SELECT" not in Path(f"/proc/{busy}/cmdline").read_text():  # noqa: ASYNC110, ASYNC240
+                await asyncio.sleep(0.02)
+        assert server.pid is not None
+        os.kill(server.pid, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while server.pid is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await asyncio.to_thread(server.start)
+        assert not Path(f"/proc/{busy}/cwd").exists()  # noqa: ASYNC240
+        with pytest.raises((asyncpg.PostgresConnectionError, OSError)):
+            await endless
+    finally:
+        endless.cancel()
+        await asyncio.wait((endless,))
+        connection.terminate()
+        server.stop()

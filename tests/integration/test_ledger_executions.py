@@ -17,16 +17,20 @@ from tests.support.ledger_rig import (
     dispatches,
     distributed,
     fresh_ledger,
+    load_all,
     map_over,
 )
 from tests.support.postgres import needs_postgres
 from torpor.workflows.asl.events import Redrive, Start, Stop, TaskFailed, TaskSucceeded
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload
+from torpor.workflows.ledger import loading
 from torpor.workflows.ledger.base import AlreadyExists, NotFound
 from torpor.workflows.ledger.postgres import PostgresLedger
 
 pytestmark = needs_postgres
+
+PASS = {"Type": "Pass", "End": True}
 
 
 def done(dispatch: object, output: object) -> TaskSucceeded:
@@ -44,7 +48,7 @@ async def test_a_chain_of_tasks_is_loaded_where_it_stands_and_leaves_its_history
         (task,) = dispatches(step)
         step = await running.send(done(task, {"a": 1}))
 
-        (stored,) = await ledger.load(list(owned.values()))
+        (stored,) = await load_all(ledger, list(owned.values()))
         assert stored.execution == running.execution
         assert stored.frontier is not None
         assert comparable(stored.frontier) == comparable(running.frontier)
@@ -112,6 +116,51 @@ async def test_the_results_of_a_map_are_written_one_by_one_and_cleared_at_its_en
         assert len(ended.output.value) == 30
 
 
+async def test_what_succeeded_never_changes_and_only_what_a_late_commit_consumed_goes() -> None:
+    async with fresh_ledger() as ledger:
+        owned = await claim_all(ledger)
+        running, _ = await begin(ledger, owned, {"StartAt": "p", "States": {"p": PASS}})
+        end = await ledger.execution(running.execution.arn)
+        assert end.status is Status.SUCCEEDED
+        stored = await ledger.load_one(end.arn)
+        assert stored.over
+        await ledger.post(end.arn, Stop())
+        await ledger.post(end.arn, Redrive())
+        first, second = await ledger.posted(list(owned))
+        zombie = Running(ledger, running.owned, running.execution, CHAIN)
+        await zombie.send(Start())
+        await zombie.send(Stop("E", "late"), (first.id,))
+        assert await ledger.execution(end.arn) == end
+        assert (await ledger.load_one(end.arn)).over
+        page = await ledger.history(end.arn, 100, None, newest_first=False)
+        assert page.items[-1].type == "ExecutionSucceeded"
+        assert await ledger.posted(list(owned)) == [second]
+        await ledger.discard([second.id])
+        assert await ledger.posted(list(owned)) == []
+
+
+async def test_what_failed_changes_only_by_a_redrive() -> None:
+    async with fresh_ledger() as ledger:
+        owned = await claim_all(ledger)
+        running, _ = await begin(ledger, owned, CHAIN)
+        await running.send(Stop("E", "C"))
+        end = await ledger.execution(running.execution.arn)
+        zombie = Running(ledger, running.owned, running.execution, CHAIN)
+        await zombie.send(Stop("other", None))
+        assert await ledger.execution(end.arn) == end
+
+
+async def test_many_executions_are_loaded_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loading, "_AT_ONCE", 7)
+    async with fresh_ledger() as ledger:
+        owned = await claim_all(ledger)
+        for n in range(20):
+            await begin(ledger, owned, CHAIN, name=f"n{n}")
+        parts = [part async for part in ledger.load(list(owned.values()))]
+        assert [len(part) for part in parts] == [7, 7, 6]
+        assert len({stored.execution.arn for part in parts for stored in part}) == 20
+
+
 async def test_a_failed_execution_keeps_its_frames_and_goes_on_after_a_redrive() -> None:
     async with fresh_ledger() as ledger:
         owned = await claim_all(ledger)
@@ -120,7 +169,7 @@ async def test_a_failed_execution_keeps_its_frames_and_goes_on_after_a_redrive()
         await running.send(TaskFailed(task.frame, task.ticket, "Boom", "broken \x00 \ud800"))
         failed = await ledger.execution(running.execution.arn)
         assert (failed.status, failed.error) == (Status.FAILED, "Boom")
-        assert await ledger.load(list(owned.values())) == []
+        assert await load_all(ledger, list(owned.values())) == []
 
         stored = await ledger.load_one(failed.arn)
         assert stored.frontier is not None
@@ -131,7 +180,7 @@ async def test_a_failed_execution_keeps_its_frames_and_goes_on_after_a_redrive()
         assert (redriven.status, redriven.redrive_count) == (Status.RUNNING, 1)
         assert redriven.redriven_at is not None
         assert redriven.error is None
-        assert len(await ledger.load(list(owned.values()))) == 1
+        assert len(await load_all(ledger, list(owned.values()))) == 1
 
 
 async def test_a_payload_of_5_mib_is_stored_once_however_often_it_is_passed_on() -> None:

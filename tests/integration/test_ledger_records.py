@@ -22,6 +22,7 @@ from tests.support.postgres import needs_postgres
 from torpor.workflows.asl.events import Start, Stop
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload
+from torpor.workflows.ledger import retention
 from torpor.workflows.ledger.base import AlreadyExists, InvalidToken, NotFound
 from torpor.workflows.ledger.postgres import PostgresLedger
 from torpor.workflows.records import Activity, Alias, Execution, MachineStatus, Options
@@ -193,3 +194,32 @@ async def test_what_is_past_its_retention_goes_and_the_rest_stays() -> None:
         again = await ledger.insert(an_execution("old", [large], STARTED_AT - 13 * DAY))
         assert again.input == Payload([large])
         assert (await ledger.load_one(again.arn)).execution == again
+
+
+async def test_one_process_at_a_time_deletes_and_none_waits_for_it() -> None:
+    async with fresh_ledger() as ledger:
+        owned = await claim_all(ledger)
+        running, _ = await begin(ledger, owned, CHAIN)
+        await running.send(Stop())
+        async with ledger._database.transaction() as other:
+            await other.execute("SELECT pg_advisory_xact_lock($1)", retention._LOCK)
+            assert await ledger.expire(STARTED_AT + 365 * DAY) == 0
+        assert await ledger.expire(STARTED_AT + 365 * DAY) == 1
+
+
+async def test_what_is_kept_is_not_read_to_find_what_goes() -> None:
+    many = """
+        INSERT INTO execution (key, arn, name, machine_arn, revision_id, shard, day, status,
+            input_digest, started_at, stopped_at)
+        SELECT gen_random_uuid(), 'a' || i, 'n' || i, 'm', 'r', 0, 20000, 'SUCCEEDED', '\\x00',
+            $1 - i, $1 - i FROM generate_series(1, 20000) AS i
+    """
+    async with fresh_ledger() as ledger:
+        await ledger.put_machine(a_machine(options=Options(retention_days=3)))
+        await ledger._database.rows(many, STARTED_AT)
+        await ledger._database.rows("ANALYZE execution")
+        plan = await ledger._database.rows(
+            f"EXPLAIN {retention._EXPIRE}", STARTED_AT, 90.0, retention._AT_ONCE
+        )
+        text = "\n".join(row[0] for row in plan)
+        assert "Index Scan using execution_by_end on execution e" in text, text

@@ -17,6 +17,7 @@ from tests.support.ledger_rig import (
     comparable,
     dispatches,
     fresh_ledger,
+    load_all,
 )
 from tests.support.postgres import fresh_database, needs_postgres
 from torpor.workflows.asl.events import Start, Stop, TaskSubmitted, TaskSucceeded
@@ -67,7 +68,7 @@ async def test_a_zombie_writes_nothing_and_the_others_of_its_group_are_written()
         assert taken == Owned(lost, 2)
         before = {
             stored.execution.arn: comparable(stored.frontier)
-            for stored in await ledger.load(list(owned.values()))
+            for stored in await load_all(ledger, list(owned.values()))
             if stored.frontier is not None
         }
         large = Payload("x" * 10_000)
@@ -125,8 +126,8 @@ async def test_a_zombie_loses_everything_that_it_writes_after_the_claim() -> Non
                 await asyncio.sleep(0)
             await old.renew("one", list(owned.values()), 0.0)
             (taken,) = await new.claim("two", 1, 30)
-            seen = await new.load([taken])
-        after = await new.load([taken])
+            seen = await load_all(new, [taken])
+        after = await load_all(new, [taken])
         assert {s.execution.arn: comparable(_there(s.frontier)) for s in seen} == {
             s.execution.arn: comparable(_there(s.frontier)) for s in after
         }

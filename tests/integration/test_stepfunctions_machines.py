@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,6 +168,30 @@ async def test_an_unknown_resource_names_its_state(api: Rig) -> None:
     )
     assert code == "InvalidDefinition"
     assert "/States/Do/Resource" in message
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        ("arn:aws:states:::dynamodb:putItem", "Service 'dynamodb' is not supported"),
+        ("arn:aws:states:::s3:deleteBucket", "Action 's3:deleteBucket' is not supported"),
+    ],
+)
+async def test_a_service_that_nothing_runs_is_refused(api: Rig, resource: str, reason: str) -> None:
+    arn = await create(api)
+    state = {"Type": "Task", "Resource": resource, "End": True}
+    definition = json.dumps({"StartAt": "Do", "States": {"Do": state}})
+    created = await api.refusal(
+        "create_state_machine", name="n", definition=definition, roleArn=ROLE
+    )
+    updated = await api.refusal("update_state_machine", stateMachineArn=arn, definition=definition)
+    for code, message in (created, updated):
+        assert code == "InvalidDefinition"
+        assert reason in message
+    answer = await api("validate_state_machine_definition", definition=definition)
+    (found,) = answer["diagnostics"]
+    assert found["location"] == "/States/Do/Resource"
+    assert found["message"].startswith(reason)
 
 
 async def test_machines_are_listed_in_pages(api: Rig) -> None:
@@ -397,3 +422,32 @@ async def test_there_can_be_too_many_tags(api: Rig) -> None:
     arn = await create(api)
     tags = [{"key": f"k{number}"} for number in range(51)]
     assert (await api.refusal("tag_resource", resourceArn=arn, tags=tags))[0] == "TooManyTags"
+
+
+async def test_what_a_workflow_says_is_changed_with_kubectl_only(api: Rig) -> None:
+    arn = await create(api, "shop.pay")
+    published = await api("publish_state_machine_version", stateMachineArn=arn)
+    version = published["stateMachineVersionArn"]
+    routing = [{"stateMachineVersionArn": version, "weight": 100}]
+    made = await api("create_state_machine_alias", name="live", routingConfiguration=routing)
+    alias = made["stateMachineAliasArn"]
+    machine = await api.records.machine(arn)
+    owned = replace(machine, options=replace(machine.options, workflow_uid="uid"))
+    api.records.machine_rows[arn] = [owned]
+    for call, given in (
+        ("update_state_machine", {"stateMachineArn": arn, "definition": OTHER}),
+        ("update_state_machine", {"stateMachineArn": arn, "roleArn": ROLE, "publish": True}),
+        ("delete_state_machine", {"stateMachineArn": arn}),
+        ("create_state_machine", {"name": "shop.pay", "definition": PASS, "roleArn": ROLE}),
+        ("publish_state_machine_version", {"stateMachineArn": arn}),
+        ("delete_state_machine_version", {"stateMachineVersionArn": version}),
+        ("create_state_machine_alias", {"name": "b", "routingConfiguration": routing}),
+        ("update_state_machine_alias", {"stateMachineAliasArn": alias, "description": "d"}),
+        ("delete_state_machine_alias", {"stateMachineAliasArn": alias}),
+    ):
+        code, message = await api.refusal(call, **given)
+        assert code == "AccessDeniedException", call
+        assert "is managed by the Workflow shop/pay; change it with kubectl" in message
+    assert api.records.machine_rows[arn] == [owned]
+    started = await api("start_execution", stateMachineArn=arn)
+    assert started["executionArn"].startswith(arn.replace("stateMachine", "execution"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from torpor.workflows.asl.compile import compile_program
 from torpor.workflows.asl.events import Dispatch, Input, Start, Step
 from torpor.workflows.asl.frontier import Frontier, Identity, Status
 from torpor.workflows.asl.payload import Payload
-from torpor.workflows.ledger.base import Commit, Ledger, Owned
+from torpor.workflows.ledger.base import Commit, Ledger, Owned, Stored
 from torpor.workflows.ledger.postgres import PostgresLedger, open_ledger
 from torpor.workflows.records import Execution, Machine, MachineType
 
@@ -117,6 +117,11 @@ async def claim_all(ledger: Ledger, owner: str = "one") -> dict[int, Owned]:
     """Own every shard."""
     owned = await ledger.claim(owner, ledger.shards, LEASE_SECONDS)
     return {one.shard: one for one in owned}
+
+
+async def load_all(ledger: Ledger, owned: Sequence[Owned]) -> list[Stored]:
+    """Every running execution of these shards."""
+    return [stored async for part in ledger.load(owned) for stored in part]
 
 
 async def begin(

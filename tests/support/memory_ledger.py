@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import pickle
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -29,6 +29,8 @@ from torpor.workflows.ledger.base import (
     Stored,
 )
 from torpor.workflows.records import Execution, Machine
+
+LOADED_AT_ONCE = 50
 
 
 class MemoryLedger:
@@ -111,10 +113,14 @@ class MemoryLedger:
         await self._notify(stored.shard)
         return stored
 
-    async def load(self, owned: Sequence[Owned]) -> list[Stored]:
+    async def load(self, owned: Sequence[Owned]) -> AsyncIterator[list[Stored]]:
         await self._answer()
         shards = {one.shard for one in owned}
-        return [self._stored(arn) for arn, one in self._running() if one.shard in shards]
+        arns = [arn for arn, one in self._running() if one.shard in shards]
+        for at in range(0, len(arns), LOADED_AT_ONCE):
+            await self._answer()
+            part = [self._stored(arn) for arn in arns[at : at + LOADED_AT_ONCE]]
+            yield [stored for stored in part if stored.execution.status is Status.RUNNING]
 
     async def started(self, shards: Sequence[int]) -> list[Stored]:
         await self._answer()
@@ -132,6 +138,11 @@ class MemoryLedger:
         await self._answer()
         return [p for p in self._inbox.values() if self.shard_of(p.execution_arn) in shards]
 
+    async def discard(self, ids: Sequence[int]) -> None:
+        await self._answer()
+        for id in ids:
+            self._inbox.pop(id, None)
+
     async def post(self, execution_arn: str, event: Input) -> None:
         await self._answer()
         id = next(self._ids)
@@ -144,18 +155,30 @@ class MemoryLedger:
         await self._answer()
         if self._epochs[commit.owned.shard] != commit.owned.epoch:
             raise Fenced(f"shard {commit.owned.shard}")
+        if self._is_open(commit):
+            self._write(commit, frontier)
+        for id in commit.consumed:
+            self._inbox.pop(id, None)
+        self.commits += 1
+        if self.lost_answers:
+            self.lost_answers -= 1
+            raise LedgerAway("the connection was lost")
+
+    def _is_open(self, commit: Commit) -> bool:
+        now = self._executions[commit.execution_arn]
+        if now.status in (Status.RUNNING, Status.SUCCEEDED):
+            return now.status is Status.RUNNING
+        return commit.frontier.redrive_count > now.redrive_count
+
+    def _write(self, commit: Commit, frontier: bytes) -> None:
         history = self._histories.setdefault(commit.execution_arn, {})
         for event in commit.history:
             assert (event.scope, event.id) not in history, f"written twice: {event}"
             history[event.scope, event.id] = event
         self._frontiers[commit.execution_arn] = frontier
         self._update(commit, pickle.loads(frontier))
-        for id in commit.consumed:
-            del self._inbox[id]
-        self.commits += 1
-        if self.lost_answers:
-            self.lost_answers -= 1
-            raise LedgerAway("the connection was lost")
+        if self._executions[commit.execution_arn].status is Status.SUCCEEDED:
+            del self._frontiers[commit.execution_arn]
 
     def _update(self, commit: Commit, frontier: Any) -> None:
         old = self._executions[commit.execution_arn]
@@ -186,6 +209,11 @@ class MemoryLedger:
         found = self._dirty & set(shards)
         self._dirty -= found
         return found
+
+    def forget(self, arn: str) -> None:
+        """What retention does to an execution that ended."""
+        for kept in (self._executions, self._frontiers, self._histories):
+            kept.pop(arn, None)
 
     @contextmanager
     def news(self, subject: str) -> Iterator[asyncio.Event]:
@@ -235,6 +263,11 @@ class MemoryLedger:
         if arn not in self._executions:
             raise NotFound(arn)
         return self._executions[arn]
+
+    @property
+    def waiting(self) -> int:
+        """Posted events that nobody has used up."""
+        return len(self._inbox)
 
     def events(self, arn: str) -> list[HistoryEvent]:
         """The whole history of an execution, Map Run children apart."""

@@ -1,7 +1,8 @@
 """Runs the Functions in a folder as local processes that scale from zero and back.
 
 Its Workflows run too: on a PostgreSQL of their own in the same place as the logs, where executions
-stay, so that those that were running go on in the next run.
+stay, so that those that were running go on in the next run. A second run of the same folder at the
+same time has a state of its own.
 
 The functions' logs stay in $XDG_STATE_HOME/torpor/dev (~/.local/state/torpor/dev) until the next
 run of the same folder. The first Ctrl-C waits for the requests in flight, at most 30 seconds; the

@@ -13,8 +13,8 @@ from torpor.cli import output
 from torpor.cli.workflowfiles import BadFile, Found, read_definitions
 from torpor.workflows.asl.compile import compile_program
 from torpor.workflows.asl.problem import InvalidDefinition, Problem, Severity
-from torpor.workflows.asl.resource import parse_resource
 from torpor.workflows.asl.validate import MachineType, check_definition
+from torpor.workflows.engine.integrations.supported import refuse_resource
 
 BAD_FILE = 2
 """Exit status for a file that cannot be read or holds no definition."""
@@ -63,7 +63,7 @@ def definition_problems(text: str, machine_type: str) -> tuple[Problem, ...]:
     """Every problem of a definition's text, warnings included."""
     kind = MachineType.EXPRESS if machine_type == MachineType.EXPRESS else MachineType.STANDARD
     problems = check_definition(
-        text, machine_type=kind, severity=Severity.WARNING, is_resource=_is_resource
+        text, machine_type=kind, severity=Severity.WARNING, refuse_resource=refuse_resource
     )
     if any(problem.severity is Severity.ERROR for problem in problems):
         return problems
@@ -72,10 +72,6 @@ def definition_problems(text: str, machine_type: str) -> tuple[Problem, ...]:
     except InvalidDefinition as error:
         return (*error.problems, *problems)
     return problems
-
-
-def _is_resource(text: str) -> bool:
-    return parse_resource(text) is not None
 
 
 def _manifest_problem(text: str) -> Problem:

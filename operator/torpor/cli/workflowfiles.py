@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from torpor.resources.workflow import Workflow
 STDIN = "-"
 _DEFINITION = "spec.definition."
 """Problems inside of it are told by the language's own validator, in its words."""
+_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 class BadFile(TorporError):
@@ -115,11 +117,20 @@ def _workflow(
     named = body["metadata"].get("name", "?") if _has_metadata(body) else "?"
     wrong = [text.removeprefix(f"Workflow {named}: ") for text in problems_of(body)]
     wrong = [text for text in wrong if not text.startswith(_DEFINITION)] or _unparsed(body, wrong)
+    wrong += _misnamed(body)
     text, missing = _definition(body, spec, maps)
     wrong += missing
     kind = spec.get("type")
     known = kind.upper() if isinstance(kind, str) else None
     return Found(file, f"{_namespace(body)}/{named}", text, known, tuple(wrong))
+
+
+def _misnamed(body: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a name that is there; a missing one is told by the schema."""
+    name = body["metadata"].get("name") if _has_metadata(body) else None
+    if not isinstance(name, str) or _LABEL.fullmatch(name):
+        return []
+    return [f"metadata.name: {name!r} is not a DNS label: use a-z, 0-9 and -, at most 63"]
 
 
 def _unparsed(body: Mapping[str, Any], wrong: list[str]) -> list[str]:

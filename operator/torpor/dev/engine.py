@@ -29,6 +29,7 @@ from torpor.workflows.asl.frontier import Status
 from torpor.workflows.engine.base import Integration
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import catalog
+from torpor.workflows.engine.integrations.objects import open_store
 from torpor.workflows.engine.integrations.reach import EVERYWHERE
 from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.world import WallClock, World
@@ -53,6 +54,8 @@ OWNER = "torpor-dev"
 LEASE_SECONDS = 2.0
 """How long a killed run's executions wait for the next run at most."""
 SHARDS = 16
+OBJECTS = "objects"
+"""The folder of the object store: each folder in it is a bucket."""
 _KEY_BYTES = 32
 _READY_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
@@ -89,6 +92,7 @@ class LocalEngine:
             f"  boto3.client('stepfunctions', endpoint_url='{self.url}', region_name='us-east-1',"
         )
         yield "               aws_access_key_id='any', aws_secret_access_key='any')"
+        yield f"buckets of S3 are folders in {self._place / OBJECTS}"
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -157,7 +161,7 @@ class LocalEngine:
     @asynccontextmanager
     async def _engine(self, ledger: PostgresLedger, key: bytes) -> AsyncIterator[Engine]:
         async with Invoker(self._gateway) as invoker:
-            store = f"file://{self._place / 'objects'}"
+            store = open_store(f"file://{self._place / OBJECTS}")
             found = catalog(invoker, ledger, lambda: engine, WallClock(), store, reach=EVERYWHERE)
             self._services = found.integrations
             options = EngineOptions(OWNER, lease_seconds=LEASE_SECONDS)

@@ -8,7 +8,8 @@ from dataclasses import fields
 import pytest
 
 from tests.unit.charts.test_charts import container, environment, find, needs_helm, rendered
-from torpor.settings import ControllerSettings, EngineSettings
+from torpor.settings import BadSetting, ControllerSettings, EngineSettings
+from torpor.workflows.engine.role import check_clients, reach_of
 
 ON = ("--set", "workflows.enabled=true")
 ALL = ("--set", "workflows.enabled=true,postgresql.enabled=true")
@@ -106,7 +107,12 @@ def test_an_engine_may_read_the_installations_key_and_nothing_else() -> None:
 
 @needs_helm
 def test_the_internal_api_is_for_the_controller_and_never_on_a_node_port() -> None:
-    outside = (*ON, "--set", "workflows.service.type=NodePort,workflows.service.nodePort=30443")
+    outside = (
+        *ON,
+        "--set",
+        "workflows.service.type=NodePort,workflows.service.nodePort=30443,"
+        "workflows.api.secretName=keys",
+    )
     [port] = find("Service", "torpor-engine-external", *outside)["spec"]["ports"]
     assert (port["name"], port["nodePort"]) == ("api", 30443)
     rules = find("NetworkPolicy", "torpor-engine", *ON)["spec"]["ingress"]
@@ -114,10 +120,55 @@ def test_the_internal_api_is_for_the_controller_and_never_on_a_node_port() -> No
     [controller] = peers["internal"]
     labels = controller["podSelector"]["matchLabels"]
     assert labels["app.kubernetes.io/component"] == "controller"
-    assert {"namespaceSelector": {"matchLabels": {"torpor.dev/workflows": "client"}}} in peers[
-        "api"
-    ]
+    clients = [{"namespaceSelector": {"matchLabels": {"torpor.dev/workflows": "client"}}}]
+    assert peers["api"] == clients, "not even engines: a task must not reach the API"
     assert peers["metrics"] is None
+    rules = find("NetworkPolicy", "torpor-engine", *outside)["spec"]["ingress"]
+    assert [rule["from"] for rule in rules if rule["ports"][0]["port"] == "api"] == [clients]
+
+
+@needs_helm
+def test_an_api_that_nobody_is_let_to_is_open_to_nobody() -> None:
+    chosen = (*ON, "--set-json", "workflows.api.allowFrom=[]")
+    rules = find("NetworkPolicy", "torpor-engine", *chosen)["spec"]["ingress"]
+    assert {rule["ports"][0]["port"] for rule in rules} == {"metrics", "internal"}
+
+
+@needs_helm
+@pytest.mark.parametrize("kind", ["NodePort", "LoadBalancer"])
+def test_the_api_is_not_opened_to_the_outside_without_keys(kind: str) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        rendered(*ON, "--set", f"workflows.service.type={kind}")
+    assert "workflows.api.secretName" in refused.value.stderr
+
+
+@needs_helm
+def test_an_engine_with_a_secret_that_has_no_keys_does_not_start() -> None:
+    found = environment("engine", *ON, "--set", "workflows.api.secretName=keys")
+    settings = EngineSettings.from_environment({**found, "TORPOR_ACCESS_KEYS": ""})
+    with pytest.raises(BadSetting, match="neither a key"):
+        check_clients(settings)
+    check_clients(EngineSettings.from_environment({**found, "TORPOR_ACCESS_KEYS": "AKIA=s"}))
+    check_clients(EngineSettings.from_environment({**found, "TORPOR_API_TOKEN": "t"}))
+    check_clients(EngineSettings.from_environment(environment("engine", *ON)))
+
+
+def test_a_word_for_clients_that_means_nothing_is_refused() -> None:
+    with pytest.raises(BadSetting, match="TORPOR_API_CLIENTS"):
+        check_clients(EngineSettings(api_clients="Known", api_token="t"))
+
+
+@needs_helm
+def test_what_http_tasks_may_call_is_in_the_values() -> None:
+    lists = (
+        "workflows.http.allow={hooks.corp.example,10.1.0.0/16},workflows.http.refuse={9.0.0.0/8}"
+    )
+    settings = EngineSettings.from_environment(environment("engine", *ON, "--set", lists))
+    assert settings.http_allow == "hooks.corp.example,10.1.0.0/16"
+    assert settings.http_refuse == "9.0.0.0/8"
+    assert reach_of(settings).hosts == {"hooks.corp.example"}
+    with pytest.raises(BadSetting, match="not a network"):
+        reach_of(EngineSettings(http_refuse="x"))
 
 
 @needs_helm

@@ -223,7 +223,7 @@ def scheduled(number: int, before: int, token: str) -> dict[str, Any]:
 
 def test_the_token_of_a_waiting_task_is_found_in_the_history() -> None:
     tokens = TaskTokens(b"k" * 32)
-    first, second = (tokens.issue(TaskRef(ARN, 0, n)) for n in (1, 2))
+    first, second = (tokens.issue(TaskRef(ARN, 0, n), 1.5) for n in (1, 2))
     entered = {
         "id": 1,
         "previousEventId": 0,

@@ -178,3 +178,19 @@ def test_a_file_is_drawn(save: Save, capsys: Capture) -> None:
     assert capsys.readouterr().out.startswith("<svg ")
     assert main(["workflow", "graph", save("b.json", BAD)]) == 1
     assert "/States/Book/Next" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["Order_Flow", "a.b", "-a", "a" * 64])
+def test_a_workflow_is_named_by_a_dns_label(save: Save, capsys: Capture, name: str) -> None:
+    body = workflow(GOOD)
+    body["metadata"]["name"] = name
+    assert validate(save("a.yaml", body)) == 1
+    assert f"metadata.name: {name!r} is not a DNS label" in capsys.readouterr().out
+
+
+def test_a_resource_that_nothing_runs_is_told_with_its_state(save: Save, capsys: Capture) -> None:
+    resource = "arn:aws:states:::dynamodb:putItem"
+    states = {"Put": {"Type": "Task", "Resource": resource, "End": True}}
+    assert validate(save("a.json", {"StartAt": "Put", "States": states})) == 1
+    told = capsys.readouterr().out
+    assert "at /States/Put/Resource: Service 'dynamodb' is not supported" in told

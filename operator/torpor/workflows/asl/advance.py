@@ -218,7 +218,12 @@ def _start(run: Run) -> None:
 
 
 def _stop(run: Run, type: str, status: Status, error: str | None, cause: str | None) -> None:
-    """End the execution from outside: its last event follows none of the states'."""
+    """End the execution from outside: its last event follows none of the states'.
+
+    One that has not begun begins only to end.
+    """
+    if not run.frontier.frames:
+        _start(run)
     for frame in run.frontier.frames.values():
         if frame.join is not None and frame.join.map_run is not None:
             run.event(frame, "MapRunAborted", {})

@@ -165,6 +165,9 @@ class Frontier:
     """Results (frame, index) that came in since the last commit; an index that is neither among the
     join's results nor its failures was forgotten by a redrive."""
 
+    variables_bound: int | None = field(default=None, compare=False)
+    """Bytes that the variables of all frames hold at most; None: not counted since loading."""
+
     def children(self, parent: int) -> Iterator[Frame]:
         """The frames directly below a frame."""
         return (frame for frame in self.frames.values() if frame.parent == parent)

@@ -19,13 +19,16 @@ from jsonata.utils import Utils
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonata_bounds import Bounds, OverBound
+from torpor.workflows.asl.jsonata_dates import bound_pictures
 from torpor.workflows.asl.jsonata_direct import UNDECIDED, Evaluate, direct
 from torpor.workflows.asl.jsonata_functions import RefusedCall, bind_functions, current, plain
 from torpor.workflows.asl.payload import json_text
+from torpor.workflows.asl.regex import OverWork, Regex, begin_work, compile_regex
 from torpor.workflows.asl.scope import ABSENT, Json, Scope
 
 _CACHED_EXPRESSIONS: Final = 4096
 _CACHED_PER_THREAD: Final = 4096
+bound_pictures()
 _INSERT: Final = re.compile(r"\{\{\w+\}\}")
 
 
@@ -59,11 +62,11 @@ class Expression:
             return _evaluate(self.text, scope)
         except JException as refused:
             raise self._fault(field, f"{refused.error}: {_message(refused)}") from refused
-        except (RefusedCall, OverBound) as refused:
+        except (RefusedCall, OverBound, OverWork) as refused:
             raise self._fault(field, str(refused)) from refused
         except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as broken:
-            raise self._fault(field, f"{type(broken).__name__}: {broken}") from broken
-        except (AttributeError, RuntimeError, re.error) as broken:
+            raise self._fault(field, _reason(broken)) from broken
+        except (AttributeError, RuntimeError) as broken:
             raise self._fault(field, f"{type(broken).__name__}: {broken}") from broken
 
     def _fault(self, field: str, reason: str) -> Fault:
@@ -91,10 +94,10 @@ def _library_instance(text: str) -> Any:
     if known is not None:
         return known
     try:
-        instance = Jsonata(text)
+        instance = Jsonata(text, _regex)
     except JException as invalid:
         raise ValueError(f"invalid JSONata expression '{text}': {_message(invalid)}") from invalid
-    except (AttributeError, IndexError, RecursionError, TypeError, re.error) as broken:
+    except (AttributeError, IndexError, RecursionError, TypeError, ValueError) as broken:
         raise ValueError(f"invalid JSONata expression '{text}': {broken}") from broken
     instance.set_validate_input(False)
     instance.set_output_convert_nulls(False)
@@ -105,6 +108,12 @@ def _library_instance(text: str) -> Any:
     return instance
 
 
+def _regex(pattern: str, flags: Any) -> Regex:
+    """The library's way to have a pattern compiled; ValueError for one that is refused."""
+    given = (flags.case_insensitive and "i", flags.multiline and "m")
+    return compile_regex(pattern, "".join(flag for flag in given if flag))
+
+
 def _evaluate(text: str, scope: Scope) -> Json:
     instance = _library_instance(text)
     bindings = {
@@ -113,6 +122,7 @@ def _evaluate(text: str, scope: Scope) -> Json:
     }
     bindings["states"] = _states(scope)
     Bounds().attach(bindings)
+    begin_work()
     outer, current.entropy = current.entropy, scope.entropy
     try:
         result = instance.evaluate(None, bindings)
@@ -128,6 +138,13 @@ def _states(scope: Scope) -> dict[str, Json]:
     if scope.error_output is not ABSENT:
         states["errorOutput"] = scope.error_output
     return states
+
+
+def _reason(broken: Exception) -> str:
+    """What stopped an expression: Python fails where JavaScript has an infinity or no number."""
+    if isinstance(broken, ArithmeticError) or str(broken) == "math domain error":
+        return "D1001: Number out of range"
+    return f"{type(broken).__name__}: {broken}"
 
 
 def _message(error: JException) -> str:

@@ -1,7 +1,7 @@
 """What a JSONata expression may use: nesting, steps and memory, so that none can hang an engine.
 
 The bound on time is a number of steps, not a clock: an expression that is refused once is refused
-always.
+always. A step may be a regular expression over a long text: `regex` bounds that work.
 """
 
 from __future__ import annotations

@@ -7,7 +7,6 @@ selects a list, empty when nothing matches.
 from __future__ import annotations
 
 import math
-import re
 import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -30,6 +29,7 @@ from torpor.workflows.asl.jsonpath_syntax import (
     Segment,
     Slice,
 )
+from torpor.workflows.asl.regex import Regex
 from torpor.workflows.asl.scope import ABSENT, Json
 
 
@@ -166,10 +166,10 @@ def _comparison(comparison: Comparison) -> Test:
     return lambda node, roots: compare(left(node, roots), right(node, roots))
 
 
-def _matches(left: Callable[[Json, Roots], Json], regex: re.Pattern[str]) -> Test:
+def _matches(left: Callable[[Json, Roots], Json], regex: Regex) -> Test:
     def test(node: Json, roots: Roots) -> bool:
         value = left(node, roots)
-        return isinstance(value, str) and regex.fullmatch(value) is not None
+        return isinstance(value, str) and regex.matches(value)
 
     return test
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
+from torpor.workflows.asl.regex import Regex, compile_regex
 from torpor.workflows.asl.scope import Json
 
 
@@ -75,7 +76,7 @@ class Query:
 class Pattern:
     """A regular expression in a filter."""
 
-    regex: re.Pattern[str]
+    regex: Regex
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +110,7 @@ Condition = Comparison | Logic
 
 _ROOT: Final = re.compile(r"\$\$|\$[A-Za-z_][A-Za-z0-9_]*|\$|@")
 _BARE_NAME: Final = re.compile(r"[^\s.\[\]()'\",*?:@$]+")
+_NAME_IN_FILTER: Final = re.compile(r"[^\s.\[\]()'\",*?:@$=!<>~&|]+")
 _INTEGERS: Final = re.compile(r"\s*-?\d+\s*(?:,\s*-?\d+\s*)*\]")
 _SLICE: Final = re.compile(r"\s*(-?\d+)?\s*:\s*(-?\d+)?\s*(?::\s*(-?\d+)?\s*)?\]")
 _NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
@@ -117,7 +119,7 @@ _OPERATOR: Final = re.compile(
     re.IGNORECASE,
 )
 _REGEX: Final = re.compile(r"/((?:[^/\\]|\\.)*)/([a-zA-Z]*)")
-_FLAGS: Final = {"i": re.IGNORECASE, "s": re.DOTALL, "m": re.MULTILINE, "x": re.VERBOSE}
+_NO_MATTER: Final = str.maketrans("", "", "duU")
 _CONSTANTS: Final = {"true": True, "false": False, "null": None}
 _MAX_DEPTH: Final = 64
 
@@ -195,7 +197,8 @@ class _Reader:
     def dotted(self) -> Segment:
         if self.take("*"):
             return Wildcard()
-        name = self.match(_BARE_NAME)
+        # In a filter a name ends where an operator starts, with or without a space between them.
+        name = self.match(_NAME_IN_FILTER if self.depth else _BARE_NAME)
         if name is None:
             self.fail("a name expected")
         if not self.take("("):
@@ -324,10 +327,11 @@ class _Reader:
             return Literal(self.array())
         self.fail("a value expected")
 
-    def regex(self, source: str, flags: str) -> re.Pattern[str]:
+    def regex(self, source: str, flags: str) -> Regex:
         try:
-            return re.compile(source, sum(_FLAGS.get(flag, re.NOFLAG) for flag in set(flags)))
-        except re.error as invalid:
+            # Java's other flags say how far case and line ends are Unicode's.
+            return compile_regex(source, flags.translate(_NO_MATTER))
+        except ValueError as invalid:
             self.fail(f"bad regular expression: {invalid}")
 
     def array(self) -> list[Json]:

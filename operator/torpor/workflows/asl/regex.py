@@ -1,15 +1,18 @@
-"""Regular expressions of definitions: matched in time linear in the text, whatever they say.
+r"""Regular expressions of definitions: a match takes time linear in the text, whatever they say.
 
-They run in RE2, which never goes back: `/^(a+)+$/` cannot hang an engine. What cannot be matched
+They run in RE2, which never goes back: `/^(a+)+$/` cannot hang an engine. How much text one
+evaluation has matched is bounded, by a count and not by a clock. What cannot be matched
 that way (lookahead, lookbehind, backreferences) is refused when an expression is compiled, which
-is when a definition is created. As in JavaScript, `\\d`, `\\w`, `\\s` and `\\b` know ASCII only.
+is when a definition is created. As in JavaScript, `\d`, `\w`, `\s` and `\b` know ASCII only.
 """
 
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable, Iterator
 from functools import lru_cache
+from itertools import islice
 from typing import Any, Final
 
 import re2  # type: ignore[import-untyped]
@@ -17,34 +20,67 @@ import re2  # type: ignore[import-untyped]
 FLAGS: Final = "ims"
 """The flags that a pattern may have: any case, `^` and `$` at each line, `.` for a line's end."""
 
+MAX_CHARACTERS: Final = 2_000_000_000
+"""How much text one evaluation may have matched: a few seconds of work."""
+
 _CACHED: Final = 1_024
+_REPEATS: Final = re.compile(r"[*+]|\{\d*,\}")
 _CODE_POINT: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _GROUP: Final = re.compile(r"\\g<(\d+)>")
 
 
+class OverWork(ValueError):
+    """An evaluation matched more text than it may."""
+
+
+class _Work(threading.local):
+    """The characters that the evaluation of this thread had matched."""
+
+    characters = 0
+
+
+_work: Final = _Work()
+
+
+def begin_work() -> None:
+    """Begin an evaluation: what was matched before does not count in it."""
+    _work.characters = 0
+
+
 class Regex:
     """A compiled pattern with the methods that the JSONata library calls."""
 
-    __slots__ = ("_compiled", "pattern")
+    __slots__ = ("_compiled", "_far", "pattern")
 
     def __init__(self, pattern: str, compiled: Any) -> None:
         self.pattern = pattern
         self._compiled = compiled
+        self._far = _REPEATS.search(pattern) is not None
 
     def search(self, text: str) -> Any:
         """The first match, None without one."""
-        return self._compiled.search(_encodable(text))
+        return next(self.finditer(text), None)
 
     def finditer(self, text: str) -> Iterator[Any]:
-        """All matches from left to right."""
-        found: Iterator[Any] = self._compiled.finditer(_encodable(text))
-        return found
+        """All matches from left to right; raises OverWork.
+
+        A match may look at all the text behind it where the pattern repeats something.
+        """
+        _charge(len(text))
+        for match in self._compiled.finditer(_encodable(text)):
+            if self._far:
+                _charge(len(text) - match.start())
+            yield match
 
     def split(self, text: str) -> list[str]:
         """What stands between the matches, and the groups of each."""
-        parts: list[str] = self._compiled.split(_encodable(text))
-        return parts
+        parts: list[str] = []
+        end = 0
+        for match in self.finditer(text):
+            parts += (text[end : match.start()], *match.groups())
+            end = match.end()
+        return [*parts, text[end:]]
 
     def sub(self, replacement: str | Callable[[Any], str], text: str, count: int = 0) -> str:
         r"""The text with its matches replaced, at most `count` of them unless that is 0.
@@ -53,8 +89,12 @@ class Regex:
         else stands for itself.
         """
         replace = replacement if callable(replacement) else self._filled(replacement)
-        changed: str = self._compiled.sub(replace, _encodable(text), count)
-        return changed
+        parts: list[str] = []
+        end = 0
+        for match in islice(self.finditer(text), count or None):
+            parts += (text[end : match.start()], replace(match))
+            end = match.end()
+        return "".join((*parts, text[end:]))
 
     def matches(self, text: str) -> bool:
         """Whether the pattern matches the whole text."""
@@ -85,10 +125,18 @@ def compile_regex(pattern: str, flags: str = "") -> Regex:
     try:
         compiled = re2.compile(prefix + _translated(pattern), options)
     except re2.error as refused:
-        raise ValueError(f"the regular expression /{pattern}/ is refused: {_why(refused)}") from None
+        raise ValueError(
+            f"the regular expression /{pattern}/ is refused: {_why(refused)}"
+        ) from None
     except UnicodeEncodeError as broken:
         raise ValueError(f"the regular expression holds half a character: {broken}") from broken
     return Regex(pattern, compiled)
+
+
+def _charge(characters: int) -> None:
+    _work.characters += characters
+    if _work.characters > MAX_CHARACTERS:
+        raise OverWork("Expression evaluation timeout: its regular expressions match too much text")
 
 
 def _why(refused: Exception) -> str:

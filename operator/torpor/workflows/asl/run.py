@@ -19,6 +19,9 @@ from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.program import Program, State
 from torpor.workflows.asl.scope import ABSENT, Entropy, Json, Scope
 
+VARIABLES_FACTOR = 40
+"""AWS allows 10 MiB of variables in an execution, 256 KiB in a payload and in an Assign."""
+
 
 class Outside(Entropy, Protocol):
     """What a step needs from outside: the time, randomness, and signed task tokens."""
@@ -29,7 +32,11 @@ class Outside(Entropy, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Quotas of a program's executions; None: no limit. Sizes in bytes of UTF-8 JSON text."""
+    """Quotas of a program's executions; None: no limit. Sizes in bytes of UTF-8 JSON text.
+
+    `payload_bytes` is what one payload may hold, and the variables that one Assign sets. All
+    variables of an execution together may hold `VARIABLES_FACTOR` times as much.
+    """
 
     payload_bytes: int | None = None
 

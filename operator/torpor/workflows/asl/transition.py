@@ -6,11 +6,11 @@ from typing import Any
 
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
-from torpor.workflows.asl.frontier import Frame, Phase, Status
+from torpor.workflows.asl.frontier import Frame, Frontier, Phase, Status
 from torpor.workflows.asl.jsonpath import write_reference
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.program import Pass, State, Working
-from torpor.workflows.asl.run import Ended, Run
+from torpor.workflows.asl.run import VARIABLES_FACTOR, Ended, Run
 from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
 from torpor.workflows.asl.template import Template
 
@@ -71,6 +71,7 @@ def leave(
         check_size(run, payload, state.name)
     details: dict[str, Any] = {"name": state.name, "output": payload}
     if variables:
+        check_variables(run, frame, variables, state.name)
         details["assignedVariables"] = variables
         frame.assign(variables)
     run.event(frame, _EXITED[state.kind], details)
@@ -97,6 +98,44 @@ def check_size(run: Run, payload: Payload, name: str) -> None:
             "of bytes service limit."
         )
         raise Fault(fault.DATA_LIMIT, cause)
+
+
+def check_variables(run: Run, frame: Frame, assigned: Variables, name: str) -> None:
+    """Fail with States.DataLimitExceeded when an Assign, or all variables with it, is over quota.
+
+    What all hold is counted only when the sum of the assignments could have reached the quota.
+    """
+    limit = run.limits.payload_bytes
+    if limit is None:
+        return
+    size, frontier = _size(assigned), run.frontier
+    if size > limit:
+        raise Fault(
+            fault.DATA_LIMIT,
+            f"The variables assigned in the state '{name}' have a size exceeding the maximum "
+            "number of bytes service limit.",
+        )
+    bound = frontier.variables_bound
+    if bound is None or bound + size > limit * VARIABLES_FACTOR:
+        bound = _held(frontier, frame, assigned)
+    if bound + size > limit * VARIABLES_FACTOR:
+        raise Fault(
+            fault.DATA_LIMIT,
+            f"With those assigned in the state '{name}' the variables of the execution have a "
+            "size exceeding the maximum number of bytes service limit.",
+        )
+    frontier.variables_bound = bound + size
+
+
+def _held(frontier: Frontier, frame: Frame, assigned: Variables) -> int:
+    """The size of the variables of all frames, without those of `frame` that are set anew."""
+    kept = {key: value for key, value in frame.variables.items() if key not in assigned}
+    others = (other for other in frontier.frames.values() if other is not frame)
+    return _size(kept) + sum(_size(other.variables) for other in others)
+
+
+def _size(variables: Variables) -> int:
+    return sum(Payload(value).size for value in variables.values())
 
 
 def _end_block(run: Run, frame: Frame, output: Payload) -> None:

@@ -7,6 +7,7 @@ task of another.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 
 from torpor.telemetry.metrics import WORKFLOW_TASKS, WORKFLOW_TASKS_QUEUED
 from torpor.workflows.engine.tokens import TaskRef
+
+log = logging.getLogger(__name__)
 
 Spawn = Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]]
 
@@ -126,4 +129,8 @@ class Dispatcher:
 
 
 async def _done(work: Work) -> None:
-    await work.do()
+    """Do the work; a defect in it ends no other execution's work, nor the engine."""
+    try:
+        await work.do()
+    except Exception:
+        log.exception("the work of a task failed", extra={"fields": {"task": work.task.key}})

@@ -24,6 +24,7 @@ from torpor.workflows.asl.resume import abandon
 from torpor.workflows.engine.dispatching import Spawn
 from torpor.workflows.engine.resident import Mail, Resident, fresh_frontier
 from torpor.workflows.ledger.base import Commit, Fenced, Ledger, LedgerAway, NotFound, Owned
+from torpor.workflows.records import Execution
 
 log = logging.getLogger(__name__)
 
@@ -147,9 +148,7 @@ class Driver:
     def _finish(
         self, resident: Resident, taken: list[Mail], touched: tuple[int, ...], work: Work
     ) -> None:
-        for mail in taken:
-            if mail.done is not None and not mail.done.done():
-                mail.done.set_result(None)
+        _acknowledge(taken)
         if resident.gone:
             return
         self._aftermath.committed(resident, touched, work)
@@ -184,7 +183,7 @@ class Driver:
         work = Work(consumed=[mail.posted for mail in taken if mail.posted is not None])
         cause = f"An internal error of the engine: {type(defect).__name__}: {defect}"
         program, frontier = resident.revision.program, resident.frontier
-        if not frontier.frames:
+        if resident.running and not frontier.frames:
             work.add(advance(program, frontier, Start(), resident.world, budget=0))
         work.more = False
         work.add(abandon(program, frontier, resident.world, cause))
@@ -223,11 +222,22 @@ class Driver:
             except NotFound:
                 self._aftermath.dropped(resident)
                 return
+            if stored.over:
+                self._over(resident, stored.execution)
+                return
             resident.frontier = stored.frontier or fresh_frontier(
                 resident.execution, resident.revision
             )
             self._aftermath.reloaded(resident)
             return
+
+    def _over(self, resident: Resident, execution: Execution) -> None:
+        """The commit that got no answer was the last: nothing of its mail matters any more."""
+        _acknowledge(resident.mail)
+        frontier = resident.frontier = fresh_frontier(execution, resident.revision)
+        frontier.status, frontier.output = execution.status, execution.output
+        frontier.error, frontier.cause = execution.error, execution.cause
+        self._aftermath.committed(resident, (), Work())
 
 
 def _in_order(resident: Resident, event: Input) -> tuple[Input, ...]:
@@ -240,6 +250,13 @@ def _in_order(resident: Resident, event: Input) -> tuple[Input, ...]:
 
 def _fields(resident: Resident) -> dict[str, str]:
     return {"execution": resident.arn}
+
+
+def _acknowledge(mails: Iterable[Mail]) -> None:
+    """Tell who waits for mail that its consequences are durable."""
+    for mail in mails:
+        if mail.done is not None and not mail.done.done():
+            mail.done.set_result(None)
 
 
 def _refuse(mails: Iterable[Mail]) -> None:

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from torpor.telemetry.metrics import WORKFLOW_TASK_SECONDS
 from torpor.workflows.asl.events import (
@@ -25,7 +25,7 @@ from torpor.workflows.asl.events import (
     TaskFailed,
     WriteResults,
 )
-from torpor.workflows.asl.fault import Fault
+from torpor.workflows.asl.fault import ITEM_READER_FAILED, RESULT_WRITER_FAILED, Fault
 from torpor.workflows.asl.frontier import Frame, Phase
 from torpor.workflows.asl.program import Task
 from torpor.workflows.asl.resource import Pattern, Resource
@@ -45,6 +45,8 @@ _SYNC = (Pattern.SYNC, Pattern.SYNC_JSON)
 E = TypeVar("E")
 Do = Callable[[Resident, E], Awaitable[None]]
 Deliver = Callable[[Resident, Input], None]
+Moved = ReadItems | WriteResults
+Move = Callable[[Resident, Any], Awaitable[Input]]
 
 
 class Effects:
@@ -77,9 +79,11 @@ class Effects:
                 case Cancel(frame, ticket):
                     self._cancel(TaskRef(resident.arn, frame, ticket))
                 case ReadItems(frame, ticket):
-                    self._begin(resident, TaskRef(resident.arn, frame, ticket), self._read, effect)
+                    read = partial(self._guarded, self._read, ITEM_READER_FAILED)
+                    self._begin(resident, TaskRef(resident.arn, frame, ticket), read, effect)
                 case WriteResults(frame, ticket):
-                    self._begin(resident, TaskRef(resident.arn, frame, ticket), self._write, effect)
+                    write = partial(self._guarded, self._write, RESULT_WRITER_FAILED)
+                    self._begin(resident, TaskRef(resident.arn, frame, ticket), write, effect)
                 case _:
                     continue
 
@@ -159,7 +163,7 @@ class Effects:
             frame.state,
             dispatch,
             task.key,
-            self._tokens.issue(task),
+            self._tokens.issue(task, resident.execution.started_at),
             traceparent(resident.execution, task.key),
         )
 
@@ -180,23 +184,27 @@ class Effects:
         exact = self._integrations.get(f"{resource.service}:{resource.action}")
         return exact or self._integrations.get(resource.service)
 
-    async def _read(self, resident: Resident, request: ReadItems) -> None:
-        machine, frame, ticket = resident.revision.machine, request.frame, request.ticket
+    async def _guarded(self, do: Move, error: str, resident: Resident, request: Moved) -> None:
+        """Deliver what comes of a read or write: whatever an object holds fails its state only."""
+        frame, ticket = request.frame, request.ticket
         outcome: Input
         try:
-            outcome = ItemsRead(frame, ticket, await self._items.read(machine, request))
+            outcome = await do(resident, request)
         except Fault as failure:
             outcome = TaskFailed(frame, ticket, failure.error, failure.cause)
+        except Exception as defect:
+            fields = {"execution": resident.arn, "frame": frame, "error": error}
+            log.exception("items could not be read or written", extra={"fields": fields})
+            outcome = TaskFailed(frame, ticket, error, f"{type(defect).__name__}: {defect}")
         self._deliver(resident, outcome)
 
-    async def _write(self, resident: Resident, request: WriteResults) -> None:
-        machine, frame, ticket = resident.revision.machine, request.frame, request.ticket
-        outcome: Input
-        try:
-            outcome = ResultsWritten(frame, ticket, await self._items.write(machine, request))
-        except Fault as failure:
-            outcome = TaskFailed(frame, ticket, failure.error, failure.cause)
-        self._deliver(resident, outcome)
+    async def _read(self, resident: Resident, request: ReadItems) -> Input:
+        items = await self._items.read(resident.revision.machine, request)
+        return ItemsRead(request.frame, request.ticket, items)
+
+    async def _write(self, resident: Resident, request: WriteResults) -> Input:
+        written = await self._items.write(resident.revision.machine, request)
+        return ResultsWritten(request.frame, request.ticket, written)
 
 
 def _log_end(job: Job, result: str, seconds: float) -> None:

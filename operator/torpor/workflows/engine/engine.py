@@ -207,8 +207,7 @@ class Engine:
         await self._inbox.load(owned)
 
     def _lost(self, owned: Owned) -> None:
-        for resident in self._residents.of_shard(owned.shard):
-            self._keeper.dropped(resident)
+        self._keeper.lost(owned.shard)
         self._inbox.lost(owned.shard)
 
     def _deliver(self, resident: Resident, event: Input) -> None:
@@ -281,18 +280,18 @@ class Engine:
     # --- tasks --------------------------------------------------------------------------------
     async def succeed(self, token: str, output: Payload) -> None:
         """SendTaskSuccess: durable when it returns."""
-        task = self._tokens.read(token)
-        await self._answer(task, TaskSucceeded(task.frame, task.ticket, output))
+        task, _ = await self._called(token)
+        await self._tell(task.execution_arn, TaskSucceeded(task.frame, task.ticket, output))
 
     async def fail(self, token: str, error: str | None, cause: str | None) -> None:
         """SendTaskFailure: durable when it returns."""
-        task = self._tokens.read(token)
-        await self._answer(task, TaskFailed(task.frame, task.ticket, error, cause))
+        task, _ = await self._called(token)
+        await self._tell(task.execution_arn, TaskFailed(task.frame, task.ticket, error, cause))
 
     async def heartbeat(self, token: str) -> None:
         """SendTaskHeartbeat."""
-        task = self._tokens.read(token)
-        frame = (await self._waiting(task)).frames[task.frame]
+        task, frontier = await self._called(token)
+        frame = frontier.frames[task.frame]
         if self._residents.get(task.execution_arn) is not None:
             self._heartbeats.expect(task.execution_arn, frame)
         elif frame.heartbeat and self._heartbeats.worth_passing_on(task, frame.heartbeat):
@@ -308,33 +307,44 @@ class Engine:
             if taken is None:
                 return None
             task = TaskRef(taken.execution_arn, taken.frame, taken.ticket)
-            if await self._is_started(task):
-                return self._tokens.issue(task), taken.input
+            started_at = await self._heard_of(task)
+            if started_at is not None:
+                return self._tokens.issue(task, started_at), taken.input
 
-    async def _is_started(self, task: TaskRef) -> bool:
-        """Whether an execution waits for a task that a worker took, once it has heard of that.
+    async def _heard_of(self, task: TaskRef) -> float | None:
+        """When the execution started that waits for a task which a worker took; None: none does.
+
+        It is asked until it has heard of the worker.
 
         What the worker answers must come after it. An execution that does not hear of it in time
         finds it in its inbox before the answer.
         """
+        started_at: float | None = None
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + _ANSWER_SECONDS, _FIRST_LOOK_SECONDS / 4
         while True:
             try:
                 frontier = await self._waiting(task)
+                started_at = frontier.identity.started_at
                 heard = frontier.frames[task.frame].phase is Phase.TOKEN
             except (TaskGone, NotFound):
-                return False
+                return None
             except LedgerAway:
                 heard = False
+                if loop.time() >= deadline and started_at is None:
+                    raise
             if heard or loop.time() >= deadline:
-                return True
+                return started_at
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
 
-    async def _answer(self, task: TaskRef, event: Input) -> None:
-        await self._waiting(task)
-        await self._tell(task.execution_arn, event)
+    async def _called(self, token: str) -> tuple[TaskRef, Frontier]:
+        """The task of a token and the frontier that waits for it; TaskRefused, TaskGone."""
+        called = self._tokens.read(token)
+        frontier = await self._waiting(called.task)
+        if frontier.identity.started_at != called.started_at:
+            raise TaskGone("Task Timed Out: its execution is over, another one has its name")
+        return called.task, frontier
 
     async def _waiting(self, task: TaskRef) -> Frontier:
         """The frontier that waits for this task; raises TaskGone when none does."""

@@ -73,7 +73,9 @@ class Keeper:
     def adopt(self, stored: Stored, revision: Revision, owned: Owned | None) -> Resident:
         """Take an execution in and let it go on; one that ended just waits for its mail."""
         execution = stored.execution
-        world = World(execution.arn, self._parts.clock, self._parts.random, self._parts.tokens)
+        parts = self._parts
+        start = execution.started_at
+        world = World(execution.arn, parts.clock, parts.random, parts.tokens, start)
         frontier = stored.frontier or fresh_frontier(execution, revision)
         lane = concurrency_lane(revision.machine, execution.input, world)
         resident = Resident(execution, revision, frontier, world, owned, lane)
@@ -125,10 +127,12 @@ class Keeper:
     def idle(self, resident: Resident) -> None:
         """Let a resident that waits for long leave the memory when there are too many."""
         if len(self._residents) > self._parts.most_residents and self._may_leave(resident):
-            self._residents.remove(resident)
+            self._residents.evict(resident)
 
     def _may_leave(self, resident: Resident) -> bool:
         if resident.owned is None or not resident.frontier.frames:
+            return False
+        if resident.driving or resident.mail:
             return False
         if self._parts.effects.busy(resident.arn):
             return False
@@ -165,6 +169,13 @@ class Keeper:
         self._residents.remove(resident)
         self._forget(resident)
 
+    def lost(self, shard: int) -> None:
+        """Stop everything that is under way for a shard that is not this process's any more."""
+        for resident in self._residents.of_shard(shard):
+            self.dropped(resident)
+        for arn in self._residents.take_evicted(shard):
+            self._timers.drop(arn)
+
     def broken(self, resident: Resident) -> None:
         """Let a resident go whose step could not be written, and load it again later."""
         self.dropped(resident)
@@ -179,6 +190,8 @@ class Keeper:
         WORKFLOW_SECONDS.labels(kind).observe(max(0.0, now - resident.execution.started_at))
         self._residents.remove(resident)
         self._forget(resident)
+        # What was posted and comes too late for this resident is looked at again: a redrive counts.
+        self._consumed([mail.posted for mail in resident.mail if mail.posted is not None])
         if resident.ended is not None and not resident.ended.done():
             resident.ended.set_result(_ended(resident, now))
 

@@ -21,6 +21,7 @@ from torpor.telemetry.logs import configure
 from torpor.workflows.admin import MachineAdmin
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import Catalog, catalog
+from torpor.workflows.engine.integrations.objects import open_divided_store
 from torpor.workflows.engine.integrations.reach import BadReach, Reach
 from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.world import WallClock, World
@@ -63,13 +64,9 @@ async def run_engine(
         if ledger is None:
             return
         invoker = await stack.enter_async_context(Invoker(settings.gateway_url))
+        store = open_divided_store(settings.object_store) if settings.object_store else None
         found = catalog(
-            invoker,
-            ledger,
-            lambda: engines[0],
-            WallClock(),
-            settings.object_store,
-            reach=reach_of(settings),
+            invoker, ledger, lambda: engines[0], WallClock(), store, reach=reach_of(settings)
         )
         engine = Engine(ledger, found.integrations, found.items, task_token_key(key), _me(settings))
         engines.append(engine)

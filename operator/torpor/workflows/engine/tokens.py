@@ -2,7 +2,8 @@
 
 A token is opaque and signed (HMAC-SHA256), so that any engine can tell without a look-up whether it
 is genuine and which execution it belongs to. It does not expire: whether its task still waits is
-the frontier's to say, by the ticket.
+the frontier's to say, by the ticket. The execution's start is in it, because a name can be used
+again when its execution is forgotten: tokens of the one before are not good for the next one.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import base64
 import binascii
 import hashlib
 import hmac
+import struct
 from dataclasses import dataclass
 
 from torpor.workflows.engine.base import TaskRefused
 
 _SIGNATURE_BYTES = 16
+_START = struct.Struct(">d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +35,27 @@ class TaskRef:
         return f"{self.execution_arn}/{self.frame}/{self.ticket}"
 
 
+@dataclass(frozen=True, slots=True)
+class Called:
+    """What a token names: a task of the execution that started then (seconds since the epoch)."""
+
+    task: TaskRef
+    started_at: float
+
+
 class TaskTokens:
     """Issues and reads tokens with the installation's key (`resources.tokens.task_token_key`)."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
 
-    def issue(self, task: TaskRef) -> str:
-        """The token of a task: the same task has always the same token."""
-        content = f"{task.frame}.{task.ticket}.{task.execution_arn}".encode()
+    def issue(self, task: TaskRef, started_at: float) -> str:
+        """The token of a task: the same task of the same execution has always the same token."""
+        start = _START.pack(started_at).hex()
+        content = f"{task.frame}.{task.ticket}.{start}.{task.execution_arn}".encode()
         return base64.urlsafe_b64encode(self._sign(content) + content).decode().rstrip("=")
 
-    def read(self, token: str) -> TaskRef:
+    def read(self, token: str) -> Called:
         """The task that a token names; TaskRefused unless this installation issued it."""
         try:
             padded = token + "=" * (-len(token) % 4)
@@ -53,8 +65,9 @@ class TaskTokens:
         signature, content = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._sign(content)):
             raise TaskRefused("Invalid Token: this installation did not issue it")
-        frame, ticket, arn = content.decode().split(".", 2)
-        return TaskRef(arn, int(frame), int(ticket))
+        frame, ticket, start, arn = content.decode().split(".", 3)
+        [started_at] = _START.unpack(bytes.fromhex(start))
+        return Called(TaskRef(arn, int(frame), int(ticket)), started_at)
 
     def _sign(self, content: bytes) -> bytes:
         return hmac.new(self._key, content, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -28,10 +28,13 @@ class WallClock:
 class World:
     """The `Outside` of one execution."""
 
-    __slots__ = ("_arn", "_clock", "_random", "_tokens")
+    __slots__ = ("_arn", "_clock", "_random", "_started_at", "_tokens")
 
-    def __init__(self, arn: str, clock: Clock, random: Random, tokens: TaskTokens) -> None:
+    def __init__(
+        self, arn: str, clock: Clock, random: Random, tokens: TaskTokens, started_at: float = 0.0
+    ) -> None:
         self._arn = arn
+        self._started_at = started_at
         self._clock = clock
         self._random = random
         self._tokens = tokens
@@ -50,4 +53,4 @@ class World:
 
     def task_token(self, frame: int, ticket: int) -> str:
         """The signed token of one wait of this execution."""
-        return self._tokens.issue(TaskRef(self._arn, frame, ticket))
+        return self._tokens.issue(TaskRef(self._arn, frame, ticket), self._started_at)

@@ -8,7 +8,7 @@ should write, the epoch says who can.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -73,6 +73,9 @@ class Commit:
     `frontier` is encoded by the ledger at the time of the call: frames in `touched`, results in
     `arrived`. `consumed` are ids of posted events that this step used up. The caller clears
     `touched` and `arrived` after the call returns.
+
+    An execution that ended changes only by a redrive, one that succeeded never: of any other commit
+    to it only `consumed` is written.
     """
 
     owned: Owned
@@ -84,11 +87,16 @@ class Commit:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A running execution as it was loaded: where it stands, and under which revision."""
+    """An execution as it was loaded: where it stands, and under which revision."""
 
     execution: Execution
     frontier: Frontier | None
-    """None: it was started and no step of it was committed yet."""
+    """None: no step of it was committed yet, or it ended and can never run again."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it can ever run again."""
+        return self.frontier is None and self.execution.status is not Status.RUNNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +148,8 @@ class Ledger(Protocol):
         """Live owners and how many shards each has, 0 too: for a fair share."""
 
     # --- executions ---------------------------------------------------------------------------
-    async def load(self, owned: Sequence[Owned]) -> list[Stored]:
-        """Every running execution of these shards with its frontier."""
+    def load(self, owned: Sequence[Owned]) -> AsyncIterator[list[Stored]]:
+        """Every running execution of these shards with its frontier, some at a time."""
 
     async def started(self, shards: Sequence[int]) -> list[Stored]:
         """The running executions of these shards of which no step was committed yet."""
@@ -151,6 +159,9 @@ class Ledger(Protocol):
 
     async def posted(self, shards: Sequence[int]) -> list[Posted]:
         """The events waiting in these shards' inboxes, oldest first."""
+
+    async def discard(self, ids: Sequence[int]) -> None:
+        """Take posted events away that come too late: nothing of their execution can run."""
 
     async def post(self, execution_arn: str, event: Input) -> None:
         """Put an event into the inbox of an execution's shard and wake its owner."""

@@ -91,12 +91,13 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Disconnect everybody, write a checkpoint, end. Raises EmbeddedFailed if it will not."""
         process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.send_signal(signal.SIGINT)  # "fast shutdown": does not wait for clients
         try:
+            if process is None or process.poll() is not None:
+                return
+            process.send_signal(signal.SIGINT)  # "fast shutdown": does not wait for clients
             process.wait(_STOP_SECONDS)
         except subprocess.TimeoutExpired:
+            assert process is not None, "it was waited for"
             process.kill()
             process.wait(_STOP_SECONDS)
             raise EmbeddedFailed(f"PostgreSQL in {self._folder} had to be killed") from None
@@ -166,7 +167,15 @@ class EmbeddedPostgres:
         if self._is_ours(pid):
             os.kill(pid, signal.SIGINT)
             _await_gone(lambda: self._is_ours(pid))
+        self._end_orphans()
         lock.unlink(missing_ok=True)
+
+    def _end_orphans(self) -> None:
+        """End what outlives a server that was killed: it still has the old shared memory."""
+        for pid in _working_in(self._data):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        _await_gone(lambda: bool(_working_in(self._data)))
 
     def _is_ours(self, pid: int) -> bool:
         return os.fsencode(self._data) in _command_line(pid)
@@ -312,6 +321,17 @@ def _children(pid: int) -> list[int]:
     with contextlib.suppress(OSError):
         return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return []
+
+
+def _working_in(folder: Path) -> list[int]:
+    """The processes whose working directory it is, as that of all of a server's is its data's."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                if (entry / "cwd").readlink() == folder:
+                    found.append(int(entry.name))
+    return found
 
 
 def _await_gone(alive: Callable[[], bool]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
-from torpor.workflows.asl.frontier import Frontier, Identity
+from torpor.workflows.asl.frontier import Frontier, Identity, Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.ledger.base import NotFound, Owned, Posted, Stored
 from torpor.workflows.ledger.codec import FrameRow, HeaderRow, Memory, ResultRow
@@ -28,12 +28,21 @@ _AT_ONCE = 500
 class Loading(Store):
     """Recovery: its cost follows the frontiers, never the histories."""
 
-    async def load(self, owned: Sequence[Owned]) -> list[Stored]:
-        """Every running execution of these shards with its frontier."""
-        return await self._load_where(
+    async def load(self, owned: Sequence[Owned]) -> AsyncIterator[list[Stored]]:
+        """Every running execution of these shards with its frontier, some at a time.
+
+        Each part is read when it is asked for: what is not kept of it makes room for the next.
+        """
+        rows = await self._database.rows(
             "SELECT key FROM execution WHERE status = 'RUNNING' AND shard = ANY ($1::int[])",
             [one.shard for one in owned],
         )
+        for at in range(0, len(rows), _AT_ONCE):
+            async with self._database.snapshot() as connection:
+                part = await self._read(
+                    connection, [row["key"] for row in rows[at : at + _AT_ONCE]]
+                )
+            yield [stored for stored in part if stored.execution.status is Status.RUNNING]
 
     async def started(self, shards: Sequence[int]) -> list[Stored]:
         """The running executions of these shards of which no step was committed yet."""
@@ -56,6 +65,14 @@ class Loading(Store):
             list(shards),
         )
         return [Posted(row["id"], row["execution_arn"], decode_event(row["event"])) for row in rows]
+
+    async def discard(self, ids: Sequence[int]) -> None:
+        """Take posted events away that come too late: nothing of their execution can run."""
+        await self._database.value(
+            "WITH late AS (DELETE FROM inbox WHERE id = ANY ($1::bigint[])) "
+            "DELETE FROM activity_task WHERE taken = ANY ($1::bigint[])",
+            list(ids),
+        )
 
     async def _load_where(self, query: str, shards: list[int]) -> list[Stored]:
         loaded: list[Stored] = []

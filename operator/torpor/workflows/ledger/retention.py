@@ -8,6 +8,7 @@ from torpor.workflows.ledger.store import Store
 _DAY_SECONDS = 86_400.0
 _DEFAULT_DAYS = 90
 _AT_ONCE = 1_000
+_LOCK = 7_237_970_107
 
 _EXPIRE = """
 WITH retention AS MATERIALIZED (
@@ -16,8 +17,11 @@ WITH retention AS MATERIALIZED (
     FROM revision
 ), old AS (
     SELECT e.key FROM execution e LEFT JOIN retention r USING (machine_arn, revision_id)
-    WHERE e.status <> 'RUNNING' AND e.stopped_at < $1 - coalesce(r.days, $2) * 86400
-    LIMIT $3
+    -- The first condition is the index's: nothing younger than the shortest retention is looked at.
+    WHERE e.status <> 'RUNNING'
+        AND e.stopped_at < $1 - least($2, (SELECT min(days) FROM retention)) * 86400
+        AND e.stopped_at < $1 - coalesce(r.days, $2) * 86400
+    ORDER BY e.stopped_at LIMIT $3
 ), frontiers AS (DELETE FROM frontier USING old WHERE frontier.key = old.key),
 frames AS (DELETE FROM frame USING old WHERE frame.key = old.key),
 results AS (DELETE FROM join_result USING old WHERE join_result.key = old.key),
@@ -36,21 +40,36 @@ AND NOT EXISTS (
 AND NOT EXISTS (
     SELECT FROM execution e WHERE e.machine_arn = r.machine_arn AND e.revision_id = r.revision_id)
 """
+_UNUSED_OWNERS = "DELETE FROM owner WHERE live_until < now() - interval '1 day'"
 
 
 class Retention(Store):
-    """Run `expire` now and then, in any one process."""
+    """Run `expire` now and then, in any process: of several at once, one does it."""
 
     async def expire(self, now: float) -> int:
         """Delete what is past its retention; returns how many executions went."""
         total = 0
         while True:
-            gone: int = await self._database.value(_EXPIRE, now, float(_DEFAULT_DAYS), _AT_ONCE)
-            total += gone
+            gone = await self._expire_some(now)
+            total += gone or 0
+            if gone is None:
+                return total
             if gone < _AT_ONCE:
                 break
-        # A revision of the last day may be about to get its first execution.
-        await self._database.rows(_UNUSED_REVISIONS, now - _DAY_SECONDS)
-        await self._database.rows("DELETE FROM owner WHERE live_until < now() - interval '1 day'")
         await self._days.drop_unused(day_of(now))
         return total
+
+    async def _expire_some(self, now: float) -> int | None:
+        """Delete a thousand executions, after the last ones also what nothing uses any more.
+
+        None while another process does.
+        """
+        async with self._database.transaction() as connection:
+            if not await connection.fetchval("SELECT pg_try_advisory_xact_lock($1)", _LOCK):
+                return None
+            gone: int = await connection.fetchval(_EXPIRE, now, float(_DEFAULT_DAYS), _AT_ONCE)
+            if gone < _AT_ONCE:
+                # A revision of the last day may be about to get its first execution.
+                await connection.execute(_UNUSED_REVISIONS, now - _DAY_SECONDS)
+                await connection.execute(_UNUSED_OWNERS)
+        return gone

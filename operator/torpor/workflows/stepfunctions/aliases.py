@@ -11,7 +11,11 @@ from torpor.workflows.records import Alias
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Arn, Kind, read_arn
 from torpor.workflows.stepfunctions.errors import Refused
-from torpor.workflows.stepfunctions.machines import active_machine
+from torpor.workflows.stepfunctions.machines import (
+    active_machine,
+    check_unmanaged,
+    check_unmanaged_arn,
+)
 from torpor.workflows.stepfunctions.service import (
     Action,
     Answer,
@@ -39,7 +43,7 @@ async def create_state_machine_alias(service: Service, values: Values) -> Answer
     """CreateStateMachineAlias: the same alias again is answered like the first time."""
     routing, machine_arn = await _routing(service, values["routingConfiguration"])
     name, now = values["name"], service.outside.now()
-    await active_machine(service, machine_arn)
+    check_unmanaged(await active_machine(service, machine_arn))
     alias = Alias(
         f"{machine_arn}:{name}", name, machine_arn, values.get("description"), routing, now, now
     )
@@ -100,6 +104,7 @@ async def update_state_machine_alias(service: Service, values: Values) -> Answer
     alias = await _alias(service, values["stateMachineAliasArn"])
     if not values.keys() & {"description", "routingConfiguration"}:
         raise errors.validation("Either the description or the routing configuration is needed")
+    await check_unmanaged_arn(service, alias.machine_arn)
     routing = alias.routing
     if "routingConfiguration" in values:
         routing, machine_arn = await _routing(service, values["routingConfiguration"])
@@ -153,6 +158,7 @@ async def list_state_machine_aliases(service: Service, values: Values) -> Answer
 async def delete_state_machine_alias(service: Service, values: Values) -> Answer:
     """DeleteStateMachineAlias: of one that is not there, too."""
     arn = _alias_arn(values["stateMachineAliasArn"])
+    await check_unmanaged_arn(service, arn.machine)
     try:
         await service.ledger.delete_alias(arn.text)
     except NotFound:

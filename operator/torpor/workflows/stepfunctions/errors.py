@@ -7,6 +7,7 @@ from collections.abc import Sequence
 _SERVICE = "com.amazonaws.swf.service.v2.model#"
 _FRAMEWORK = {
     "ValidationException": "com.amazon.coral.validate#",
+    "AccessDeniedException": "com.amazon.coral.service#",
     "UnknownOperationException": "com.amazon.coral.service#",
     "SerializationException": "com.amazon.coral.service#",
     "UnrecognizedClientException": "com.amazon.coral.service#",
@@ -82,6 +83,12 @@ def machine_exists(arn: str) -> Refused:
 def machine_deleting(arn: str) -> Refused:
     """The state machine ends when its running executions have."""
     return Refused("StateMachineDeleting", f"State Machine is being deleted: '{arn}'")
+
+
+def machine_managed(arn: str, workflow: str) -> Refused:
+    """The state machine is what a Workflow of the cluster says, and nothing else."""
+    message = f"{arn} is managed by the Workflow {workflow}; change it with kubectl"
+    return Refused("AccessDeniedException", message)
 
 
 def wrong_machine_type() -> Refused:

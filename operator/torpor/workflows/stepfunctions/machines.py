@@ -10,6 +10,7 @@ from torpor.workflows.admission import check_admission
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.asl.validate import create_error
 from torpor.workflows.ledger.base import AlreadyExists, NotFound
+from torpor.workflows.machines import workflow_key
 from torpor.workflows.records import Machine, MachineStatus, MachineType, MachineVersion, Options
 from torpor.workflows.request_rules import (
     Refusal,
@@ -123,6 +124,7 @@ async def _stored(service: Service, machine: Machine) -> Machine:
         raise errors.machine_deleting(machine.arn)
     if _identity(found) != _identity(machine):
         raise errors.machine_exists(machine.arn)
+    check_unmanaged(found)
     return found
 
 
@@ -144,6 +146,7 @@ async def update_state_machine(service: Service, values: Values) -> Answer:
     _check(check_logging(values.get("loggingConfiguration")))
     _check_encryption(values)
     machine = await active_machine(service, values["stateMachineArn"])
+    check_unmanaged(machine)
     if "definition" in values:
         check_text(values["definition"], machine.type)
     updated = _updated(machine, values)
@@ -204,6 +207,7 @@ async def delete_state_machine(service: Service, values: Values) -> Answer:
     arn = read_arn(values["stateMachineArn"], Kind.MACHINE)
     if arn.qualifier is not None:
         raise errors.validation(f"The state machine ARN must not be qualified: '{arn.text}'")
+    await check_unmanaged_arn(service, arn.text)
     try:
         await service.ledger.delete_machine(arn.text)
     except NotFound:
@@ -223,6 +227,21 @@ async def active_machine(service: Service, text: str) -> Machine:
     if machine.status is MachineStatus.DELETING:
         raise errors.machine_deleting(text)
     return machine
+
+
+def check_unmanaged(machine: Machine) -> None:
+    """Refuse to change what a Workflow says: whoever may start executions may not rewrite it."""
+    if machine.options.workflow_uid is not None:
+        raise errors.machine_managed(machine.arn, str(workflow_key(machine.name)))
+
+
+async def check_unmanaged_arn(service: Service, arn: str) -> None:
+    """The same of an unqualified ARN; one that names no machine passes."""
+    try:
+        machine = await service.ledger.machine(arn)
+    except NotFound:
+        return
+    check_unmanaged(machine)
 
 
 def check_text(definition: str, type: MachineType) -> None:

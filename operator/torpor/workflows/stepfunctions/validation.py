@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torpor.workflows.asl.problem import Problem, Severity
 from torpor.workflows.asl.validate import MachineType, check_definition
+from torpor.workflows.engine.integrations.supported import refuse_resource
 from torpor.workflows.stepfunctions.machines import TYPE
 from torpor.workflows.stepfunctions.service import Action, Answer, Service, present
 from torpor.workflows.stepfunctions.shapes import DEFINITION, Number, OneOf, Values, shape_of
@@ -19,6 +20,7 @@ async def validate_state_machine_definition(service: Service, values: Values) ->
         values["definition"],
         machine_type=MachineType(values.get("type", "STANDARD")),
         severity=Severity(values.get("severity", "ERROR")),
+        refuse_resource=refuse_resource,
     )
     most = values.get("maxResults") or MOST_DIAGNOSTICS
     failed = any(problem.severity is Severity.ERROR for problem in problems)

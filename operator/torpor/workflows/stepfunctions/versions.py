@@ -10,6 +10,8 @@ from torpor.workflows.stepfunctions.arns import Arn, Kind, read_arn
 from torpor.workflows.stepfunctions.machines import (
     INITIAL,
     active_machine,
+    check_unmanaged,
+    check_unmanaged_arn,
     publish,
     shown_revision,
     stale_revision,
@@ -38,6 +40,7 @@ _ALL = 1_000
 async def publish_state_machine_version(service: Service, values: Values) -> Answer:
     """PublishStateMachineVersion: the same revision again is the same version."""
     machine = await active_machine(service, values["stateMachineArn"])
+    check_unmanaged(machine)
     wanted = values.get("revisionId")
     current = shown_revision(machine) or INITIAL
     if wanted is not None and wanted not in (current, machine.revision_id):
@@ -72,6 +75,7 @@ async def delete_state_machine_version(service: Service, values: Values) -> Answ
     arn = read_arn(values["stateMachineVersionArn"], Kind.MACHINE)
     if not arn.is_version:
         raise errors.validation(f"The ARN is not that of a state machine version: '{arn.text}'")
+    await check_unmanaged_arn(service, arn.machine)
     names = await _aliases_of(service, arn)
     if names:
         raise errors.conflict(

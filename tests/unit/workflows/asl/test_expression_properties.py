@@ -194,3 +194,45 @@ def test_a_value_made_directly_agrees_with_the_library(
     scope = a_scope(data, variables={"v": variable})
     directly, library = compile_jsonata(text), Expression(text, None)
     assert outcome(directly, scope) == outcome(library, scope)
+
+
+_FIELDS = st.sampled_from(["@.a", "@.b.c", "@['a']", "@.d-e", "$.limit"])
+_CONSTANTS = st.sampled_from(["1", "-1", "2.5", "'x'", "''", "true", "null", "['x',1]"])
+_OPERATORS = st.sampled_from(["==", "!=", "===", "!==", "<", "<=", ">", ">="])
+_COMPARISONS = st.builds(
+    lambda left, operator, right: [left, operator, right],
+    _FIELDS,
+    _OPERATORS,
+    _FIELDS | _CONSTANTS,
+) | st.builds(lambda field, pattern: [field, "=~", pattern], _FIELDS, st.just("/x.*/"))
+_CONDITIONS: st.SearchStrategy[list[str]] = st.recursive(
+    _COMPARISONS | st.builds(lambda field: [field], _FIELDS),
+    lambda inner: (
+        st.builds(lambda one: ["!", "(", *one, ")"], inner)
+        | st.builds(
+            lambda left, operator, right: ["(", *left, operator, *right, ")"],
+            inner,
+            st.sampled_from(["&&", "||"]),
+            inner,
+        )
+    ),
+    max_leaves=4,
+)
+_ROWS = st.lists(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "a": st.sampled_from([1, 2.5, "x", "xy", None, True]),
+            "b": st.fixed_dictionaries({"c": st.integers(-1, 3)}),
+            "d-e": st.integers(-1, 3),
+        },
+    ),
+    max_size=5,
+)
+
+
+@given(_CONDITIONS, _ROWS)
+def test_a_filter_means_the_same_with_and_without_spaces(tokens: list[str], rows: Json) -> None:
+    data = {"rows": rows, "limit": 2}
+    tight = read(f"$.rows[?({''.join(tokens)})]", data)
+    assert tight == read(f"$.rows[?( {' '.join(tokens)} )]", data)

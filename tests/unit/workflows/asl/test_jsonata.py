@@ -175,3 +175,14 @@ def test_threads_do_not_see_each_others_values() -> None:
     for thread in threads:
         thread.join(timeout=30)
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    "text", ["1/0", "-1/0", "0/0", "1 % 0", "$power(10, 400)", "[1/0]", "$states.input/0"]
+)
+def test_a_number_that_json_has_not_is_refused_in_words_of_jsonata(text: str) -> None:
+    with pytest.raises(Fault) as failure:
+        compile_jsonata(text).evaluate(a_scope(7), "Output")
+    assert failure.value.error == "States.QueryEvaluationError"
+    assert "D1001: Number out of range" in (failure.value.cause or "")
+    assert "Error:" not in (failure.value.cause or "").split("evaluation.")[1]

@@ -55,6 +55,7 @@ def read(path: str, data: Json = STORE, **parts: Json) -> Json:
         ("$.books[?(!@.isbn)].title", ["Sayings"]),
         ("$.books[?(@.isbn == null)].title", ["Sword"]),
         ("$.books[?(@.title =~ /s.*/i)].title", ["Sayings", "Sword"]),
+        ("$.books[?(@.title =~ /(([a-z])+.)+[A-Z]([a-z])+$/)].title", []),
         ("$.books[?(@.price > 8.96 && @.price < 9)].title", ["Moby"]),
         ("$.books[?(@.price > 12 || @.title == 'Moby')].title", ["Sword", "Moby"]),
         ("$.books[?(@.price > 12 && (@.isbn || @.title == 'x'))].title", ["Sword"]),
@@ -126,7 +127,15 @@ def test_an_index_into_something_that_is_no_array_is_not_found(path: str) -> Non
     "text",
     [
         *("", "a", "$.", "$..", "$.a b", "$[", "$['a", "$[?(@.x]", "$.a[?()]", "$.x.foo()", "@.x"),
-        *("$.a[?(@.x =~ /(/)]", "$.a]", "$.a[1", "$[a]", "$.a[?(" + "!" * 100 + "@)]"),
+        *(
+            "$.a[?(@.x =~ /(/)]",
+            "$.a[?(@.x =~ /(?=a)b/)]",
+            "$.a[?(@.x =~ /a/x)]",
+            "$.a]",
+            "$.a[1",
+            "$[a]",
+            "$.a[?(" + "!" * 100 + "@)]",
+        ),
     ],
 )
 def test_what_is_not_jsonpath_is_refused_with_a_reason(text: str) -> None:
@@ -172,3 +181,23 @@ def test_a_write_that_cannot_be_applied_is_a_fault(path: str, document: Json) ->
         write_reference(path, document, 1)
     assert failed.value.error == "States.ResultPathMatchFailure"
     assert (failed.value.cause or "").startswith(f"Unable to apply ReferencePath {path} to input")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("$.a[?(@.b>1)].b", [2, 3]),
+        ("$.a[?(@.b==2)].b", [2]),
+        ("$.a[?(@.b!=2)].b", [1, 3]),
+        ("$.a[?(@.b>=2&&@.c<5)].b", [2]),
+        ("$.a[?(@.b==1||@.b==3)].b", [1, 3]),
+        ("$.a[?(@.t=='x')].b", [1]),
+        ("$.a[?(@.t=~/x.*/)].b", [1, 2]),
+        ("$.a[?(!@.c)].b", [3]),
+        ("$.a[?(1<@.b)].b", [2, 3]),
+        ("$.a[?(@.b>-1&&@.t.length()>1)].b", [2]),
+    ],
+)
+def test_operators_of_a_filter_need_no_spaces(path: str, expected: Json) -> None:
+    rows = [{"b": 1, "c": 9, "t": "x"}, {"b": 2, "c": 3, "t": "xy"}, {"b": 3}]
+    assert read(path, {"a": rows}) == expected

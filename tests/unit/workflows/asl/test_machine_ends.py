@@ -8,7 +8,9 @@ import pytest
 
 from tests.conformance.harness import Answer, Player
 from tests.unit.workflows.asl.playing import ByName, Fields, machine, only, task
-from torpor.workflows.asl.frontier import Phase, Status
+from torpor.workflows.asl.advance import advance
+from torpor.workflows.asl.events import Input, Stop, TimedOut
+from torpor.workflows.asl.frontier import Frontier, Phase, Status
 from torpor.workflows.asl.run import Limits
 
 NOON = "2023-11-14T22:14:20Z"
@@ -140,3 +142,63 @@ def test_five_mebibytes_between_states_where_no_quota_forbids_it() -> None:
     worker = ByName(work=Answer(1))
     outcome = Player(machine("Wrap", states), worker, limits=Limits()).run(data)
     assert outcome.output == {"data": data, "again": 1}
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "last"),
+    [
+        (Stop("E", "C"), Status.ABORTED, "ExecutionAborted"),
+        (TimedOut(), Status.TIMED_OUT, "ExecutionTimedOut"),
+    ],
+)
+def test_what_has_not_begun_begins_only_to_end(event: Input, status: Status, last: str) -> None:
+    player = Player(only({"Type": "Wait", "Seconds": 60}))
+    player.begin()
+    frontier = Frontier(player.frontier.identity)
+    step = advance(player.program, frontier, event, player.world)
+    assert frontier.status is status
+    assert [one.type for one in step.history] == ["ExecutionStarted", last]
+    assert not step.more
+
+
+_KIB = 1024
+_SET = {"Type": "Pass", "Assign": {"v.$": "$.v", "w.$": "$.w"}, "Next": "Done"}
+_DONE = {"Type": "Succeed"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "status"),
+    [
+        (254 * _KIB, 0, Status.SUCCEEDED),
+        (127 * _KIB, 127 * _KIB, Status.SUCCEEDED),
+        (257 * _KIB, 0, Status.FAILED),
+        (130 * _KIB, 130 * _KIB, Status.FAILED),
+    ],
+)
+def test_what_one_assign_sets_has_a_quota(first: int, second: int, status: Status) -> None:
+    data = {"v": "x" * first, "w": "x" * second}
+    definition = machine("Set", {"Set": _SET, "Done": _DONE})
+    outcome = Player(definition, limits=Limits(256 * _KIB)).run(data)
+    assert outcome.status is status
+    if status is Status.FAILED:
+        assert outcome.error == "States.DataLimitExceeded"
+        assert "'Set'" in (outcome.cause or "")
+    assert Player(definition, limits=Limits()).run(data).status is Status.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("different", "same", "status"),
+    [(40, 0, Status.SUCCEEDED), (41, 0, Status.FAILED), (3, 60, Status.SUCCEEDED)],
+)
+def test_all_variables_of_an_execution_have_a_quota(
+    different: int, same: int, status: Status
+) -> None:
+    names = [f"v{index}" for index in range(different)] + ["v0"] * same
+    states: Fields = {
+        f"S{index}": {"Type": "Pass", "Assign": {name: "x" * 98}, "Next": f"S{index + 1}"}
+        for index, name in enumerate(names)
+    }
+    states[f"S{len(names)}"] = _DONE
+    outcome = Player(machine("S0", states), limits=Limits(100)).run({})
+    assert outcome.status is status
+    assert outcome.error == (None if status is Status.SUCCEEDED else "States.DataLimitExceeded")

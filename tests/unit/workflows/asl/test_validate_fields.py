@@ -217,6 +217,31 @@ def test_an_express_machine_waits_for_nothing_outside(resource: str) -> None:
 
 def test_the_engine_decides_which_resources_exist() -> None:
     definition = single("Task", Resource="arn:aws:states:::glue:startJobRun")
-    assert found(definition, is_resource=lambda _: False) == [
+    assert found(definition, refuse_resource=lambda _: "Value is not a valid resource ARN") == [
         "Value is not a valid resource ARN at /States/S/Resource"
     ]
+
+
+@pytest.mark.parametrize("text", ["{% 'open", " {% 1 %} ", "{% 1 %} ", "x %}", "{%}"])
+def test_delimiters_of_jsonata_are_whole_or_absent(text: str) -> None:
+    problem = (
+        "INVALID_JSONATA_EXPRESSION: A JSONata expression must start with '{%' and end with '%}', "
+        "with no spaces before or after at /States/S/"
+    )
+    passing = in_jsonata(single("Pass", Output={"a": [text]}))
+    assert found(passing) == [f"{problem}Output/a[0]"]
+    failing = in_jsonata(machine(S={"Type": "Fail", "Cause": text}))
+    assert found(failing) == [f"{problem}Cause"]
+    assert found(single("Pass", Result=text)) == []
+
+
+@pytest.mark.parametrize(("heartbeat", "valid"), [(9, True), (10, False), (11, False)])
+def test_a_heartbeat_is_shorter_than_the_time_out(heartbeat: int, valid: bool) -> None:
+    timed = single(
+        "Task",
+        Resource="arn:aws:lambda:f",
+        TimeoutSeconds=10,
+        HeartbeatSeconds=heartbeat,
+    )
+    problem = "HeartbeatSeconds must be smaller than TimeoutSeconds at /States/S/HeartbeatSeconds"
+    assert found(timed) == ([] if valid else [problem])

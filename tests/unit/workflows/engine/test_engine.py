@@ -18,6 +18,7 @@ from tests.support.engine_rig import (
     running,
 )
 from tests.support.memory_ledger import MemoryLedger
+from torpor.workflows.asl.events import HeartbeatSeen, Input, Redrive, Stop
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload
@@ -146,6 +147,30 @@ async def test_a_callback_resumes_and_comes_too_late_after_it() -> None:
             await it.engine.succeed(token, Payload({"approved": False}))
         with pytest.raises(TaskRefused):
             await it.engine.succeed(token[:-4] + "AAAA", Payload({}))
+
+
+async def test_a_token_is_not_good_for_another_execution_that_got_the_name() -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def ask(job: Job) -> Any:
+        await asked.put(job.dispatch.argument.value["Payload"]["token"])
+        return {}
+
+    async with rig({"ask": ask}) as it:
+        machine = await it.machine(chain(("wait", CALLBACK)))
+        first = await it.start(machine, name="same")
+        old = await asyncio.wait_for(asked.get(), 5)
+        await it.engine.succeed(old, Payload(1))
+        await it.end(first)
+        it.ledger.forget(first.arn)
+        second = await it.start(machine, name="same")
+        new = await asyncio.wait_for(asked.get(), 5)
+        assert second.arn == first.arn
+        for answer in (it.engine.succeed(old, Payload(2)), it.engine.heartbeat(old)):
+            with pytest.raises(TaskGone):
+                await answer
+        await it.engine.succeed(new, Payload(3))
+        assert (await it.end(second)).output == Payload(3)
 
 
 async def test_a_missed_heartbeat_fails_the_task_and_a_sent_one_does_not() -> None:
@@ -380,3 +405,84 @@ async def test_a_shard_given_up_in_order_is_taken_at_once() -> None:
         pass
     async with rig({"echo": echo}, ledger) as it:
         assert it.engine.shards == 4
+
+
+@pytest.mark.parametrize("late", [HeartbeatSeen(0, 1), Stop(None, None), Redrive()])
+async def test_what_succeeded_stays_as_it_ended_whatever_comes_late(late: Input) -> None:
+    async with rig({"echo": echo}) as it:
+        execution = await it.start(await it.machine(chain(("s", task("echo")))), {"n": 1})
+        end = await it.end(execution)
+        await it.until(lambda: it.engine.residents == 0)
+        await it.ledger.post(execution.arn, late)
+        await it.until(lambda: it.ledger.waiting == 0)
+        assert await it.ledger.execution(execution.arn) == end
+        assert len(it.tasks.calls) == 1
+        assert it.engine.residents == 0
+
+
+async def test_a_stop_that_comes_with_the_last_commit_is_too_late() -> None:
+    async with rig({"echo": echo}, MemoryLedger(commit_seconds=0.05)) as it:
+        execution = await it.start(await it.machine(chain(("s", task("echo")))))
+        await it.until(lambda: it.tasks.calls and not it.tasks.running)
+        await it.engine.stop(execution.arn, None, "too late")
+        await it.until(lambda: it.ledger.waiting == 0 and it.engine.residents == 0)
+        end = await it.ledger.execution(execution.arn)
+        assert (end.status, len(it.tasks.calls)) == (Status.SUCCEEDED, 1)
+
+
+def test_a_posted_event_that_meets_the_last_commit_does_not_stay_in_the_inbox() -> None:
+    async def story() -> None:
+        async with rig({"echo": echo}, MemoryLedger(commit_seconds=0.5)) as it:
+            execution = await it.start(await it.machine(chain(("s", task("echo")))))
+            await it.until(lambda: it.tasks.calls and not it.tasks.running)
+            await it.ledger.post(execution.arn, HeartbeatSeen(0, 1))
+            assert (await it.end(execution)).status is Status.SUCCEEDED
+            await it.until(lambda: it.ledger.waiting == 0)
+
+    virtual_time.run(story())
+
+
+async def test_the_lost_answer_of_the_last_commit_leaves_nothing_behind() -> None:
+    async with rig({"echo": echo}, MemoryLedger(commit_seconds=0.05)) as it:
+        execution = await it.start(await it.machine(chain(("s", task("echo")))), {"n": 1})
+        await it.until(lambda: it.tasks.calls and not it.tasks.running)
+        it.ledger.lost_answers = 1
+        end = await it.end(execution)
+        assert end.output == Payload({"n": 1})
+        await it.until(lambda: it.engine.residents == 0)
+        assert (await it.ledger.execution(execution.arn), len(it.tasks.calls)) == (end, 1)
+
+
+LONG_WAIT = {"Type": "Wait", "Seconds": 30_000}
+
+
+def test_a_take_over_keeps_no_more_in_memory_than_it_may() -> None:
+    async def story() -> None:
+        ledger = MemoryLedger()
+        async with rig({}, ledger, most_residents=5) as it:
+            machine = await it.machine(chain(("w", LONG_WAIT)))
+            executions = [await it.start(machine) for _ in range(300)]
+            await it.until(lambda: len(it.engine._timers) == 300 and it.engine.residents == 5)
+        async with rig({}, ledger, most_residents=5) as it:
+            await it.until(lambda: len(it.engine._timers) == 300)
+            assert it.engine.residents == 5
+            for execution in executions:
+                end = await it.end(execution, seconds=40_000, pause=1.0)
+                assert end.status is Status.SUCCEEDED
+
+    virtual_time.run(story())
+
+
+async def test_a_lost_shard_takes_the_timers_of_its_evicted_executions_along() -> None:
+    ledger = MemoryLedger()
+    async with rig({}, ledger, most_residents=0) as it:
+        machine = await it.machine(chain(("w", LONG_WAIT)))
+        await it.start(machine)
+        await it.start(machine)
+        await it.until(lambda: len(it.engine._timers) == 2 and it.engine.residents == 0)
+        until = asyncio.get_running_loop().time() + 100
+        for shard in range(ledger.shards):
+            ledger.steal(shard)
+            ledger._leases[shard] = ("other", until)
+        await it.until(lambda: it.engine.shards == 0)
+        assert len(it.engine._timers) == 0

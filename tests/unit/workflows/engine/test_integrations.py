@@ -32,7 +32,7 @@ from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.executions import Executions
 from torpor.workflows.engine.integrations.functions import Functions
 from torpor.workflows.engine.integrations.http import Http
-from torpor.workflows.engine.integrations.objects import StoreFailed, open_store
+from torpor.workflows.engine.integrations.objects import StoreFailed, open_divided_store, open_store
 from torpor.workflows.engine.integrations.reach import EVERYWHERE, BadReach, Reach, Refused
 from torpor.workflows.engine.integrations.store import S3, StoredItems
 from torpor.workflows.engine.integrations.unavailable import BUS, JOBS
@@ -395,6 +395,28 @@ async def test_no_key_leaves_its_bucket(tmp_path: Path) -> None:
             await store.put(bucket, key, b"")
 
 
+async def test_namespaces_do_not_see_one_anothers_objects(tmp_path: Path) -> None:
+    store = open_divided_store(f"file://{tmp_path}")
+    s3, shop, bank = S3(store), Options(namespace="shop"), Options(namespace="bank")
+    put = {"Bucket": "b", "Key": "k", "Body": "shop's"}
+    get, listing = "arn:aws:states:::aws-sdk:s3:getObject", {"Bucket": "b"}
+    await s3.run(job("arn:aws:states:::aws-sdk:s3:putObject", put, shop))
+    assert (tmp_path / "shop" / "b" / "k").read_text() == "shop's"
+    assert of(await s3.run(job(get, put, shop)))["Body"] == "shop's"
+    for wanted in (put, {**put, "Bucket": "shop", "Key": "b/k"}, {**put, "Key": "../../shop/b/k"}):
+        outcome = await s3.run(job(get, wanted, bank))
+        assert isinstance(outcome, TaskFailed), outcome
+    for options, keys in ((shop, ["k"]), (bank, [])):
+        found = of(await s3.run(job("arn:aws:states:::aws-sdk:s3:listObjectsV2", listing, options)))
+        assert [one["Key"] for one in found["Contents"]] == keys
+        request = reading("s3:listObjectsV2", listing)
+        items = await StoredItems(store).read(make_machine({}, options=options), request)
+        assert [one["Key"] for one in items] == keys
+    outcome = await s3.run(job(get, put, Options(namespace="../shop")))
+    assert isinstance(outcome, TaskFailed)
+    assert outcome.error == "S3.S3Exception"
+
+
 def child(name: str, *, fails: bool = False) -> Mapping[str, Any]:
     end = {"Type": "Fail", "Error": "Bad", "Cause": "luck"} if fails else {"Type": "Succeed"}
     return {"StartAt": name, "States": {name: end}}
@@ -461,3 +483,21 @@ async def test_an_express_child_runs() -> None:
         assert end.status is Status.SUCCEEDED
         assert end.output is not None
         assert ":express:fast:" in end.output.value["ExecutionArn"]
+
+
+async def test_a_state_machine_of_another_namespace_is_not_started() -> None:
+    async with rig() as it:
+        it.engine_integrations["states"] = Executions(
+            it.ledger,  # type: ignore[arg-type]
+            lambda: it.engine,
+            WallClock(),
+        )
+        options = Options(namespace="bank")
+        for kind in (MachineType.STANDARD, MachineType.EXPRESS):
+            theirs = await it.machine(child("c"), f"bank.{kind}", kind, options)
+            outer = await it.machine(parent("", theirs.arn), f"shop.{kind}")
+            end = await it.end(await it.start(outer, {"n": 1}))
+            assert end.error == "StepFunctions.AccessDeniedException"
+            assert end.cause is not None
+            assert "is not of the namespace default" in end.cause
+            assert not it.ledger.arns(theirs.name)

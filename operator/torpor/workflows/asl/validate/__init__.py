@@ -27,19 +27,19 @@ def check_definition(
     *,
     machine_type: MachineType = MachineType.STANDARD,
     severity: Severity = Severity.ERROR,
-    is_resource: Callable[[str], bool] = any_resource,
+    refuse_resource: Callable[[str], str | None] = any_resource,
 ) -> tuple[Problem, ...]:
     """Everything that is wrong with a definition, given as JSON text or as its parsed object.
 
     First what concerns fields and their values, in document order, then what concerns transitions;
-    with `severity` WARNING also warnings, last. `is_resource` says which resources of tasks can be
-    run. No input makes this raise.
+    with `severity` WARNING also warnings, last. `refuse_resource` says why a task's resource
+    cannot be run, None when it can. No input makes this raise.
     """
     findings = Findings()
     text = definition if isinstance(definition, str) else write_document(definition, findings)
     value = None if findings.problems else read_document(text, findings)
     if not findings.problems:
-        _check(value, Spot(findings, Rules(machine_type, is_resource)), severity)
+        _check(value, Spot(findings, Rules(machine_type, refuse_resource)), severity)
     return tuple(findings.problems)
 
 

@@ -17,6 +17,9 @@ MAX_VARIABLE_NAME = 80
 """Characters of a variable's name (ASL, "Variables")."""
 
 _VARIABLE = re.compile(r"[^\W\d]\w*")
+_DELIMITERS = (
+    "A JSONata expression must start with '{%' and end with '%}', with no spaces before or after"
+)
 _JSONATA_CODE = re.compile(r"^[A-Z]\d{4}:\s*")
 
 
@@ -127,6 +130,8 @@ def jsonata_template(value: Json, spot: Spot) -> None:
     if isinstance(value, str):
         if is_jsonata(value):
             _check_jsonata(value, spot)
+        elif _is_misdelimited(value):
+            spot.error(_DELIMITERS, Code.INVALID_JSONATA)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             jsonata_template(item, spot.item(index))
@@ -143,6 +148,12 @@ def jsonata_text(value: Json, spot: Spot) -> None:
         _check_jsonata(value, spot)
     else:
         spot.error("Value must be a valid JSONata expression")
+
+
+def _is_misdelimited(value: str) -> bool:
+    """Whether a string that is no expression looks like one that is opened or closed wrongly."""
+    bare = value.strip()
+    return bare.startswith("{%") or bare.endswith("%}")
 
 
 def _check_jsonata(value: str, spot: Spot) -> None:
@@ -180,6 +191,12 @@ def computed(check: Check) -> Check:
     def checked(value: Json, spot: Spot) -> None:
         if spot.language is QueryLanguage.JSONATA and isinstance(value, str) and is_jsonata(value):
             _check_jsonata(value, spot)
+        elif (
+            spot.language is QueryLanguage.JSONATA
+            and isinstance(value, str)
+            and _is_misdelimited(value)
+        ):
+            spot.error(_DELIMITERS, Code.INVALID_JSONATA)
         else:
             check(value, spot)
 

@@ -204,10 +204,19 @@ def check_state(value: Json, spot: Spot) -> None:
         return
     local = spot.within(_language(value, spot))
     _SHAPES[kind](value, local)
+    if kind == "Task":
+        _check_heartbeat(value, local)
     if kind == "Map":
         mapping.check_mode(value, local)
     if "Next" in _SHAPES[kind].fields:
         _check_exit(value, local)
+
+
+def _check_heartbeat(state: dict[str, Json], spot: Spot) -> None:
+    """A missed heartbeat has to show before the time-out (ASL, "Task State")."""
+    heartbeat, timeout = state.get("HeartbeatSeconds"), state.get("TimeoutSeconds")
+    if type(heartbeat) is int and type(timeout) is int and heartbeat >= timeout:
+        spot.field("HeartbeatSeconds").error("HeartbeatSeconds must be smaller than TimeoutSeconds")
 
 
 def _language(state: dict[str, Json], spot: Spot) -> QueryLanguage:

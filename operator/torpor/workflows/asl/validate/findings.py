@@ -40,20 +40,20 @@ class MachineType(StrEnum):
     EXPRESS = "EXPRESS"
 
 
-def any_resource(_text: str) -> bool:
-    """Accepts every resource: what the language itself asks of one is only that it is a URI."""
-    return True
+def any_resource(_text: str) -> str | None:
+    """Refuses no resource: what the language itself asks of one is only that it is a URI."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
     """What the checks depend on besides the definition.
 
-    `is_resource` says whether a Task's Resource can be run by the engine at hand.
+    `refuse_resource` says why the engine at hand cannot run a Task's Resource, None when it can.
     """
 
     machine_type: MachineType = MachineType.STANDARD
-    is_resource: Callable[[str], bool] = any_resource
+    refuse_resource: Callable[[str], str | None] = any_resource
 
 
 @dataclass(slots=True)

@@ -115,8 +115,10 @@ def resource(value: Json, spot: Spot) -> None:
         return
     if _PLACEHOLDER.search(value):
         return
-    if not _URI.fullmatch(value) or not spot.rules.is_resource(value):
+    if not _URI.fullmatch(value):
         spot.error("Value is not a valid resource ARN")
+    elif refusal := spot.rules.refuse_resource(value):
+        spot.error(refusal)
     elif spot.rules.machine_type is MachineType.EXPRESS:
         _check_express(value, spot)
 

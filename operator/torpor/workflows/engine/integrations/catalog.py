@@ -13,7 +13,7 @@ from torpor.workflows.engine.base import Api, Integration, Items
 from torpor.workflows.engine.integrations.executions import Executions
 from torpor.workflows.engine.integrations.functions import Functions, Invokes
 from torpor.workflows.engine.integrations.http import PUBLIC, Connections, Http
-from torpor.workflows.engine.integrations.objects import open_store
+from torpor.workflows.engine.integrations.objects import ObjectStore
 from torpor.workflows.engine.integrations.reach import Reach
 from torpor.workflows.engine.integrations.store import S3, StoredItems
 from torpor.workflows.engine.integrations.unavailable import (
@@ -55,11 +55,11 @@ def catalog(
     ledger: Ledger,
     engine: Callable[[], Api],
     clock: Clock,
-    object_store: str = "",
+    store: ObjectStore | None = None,
     connections: Connections | None = None,
     reach: Reach = PUBLIC,
 ) -> Catalog:
-    """All services. `object_store` is a URL (see `objects.open_store`), empty for none.
+    """All services, those of objects where there is a store.
 
     `reach` says what HTTP tasks may call.
     """
@@ -70,9 +70,8 @@ def catalog(
         **dict.fromkeys(JOB_SERVICES, JOBS),
         **dict.fromkeys(BUS_SERVICES, BUS),
     }
-    if not object_store:
+    if store is None:
         missing = Unavailable(_STORE)
         return Catalog({**services, "s3": missing, "aws-sdk:s3": missing}, NoItems())
-    store = open_store(object_store)
     s3 = S3(store)
     return Catalog({**services, "s3": s3, "aws-sdk:s3": s3}, StoredItems(store))

@@ -37,6 +37,10 @@ _LOOK_SECONDS = 30.0
 """How often the end is looked for when nothing is told."""
 
 
+class Foreign(Exception):
+    """The state machine is of another namespace, whose Workflows are not this one's to start."""
+
+
 class Executions:
     """Starts nested executions, and follows and stops those of `.sync` tasks."""
 
@@ -52,6 +56,8 @@ class Executions:
             return failed(job, "States.TaskFailed", f"states:{action} is not supported.")
         try:
             child = await _patiently(lambda: self._start(job))
+        except Foreign as error:
+            return failed(job, "StepFunctions.AccessDeniedException", str(error))
         except NotFound as error:
             return failed(job, "StepFunctions.StateMachineDoesNotExistException", str(error))
         except AlreadyExists as error:
@@ -86,7 +92,10 @@ class Executions:
 
     async def _start(self, job: Job) -> Execution:
         machine, child = await self._child(job)
-        if machine is MachineType.EXPRESS:
+        home = job.machine.options.namespace
+        if machine.options.namespace != home:
+            raise Foreign(f"{machine.arn} is not of the namespace {home}")
+        if machine.type is MachineType.EXPRESS:
             wait = job.dispatch.resource.action == "startSyncExecution"
             return await self._engine().run_express(child, wait=wait)
         try:
@@ -100,7 +109,7 @@ class Executions:
     async def _child_arn(self, job: Job) -> str:
         return (await self._child(job))[1].arn
 
-    async def _child(self, job: Job) -> tuple[MachineType, Execution]:
+    async def _child(self, job: Job) -> tuple[Machine, Execution]:
         given = arguments(job)
         base, qualifier = _split(str(given.get("StateMachineArn", "")))
         machine = await self._ledger.machine(base)
@@ -112,7 +121,7 @@ class Executions:
             arn = f"{base.replace(':stateMachine:', ':express:')}:{name}:{run}"
         else:
             arn = f"{base.replace(':stateMachine:', ':execution:')}:{name}"
-        return machine.type, Execution(
+        return machine, Execution(
             arn,
             name,
             base,

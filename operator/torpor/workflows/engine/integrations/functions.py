@@ -11,11 +11,18 @@ that must not do its work twice compares it. Answers are read as AWS reads Lambd
   `Lambda.ResourceNotFoundException` (the gateway knows no such function),
   `Lambda.ServiceException` (502, 503 and 504), else `Lambda.Unknown`; the Cause is JSON with
   errorType and errorMessage.
+
+With InvocationType Event the task ends when the function answered or after `EVENT_SECONDS`,
+whichever is first: a refusal that comes in that time (no such function, too many requests, no
+gateway) fails the task, and anything else is its success with status 202. The call itself goes on
+in this process, and how it fails is only logged. It is not stored: the end of the process ends it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -37,8 +44,20 @@ from torpor.workflows.engine.integrations.outcomes import (
     succeeded,
 )
 
+log = logging.getLogger(__name__)
+
 LONGEST_SECONDS = 86_400.0
 """How long a function may take when its task has no TimeoutSeconds."""
+EVENT_SECONDS = 1.0
+"""How long a task with InvocationType Event waits for a refusal."""
+MOST_EVENTS = 1_000
+"""How many such calls may go on after their tasks ended."""
+_REFUSALS = (
+    "Lambda.ResourceNotFoundException",
+    "Lambda.TooManyRequestsException",
+    "Lambda.ServiceException",
+    "Lambda.SdkClientException",
+)
 _QUOTED = 2_000
 _SERVICE = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 
@@ -72,6 +91,7 @@ class Functions:
 
     def __init__(self, invoker: Invokes) -> None:
         self._invoker = invoker
+        self._events: set[asyncio.Task[BadAnswer | None]] = set()
 
     async def run(self, job: Job) -> Input | None:
         """Invoke the function; its answer is the outcome."""
@@ -83,10 +103,10 @@ class Functions:
             return failed(job, bad.error, bad.cause)
 
     async def _direct(self, job: Job) -> Input:
-        resource = job.dispatch.resource
+        resource, seconds = job.dispatch.resource, _seconds(job)
         assert resource.name is not None, "the ARN of a function has its name"
         key = _key(job, resource.text, resource.name)
-        value, text = _result(await self._call(job, key, job.dispatch.argument.text))
+        value, text = _result(await self._call(job, key, job.dispatch.argument.text, seconds))
         return succeeded(job, value, text)
 
     async def _integrated(self, job: Job) -> Input:
@@ -97,10 +117,11 @@ class Functions:
             raise BadAnswer("Lambda.InvalidParameterValueException", cause)
         payload = given.get("Payload")
         text = "{}" if payload is None else json_text(payload)
-        response = await self._call(job, _key(job, name, name), text)
+        key = _key(job, name, name)
         if given.get("InvocationType") == "Event":
-            shell = {"Payload": "", "StatusCode": 202, **metadata(response.request_id, 202)}
-            return answered(job, shell)
+            await self._sent(job, key, text)
+            return answered(job, {"Payload": "", "StatusCode": 202, **metadata(job.key, 202)})
+        response = await self._call(job, key, text, _seconds(job))
         value, _ = _result(response)
         result = {
             "ExecutedVersion": "$LATEST",
@@ -110,8 +131,33 @@ class Functions:
         }
         return answered(job, result)
 
-    async def _call(self, job: Job, key: FunctionKey, body: str) -> Response:
-        seconds = job.dispatch.timeout or LONGEST_SECONDS
+    async def _sent(self, job: Job, key: FunctionKey, body: str) -> None:
+        """Invoke the function and wait a little for a refusal, which is raised as BadAnswer."""
+        event = asyncio.create_task(self._event(job, key, body), name=f"event {job.key}")
+        self._events.add(event)
+        event.add_done_callback(self._events.discard)
+        # With too many calls under way a task waits for the whole of its own.
+        seconds = EVENT_SECONDS if len(self._events) <= MOST_EVENTS else None
+        try:
+            await asyncio.wait([event], timeout=seconds)
+        except asyncio.CancelledError:
+            event.cancel()
+            raise
+        refused = event.result() if event.done() else None
+        if refused is not None and refused.error in _REFUSALS:
+            raise refused
+
+    async def _event(self, job: Job, key: FunctionKey, body: str) -> BadAnswer | None:
+        """The whole call; how it failed, None when it did not."""
+        try:
+            _result(await self._call(job, key, body, LONGEST_SECONDS))
+        except BadAnswer as bad:
+            fields = {"function": str(key), "task": job.key, "problem": str(bad)}
+            log.warning("an event's function failed", extra={"fields": fields})
+            return bad
+        return None
+
+    async def _call(self, job: Job, key: FunctionKey, body: str, seconds: float) -> Response:
         try:
             return await self._invoker.invoke(
                 key, "POST", "/", _headers(job), body.encode(), seconds
@@ -120,6 +166,10 @@ class Functions:
             raise BadAnswer("States.Timeout", str(error)) from error
         except GatewayAway as error:
             raise _plain("Lambda.SdkClientException", str(error)) from error
+
+
+def _seconds(job: Job) -> float:
+    return job.dispatch.timeout or LONGEST_SECONDS
 
 
 def _headers(job: Job) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The object store that workflows read and write: a local folder, or S3 and others by URL.
 
-A bucket is the first part of the path below the store's root, so that one store holds them all.
+A bucket is a folder of the store, so that one store holds them all: `<bucket>/<key>` where one
+person is alone with it, `<namespace>/<bucket>/<key>` where Workflows of several namespaces share
+it. None of those can name the objects of another namespace.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import Any, Protocol
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
@@ -36,7 +39,7 @@ class Entry:
     modified: datetime
 
 
-class ObjectStore(Protocol):
+class Objects(Protocol):
     """Objects by bucket and key."""
 
     async def get(self, bucket: str, key: str) -> bytes:
@@ -49,26 +52,64 @@ class ObjectStore(Protocol):
         """The objects whose key begins with `prefix`, by key; raises StoreFailed."""
 
 
-def open_store(url: str, options: Mapping[str, str] | None = None) -> ObjectStore:
-    """The store that a URL names (`file:///var/lib/torpor/objects`, `s3://bucket/prefix`)."""
+class ObjectStore(Protocol):
+    """The objects that the Workflows of each namespace see."""
+
+    def of(self, namespace: str) -> Objects:
+        """Those of one namespace; raises StoreFailed for what cannot be a namespace."""
+
+
+def open_store(url: str, options: Mapping[str, str] | None = None) -> Obstore:
+    """The store that a URL names (`file:///var/lib/torpor/objects`, `s3://bucket/prefix`).
+
+    Every namespace sees all of it.
+    """
+    return Obstore(_opened(url, options))
+
+
+def open_divided_store(url: str, options: Mapping[str, str] | None = None) -> DividedStore:
+    """The same with a folder for each namespace, which sees nothing else."""
+    return DividedStore(_opened(url, options))
+
+
+def _opened(url: str, options: Mapping[str, str] | None) -> Any:
     if url.startswith("file://"):
         folder = Path(url.removeprefix("file://"))
         folder.mkdir(parents=True, exist_ok=True)
-        return Obstore(LocalStore(folder, mkdir=True))
-    return Obstore(from_url(url, config=dict(options or {})))  # type: ignore[call-overload]
+        return LocalStore(folder, mkdir=True)
+    return from_url(url, config=dict(options or {}))  # type: ignore[call-overload]
 
 
-class Obstore:
-    """Objects in any store that obstore can reach."""
+class DividedStore:
+    """A folder for each namespace in any store that obstore can reach."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
+
+    def of(self, namespace: str) -> Objects:
+        """The objects in the folder of a namespace."""
+        if not _NAMESPACE.fullmatch(namespace):
+            raise StoreFailed(f"{namespace!r} is not the name of a namespace")
+        return Obstore(self._store, f"{namespace}/")
+
+
+class Obstore:
+    """Objects in any store that obstore can reach; `folder` ends with a slash, or is the root."""
+
+    def __init__(self, store: Any, folder: str = "") -> None:
+        self._store = store
+        self._folder = folder
+
+    def of(self, namespace: str) -> Objects:
+        """All objects, whatever the namespace."""
+        del namespace
+        return self
 
     async def get(self, bucket: str, key: str) -> bytes:
         """The content of an object."""
         path = _path(bucket, key)
         try:
-            answer = await self._store.get_async(path)
+            answer = await self._store.get_async(self._folder + path)
             return bytes(await answer.bytes_async())
         except (NotFoundError, FileNotFoundError):
             raise NoObject(f"The specified key does not exist: s3://{path}") from None
@@ -78,14 +119,14 @@ class Obstore:
     async def put(self, bucket: str, key: str, content: bytes) -> str:
         """Write an object."""
         try:
-            answer = await self._store.put_async(_path(bucket, key), content)
+            answer = await self._store.put_async(self._folder + _path(bucket, key), content)
         except (BaseError, OSError) as error:
             raise StoreFailed(str(error)) from error
         return str(answer.get("e_tag") or "")
 
     async def list(self, bucket: str, prefix: str) -> AsyncIterator[Entry]:
         """List by key. The store lists whole path segments, so the rest is compared here."""
-        root = _path(bucket, "")
+        root = self._folder + _path(bucket, "")
         folder = f"{root}{prefix.rpartition('/')[0]}".rstrip("/")
         found: list[Entry] = []
         try:

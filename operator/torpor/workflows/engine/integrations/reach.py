@@ -14,14 +14,20 @@ from typing import Self
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Addresses that stand for an IPv4 address, which nobody but the network can tell: NAT64 for local
-# use, Teredo, 6to4. Python calls some of them global.
-_TRANSLATED = tuple(map(ipaddress.ip_network, ("64:ff9b:1::/48", "2001::/32", "2002::/16")))
+# Python calls some of these global. Addresses that lead to an IPv4 address of the network's choice:
+# NAT64 for local use, Teredo, 6to4; then the former private ones (site-local).
+_NOT_PUBLIC = tuple(
+    map(ipaddress.ip_network, ("64:ff9b:1::/48", "2001::/32", "2002::/16", "fec0::/10"))
+)
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 class Refused(OSError):
     """An address that tasks must not call."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.strerror = reason  # what aiohttp quotes
 
 
 class BadReach(ValueError):
@@ -63,7 +69,7 @@ EVERYWHERE = Reach(allowed=(ipaddress.IPv4Network("0.0.0.0/0"), ipaddress.IPv6Ne
 def is_public(address: Address) -> bool:
     """Whether an address is one of the public Internet."""
     address = _plain(address)
-    if any(address in network for network in _TRANSLATED):
+    if any(address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global and not (
         address.is_multicast or address.is_reserved or address.is_unspecified

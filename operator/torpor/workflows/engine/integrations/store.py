@@ -6,6 +6,7 @@ import asyncio
 import csv
 import io
 import json
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.objects import (
     Entry,
     NoObject,
+    Objects,
     ObjectStore,
     StoreFailed,
 )
@@ -27,6 +29,11 @@ from torpor.workflows.records import Machine
 
 MOST_OBJECT_BYTES = 5 * 1_048_576
 """How much of a result file is gathered before the next one begins."""
+MOST_CELL_CHARACTERS = 5 * 1_048_576
+"""The longest cell of a CSV file; a longer one fails the Map."""
+csv.field_size_limit(MOST_CELL_CHARACTERS)
+_UNREADABLE = (ValueError, LookupError, TypeError, EOFError, csv.Error, zlib.error)
+"""What the readers of JSON, CSV and gzip raise for bad content."""
 _DELIMITERS = {"COMMA": ",", "PIPE": "|", "SEMICOLON": ";", "SPACE": " ", "TAB": "\t"}
 
 
@@ -41,36 +48,20 @@ class S3:
         given, action = arguments(job), job.dispatch.resource.action
         bucket, key = str(given.get("Bucket", "")), str(given.get("Key", ""))
         try:
+            objects = self._store.of(job.machine.options.namespace)
             if action == "getObject":
-                content = await self._store.get(bucket, key)
+                content = await objects.get(bucket, key)
                 return succeeded(job, {"Body": content.decode(), "ContentLength": len(content)})
             if action == "putObject":
-                etag = await self._store.put(bucket, key, _body(given.get("Body")))
+                etag = await objects.put(bucket, key, _body(given.get("Body")))
                 return succeeded(job, {"ETag": etag})
             if action in ("listObjectsV2", "listObjects"):
-                return succeeded(job, await self._list(bucket, given))
+                return succeeded(job, await _page(objects, bucket, given))
         except NoObject as error:
             return failed(job, "S3.NoSuchKeyException", str(error))
         except (StoreFailed, UnicodeDecodeError) as error:
             return failed(job, "S3.S3Exception", str(error))
         return failed(job, "States.TaskFailed", f"s3:{action} is not supported.")
-
-    async def _list(self, bucket: str, given: Mapping[str, Any]) -> Json:
-        prefix, most = str(given.get("Prefix", "")), int(given.get("MaxKeys", 1_000))
-        after = str(given.get("ContinuationToken") or given.get("StartAfter") or "")
-        found = [entry async for entry in self._store.list(bucket, prefix) if entry.key > after]
-        page = found[:most]
-        told: dict[str, Json] = {
-            "Contents": [_listed(entry) for entry in page],
-            "IsTruncated": len(found) > len(page),
-            "KeyCount": len(page),
-            "MaxKeys": most,
-            "Name": bucket,
-            "Prefix": prefix,
-        }
-        if told["IsTruncated"]:
-            told["NextContinuationToken"] = page[-1].key
-        return told
 
 
 class StoredItems:
@@ -83,10 +74,11 @@ class StoredItems:
         """The items that an ItemReader finds; raises Fault (States.ItemReaderFailed)."""
         given = request.arguments if isinstance(request.arguments, Mapping) else {}
         try:
+            objects = self._store.of(machine.options.namespace)
             if request.resource.rpartition(":")[2].startswith("listObjects"):
-                return await self._listed(given, request.max_items)
-            return await self._read(given, request)
-        except (NoObject, StoreFailed, ValueError, LookupError) as error:
+                return await _entries(objects, given, request.max_items)
+            return await _read(objects, given, request)
+        except (NoObject, StoreFailed, *_UNREADABLE) as error:
             raise Fault(ITEM_READER_FAILED, str(error)) from error
 
     async def write(self, machine: Machine, request: WriteResults) -> Payload:
@@ -98,58 +90,81 @@ class StoredItems:
         if request.resource is None or not bucket:
             return Payload([_shown(record, request.config) for record in request.results])
         try:
-            files = await self._files(bucket, folder, request)
+            objects = self._store.of(machine.options.namespace)
+            files = await _files(objects, bucket, folder, request)
             manifest = {
                 "DestinationBucket": bucket,
                 "MapRunArn": request.map_run,
                 "ResultFiles": files,
             }
             key = f"{folder}/manifest.json"
-            await self._store.put(bucket, key, orjson.dumps(manifest))
+            await objects.put(bucket, key, orjson.dumps(manifest))
         except StoreFailed as error:
             raise Fault(RESULT_WRITER_FAILED, str(error)) from error
         details = {"Bucket": bucket, "Key": key}
         return Payload({"MapRunArn": request.map_run, "ResultWriterDetails": details})
 
-    async def _files(self, bucket: str, folder: str, request: WriteResults) -> Json:
-        files: dict[str, list[Json]] = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
-        for status in ("FAILED", "SUCCEEDED"):
-            records = [one for one in request.results if one.get("Status") == status]
-            shown = [_shown(record, request.config) for record in records]
-            for number, content in enumerate(_contents(shown, request.config)):
-                key = f"{folder}/{status}_{number}.json"
-                await self._store.put(bucket, key, content)
-                files[status].append({"Key": key, "Size": len(content)})
-        return files
 
-    async def _listed(self, given: Mapping[str, Any], most: int | None) -> list[Json]:
-        bucket, prefix = str(given.get("Bucket", "")), str(given.get("Prefix", ""))
-        found: list[Json] = []
-        async for entry in self._store.list(bucket, prefix):
-            if most is not None and len(found) >= most:
-                break
-            found.append(_listed(entry))
-        return found
+async def _files(objects: Objects, bucket: str, folder: str, request: WriteResults) -> Json:
+    files: dict[str, list[Json]] = {"FAILED": [], "PENDING": [], "SUCCEEDED": []}
+    for status in ("FAILED", "SUCCEEDED"):
+        records = [one for one in request.results if one.get("Status") == status]
+        shown = [_shown(record, request.config) for record in records]
+        for number, content in enumerate(_contents(shown, request.config)):
+            key = f"{folder}/{status}_{number}.json"
+            await objects.put(bucket, key, content)
+            files[status].append({"Key": key, "Size": len(content)})
+    return files
 
-    async def _read(self, given: Mapping[str, Any], request: ReadItems) -> list[Json]:
-        bucket = str(given.get("Bucket", ""))
-        content = await self._store.get(bucket, str(given.get("Key", "")))
-        kind = str(request.config.get("InputType", "JSON"))
-        if kind == "MANIFEST":
-            return await self._manifest(content, request)
-        return _items(kind, content, request)
 
-    async def _manifest(self, content: bytes, request: ReadItems) -> list[Json]:
-        """The rows of all the files that an S3 inventory's manifest lists."""
-        manifest = json.loads(content)
-        bucket = str(manifest["destinationBucket"]).rpartition(":")[2]
-        names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
-        rows: list[Json] = []
-        for file in manifest["files"]:
-            data = await self._store.get(bucket, str(file["key"]))
-            config = {"CSVHeaderLocation": "GIVEN", "CSVHeaders": names}
-            rows += _csv(await asyncio.to_thread(_plain, data), config, request.max_items)
-        return _cut(rows, request.max_items)
+async def _entries(objects: Objects, given: Mapping[str, Any], most: int | None) -> list[Json]:
+    bucket, prefix = str(given.get("Bucket", "")), str(given.get("Prefix", ""))
+    found: list[Json] = []
+    async for entry in objects.list(bucket, prefix):
+        if most is not None and len(found) >= most:
+            break
+        found.append(_listed(entry))
+    return found
+
+
+async def _read(objects: Objects, given: Mapping[str, Any], request: ReadItems) -> list[Json]:
+    bucket = str(given.get("Bucket", ""))
+    content = await objects.get(bucket, str(given.get("Key", "")))
+    kind = str(request.config.get("InputType", "JSON"))
+    if kind == "MANIFEST":
+        return await _manifest(objects, content, request)
+    return _items(kind, content, request)
+
+
+async def _manifest(objects: Objects, content: bytes, request: ReadItems) -> list[Json]:
+    """The rows of all the files that an S3 inventory's manifest lists."""
+    manifest = json.loads(content)
+    bucket = str(manifest["destinationBucket"]).rpartition(":")[2]
+    names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
+    rows: list[Json] = []
+    for file in manifest["files"]:
+        data = await objects.get(bucket, str(file["key"]))
+        config = {"CSVHeaderLocation": "GIVEN", "CSVHeaders": names}
+        rows += _csv(await asyncio.to_thread(_plain, data), config, request.max_items)
+    return _cut(rows, request.max_items)
+
+
+async def _page(objects: Objects, bucket: str, given: Mapping[str, Any]) -> Json:
+    prefix, most = str(given.get("Prefix", "")), int(given.get("MaxKeys", 1_000))
+    after = str(given.get("ContinuationToken") or given.get("StartAfter") or "")
+    found = [entry async for entry in objects.list(bucket, prefix) if entry.key > after]
+    page = found[:most]
+    told: dict[str, Json] = {
+        "Contents": [_listed(entry) for entry in page],
+        "IsTruncated": len(found) > len(page),
+        "KeyCount": len(page),
+        "MaxKeys": most,
+        "Name": bucket,
+        "Prefix": prefix,
+    }
+    if told["IsTruncated"]:
+        told["NextContinuationToken"] = page[-1].key
+    return told
 
 
 def _items(kind: str, content: bytes, request: ReadItems) -> list[Json]:
@@ -189,6 +204,8 @@ def _csv(content: bytes, config: Mapping[str, Any], most: int | None) -> list[Js
 def _pointed(value: Json, pointer: str) -> Json:
     for part in pointer.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
+        if not isinstance(value, list | dict):
+            raise ValueError(f"the ItemsPointer {pointer} leads into what is no object or array")
         value = value[int(name)] if isinstance(value, list) else value[name]
     return value
 

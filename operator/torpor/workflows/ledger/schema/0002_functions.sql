@@ -100,6 +100,8 @@ END $$;
 -- Writes a group of commits; array arguments with one prefix are the columns of one table, `n` in
 -- them the place of the commit in the group (from 1). Returns the places of the fenced commits, of
 -- which nothing is written.
+-- An execution that ended changes only by a redrive, one that succeeded never: of other commits to
+-- it (late or repeated ones) only what they consumed is written.
 CREATE FUNCTION torpor_commit(
     c_shard int[], c_epoch bigint[], c_key uuid[], c_next_frame int[], c_next_ticket bigint[],
     c_deadline float8[],
@@ -127,58 +129,73 @@ SET plan_cache_mode = force_generic_plan
 AS $$
 DECLARE
     held boolean[];
+    live boolean[];
+    redriven int;
     told text;
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(1953460848, id)
     FROM (SELECT DISTINCT id FROM unnest(c_shard) AS id ORDER BY id) AS ordered;
-    SELECT array_agg(coalesce(s.epoch = c.epoch, false) ORDER BY c.n) INTO held
-    FROM unnest(c_shard, c_epoch) WITH ORDINALITY AS c (shard, epoch, n)
-    LEFT JOIN shard s ON s.id = c.shard;
+    SELECT array_agg(coalesce(s.epoch = c.epoch, false) ORDER BY c.n),
+        array_agg(coalesce(s.epoch = c.epoch AND e.status = 'RUNNING', false) ORDER BY c.n)
+    INTO held, live
+    FROM unnest(c_shard, c_epoch, c_key) WITH ORDINALITY AS c (shard, epoch, key, n)
+    LEFT JOIN shard s ON s.id = c.shard
+    LEFT JOIN execution e ON e.key = c.key;
+    IF false = ANY (live) THEN
+        FOR redriven IN
+            SELECT s.n FROM unnest(s_n, s_redrive_count) AS s (n, redrive_count)
+            JOIN execution e ON e.key = c_key[s.n]
+            WHERE held[s.n] AND e.status NOT IN ('RUNNING', 'SUCCEEDED')
+                AND s.redrive_count > e.redrive_count
+        LOOP
+            live[redriven] := true;
+        END LOOP;
+    END IF;
 
     INSERT INTO frontier (key, next_frame, next_ticket, deadline)
     SELECT c.key, c.next_frame, c.next_ticket, c.deadline
     FROM unnest(c_key, c_next_frame, c_next_ticket, c_deadline) WITH ORDINALITY
         AS c (key, next_frame, next_ticket, deadline, n)
-    WHERE held[c.n]
+    WHERE live[c.n]
     ON CONFLICT (key) DO UPDATE SET next_frame = EXCLUDED.next_frame,
         next_ticket = EXCLUDED.next_ticket, deadline = EXCLUDED.deadline;
 
     IF cardinality(g_n) > 0 THEN
-        DELETE FROM fresh USING unnest(g_n) AS g (n) WHERE held[g.n] AND fresh.key = c_key[g.n];
+        DELETE FROM fresh USING unnest(g_n) AS g (n) WHERE live[g.n] AND fresh.key = c_key[g.n];
     END IF;
     IF cardinality(f_n) > 0 THEN
         INSERT INTO frame (key, frame, phase, due, body)
         SELECT c_key[f.n], f.frame, f.phase, f.due, f.body
         FROM unnest(f_n, f_frame, f_phase, f_due, f_body) AS f (n, frame, phase, due, body)
-        WHERE held[f.n]
+        WHERE live[f.n]
         ON CONFLICT (key, frame) DO UPDATE
         SET phase = EXCLUDED.phase, due = EXCLUDED.due, body = EXCLUDED.body;
     END IF;
     IF cardinality(x_n) > 0 THEN
         DELETE FROM frame USING unnest(x_n, x_frame) AS x (n, frame)
-        WHERE held[x.n] AND frame.key = c_key[x.n] AND frame.frame = x.frame;
+        WHERE live[x.n] AND frame.key = c_key[x.n] AND frame.frame = x.frame;
     END IF;
     IF cardinality(d_n) > 0 THEN
         DELETE FROM join_result USING unnest(d_n, d_frame) AS d (n, frame)
-        WHERE held[d.n] AND join_result.key = c_key[d.n] AND join_result.frame = d.frame;
+        WHERE live[d.n] AND join_result.key = c_key[d.n] AND join_result.frame = d.frame;
     END IF;
     IF cardinality(r_n) > 0 THEN
         INSERT INTO join_result (key, frame, index, body)
         SELECT c_key[r.n], r.frame, r.index, r.body
         FROM unnest(r_n, r_frame, r_index, r_body) AS r (n, frame, index, body)
-        WHERE held[r.n]
+        WHERE live[r.n]
         ON CONFLICT (key, frame, index) DO UPDATE SET body = EXCLUDED.body;
     END IF;
     IF cardinality(q_n) > 0 THEN
         DELETE FROM join_result USING unnest(q_n, q_frame, q_index) AS q (n, frame, index)
-        WHERE held[q.n] AND join_result.key = c_key[q.n] AND join_result.frame = q.frame
+        WHERE live[q.n] AND join_result.key = c_key[q.n] AND join_result.frame = q.frame
             AND join_result.index = q.index;
     END IF;
     IF cardinality(b_n) > 0 THEN
         INSERT INTO blob (day, digest, body)
         SELECT b.day, b.digest, b.body
         FROM unnest(b_n, b_day, b_digest, b_body) AS b (n, day, digest, body)
-        WHERE held[b.n]
+        WHERE live[b.n]
         ON CONFLICT DO NOTHING;
     END IF;
     IF cardinality(h_n) > 0 THEN
@@ -186,7 +203,7 @@ BEGIN
         SELECT h.day, h.key, h.id, h.previous, h.type, h.at, h.details, h.large
         FROM unnest(h_n, h_day, h_key, h_id, h_previous, h_type, h_at, h_details, h_large)
             AS h (n, day, key, id, previous, type, at, details, large)
-        WHERE held[h.n]
+        WHERE live[h.n]
         ON CONFLICT DO NOTHING;
     END IF;
     IF cardinality(s_n) > 0 THEN
@@ -199,21 +216,21 @@ BEGIN
             s_redrive_count, s_redriven_at)
             AS s (n, status, stopped_at, output, output_digest, error, cause, redrive_count,
                 redriven_at)
-        WHERE held[s.n] AND execution.key = c_key[s.n];
+        WHERE live[s.n] AND execution.key = c_key[s.n];
         -- Nothing of a succeeded execution can run again.
         DELETE FROM frontier USING unnest(s_n, s_status) AS s (n, status)
-        WHERE held[s.n] AND s.status = 'SUCCEEDED' AND frontier.key = c_key[s.n];
+        WHERE live[s.n] AND s.status = 'SUCCEEDED' AND frontier.key = c_key[s.n];
         -- Who waits for the end of a nested execution, or for its place in a lane, looks now.
         SELECT string_agg(execution.key::text, ',') INTO told
         FROM unnest(s_n, s_status) AS s (n, status)
         JOIN execution ON execution.key = c_key[s.n] AND execution.parent_arn IS NOT NULL
-        WHERE held[s.n] AND s.status <> 'RUNNING';
+        WHERE live[s.n] AND s.status <> 'RUNNING';
         IF told IS NOT NULL THEN
             PERFORM pg_notify('torpor_news', told);
         END IF;
         WITH left_lane AS (
             DELETE FROM lane_place USING unnest(s_n, s_status) AS s (n, status)
-            WHERE held[s.n] AND s.status <> 'RUNNING' AND lane_place.key = c_key[s.n]
+            WHERE live[s.n] AND s.status <> 'RUNNING' AND lane_place.key = c_key[s.n]
             RETURNING lane_place.lane
         )
         SELECT string_agg(DISTINCT lane::text, ',') INTO told FROM left_lane;
@@ -230,7 +247,7 @@ BEGIN
             m_max_concurrency, m_tolerated_count, m_tolerated_percentage, m_total)
             AS m (n, key, arn, frame, day, status, started_at, stopped_at, max_concurrency,
                 tolerated_count, tolerated_percentage, total)
-        WHERE held[m.n]
+        WHERE live[m.n]
         -- A run that ended stays as it ended until a redrive makes it run again.
         ON CONFLICT (key) DO UPDATE SET status = EXCLUDED.status, stopped_at = EXCLUDED.stopped_at,
             max_concurrency = CASE WHEN EXCLUDED.status = 'RUNNING'
@@ -246,18 +263,18 @@ BEGIN
         INSERT INTO map_child (run, index, status, started_at)
         SELECT k.run, k.index, k.status, k.at
         FROM unnest(k_n, k_run, k_index, k_status, k_at) AS k (n, run, index, status, at)
-        WHERE held[k.n]
+        WHERE live[k.n]
         ON CONFLICT (run, index) DO UPDATE SET status = EXCLUDED.status, stopped_at = NULL;
     END IF;
     IF cardinality(l_n) > 0 THEN
         UPDATE map_child SET status = l.status, stopped_at = l.at
         FROM unnest(l_n, l_run, l_index, l_status, l_at) AS l (n, run, index, status, at)
-        WHERE held[l.n] AND map_child.run = l.run AND map_child.index = l.index;
+        WHERE live[l.n] AND map_child.run = l.run AND map_child.index = l.index;
     END IF;
     IF cardinality(m_n) > 0 THEN
         UPDATE map_child SET status = 'ABORTED', stopped_at = m.stopped_at
         FROM unnest(m_n, m_key, m_status, m_stopped_at) AS m (n, key, status, stopped_at)
-        WHERE held[m.n] AND m.status <> 'RUNNING'
+        WHERE live[m.n] AND m.status <> 'RUNNING'
             AND map_child.run = m.key AND map_child.status = 'RUNNING';
     END IF;
     IF cardinality(i_n) > 0 THEN

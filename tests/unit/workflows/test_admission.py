@@ -1,0 +1,72 @@
+"""What is refused when a definition is created: resources that nothing here runs."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from torpor.workflows.admission import check_admission
+from torpor.workflows.engine.integrations.catalog import catalog
+from torpor.workflows.engine.integrations.supported import ACTIONS
+from torpor.workflows.records import MachineType
+
+
+def refusals(resource: str) -> list[str]:
+    states = {"Work": {"Type": "Task", "Resource": resource, "End": True}}
+    text = json.dumps({"StartAt": "Work", "States": states})
+    return [str(problem) for problem in check_admission(text, MachineType.STANDARD)]
+
+
+@pytest.mark.parametrize(
+    ("resource", "reason"),
+    [
+        ("arn:aws:states:::dynamodb:putItem", "Service 'dynamodb' is not supported."),
+        ("arn:aws:states:::aws-sdk:sfn:listExecutions", "Service 'aws-sdk:sfn' is not"),
+        ("arn:aws:states:::s3:deleteBucket", "Action 's3:deleteBucket' is not supported."),
+        ("arn:aws:states:::lambda:invoke.sync", "Service 'lambda' does not support '.sync'."),
+        ("arn:aws:states:::job:run", "Service 'job' is not supported."),
+        ("foo:bar", "Value is not a valid resource ARN"),
+    ],
+)
+def test_what_nothing_runs_is_refused_with_its_state(resource: str, reason: str) -> None:
+    (problem,) = refusals(resource)
+    assert reason in problem
+    assert problem.endswith(" at /States/Work/Resource")
+
+
+def test_a_refusal_says_what_is_supported() -> None:
+    (service,) = refusals("arn:aws:states:::dynamodb:putItem")
+    assert "Supported services: [aws-sdk:s3, batch, ecs, eks, events, http, lambda, s3" in service
+    (action,) = refusals("arn:aws:states:::s3:deleteBucket")
+    assert "[getObject, listObjects, listObjectsV2, putObject]" in action
+
+
+@pytest.mark.parametrize(
+    "resource",
+    [
+        "arn:aws:lambda:book",
+        "arn:aws:lambda:eu-west-1:1:function:book:live",
+        "arn:aws:states:::lambda:invoke.waitForTaskToken",
+        "arn:aws:states:eu-west-1:1:activity:approve",
+        "arn:aws:states:::states:startExecution.sync:2",
+        "arn:aws:states:::http:invoke",
+        "arn:aws:states:::aws-sdk:s3:getObject",
+        "arn:aws:states:::sqs:sendMessage.waitForTaskToken",
+        "arn:aws:states:::sns:publish",
+        "arn:aws:states:::events:putEvents",
+        "arn:aws:states:::ecs:runTask.sync",
+        "arn:aws:states:::batch:submitJob.sync",
+        "arn:aws:states:::eks:runJob.sync",
+        "torpor:job:report.sync",
+    ],
+)
+def test_what_is_known_is_taken(resource: str) -> None:
+    assert refusals(resource) == []
+
+
+def test_the_table_has_the_services_that_are_wired() -> None:
+    nothing: Any = None
+    wired = catalog(nothing, nothing, nothing, nothing)
+    assert ACTIONS.keys() - {"activity"} == wired.integrations.keys()
