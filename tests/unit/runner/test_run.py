@@ -37,6 +37,8 @@ def suites(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setattr(run, "WITHOUT_CLUSTER", (noting("local"),))
+    monkeypatch.setattr(run, "CONFORMANCE_SUITE", noting("recorded"))
+    monkeypatch.setenv("TORPOR_CONFORMANCE", str(tmp_path / "no-cases"))
     monkeypatch.setattr(run, "BESIDE_QUIET", noting("beside"))
     monkeypatch.setattr(run, "AFTER_QUIET", noting("after"))
     monkeypatch.setattr(run, "QUIET_SUITE", suite(tmp_path, "quiet", waits))
@@ -53,6 +55,16 @@ def test_the_cluster_tests_run_in_the_quiet_minutes_and_the_disturbing_ones_afte
     assert suites.read_text().split() == ["local", "beside", "quiet", "after"]
     assert run.summarise(results, 60.0) == 0
     assert "5 passed, 0 failed, 0 skipped in 1.0 minutes" in capfd.readouterr().out
+
+
+def test_recorded_cases_are_run_where_they_are(
+    suites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run.run_without_cluster()
+    assert "conformance is left out" in capfd.readouterr().out
+    monkeypatch.setenv("TORPOR_CONFORMANCE", str(tmp_path))
+    run.run_without_cluster()
+    assert suites.read_text().split() == ["local", "local", "recorded"]
 
 
 def test_a_cluster_that_does_not_come_up_is_a_failure(
