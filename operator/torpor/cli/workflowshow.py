@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from torpor.cli.output import age, table
 from torpor.cli.workflowreach import spoken
+from torpor.workflows.asl.timestamps import format_timestamp
 from torpor.workflows.graph import Visit, visits
 
 _TIMES = ("Date", "timestamp")
@@ -23,19 +24,13 @@ def readable(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {
-        name: moment(item) if name.endswith(_TIMES) and _is_time(item) else readable(item)
+        name: format_timestamp(item) if name.endswith(_TIMES) and _is_time(item) else readable(item)
         for name, item in value.items()
     }
 
 
 def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def moment(seconds: float) -> str:
-    """A time in RFC 3339, in UTC, to the millisecond."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
 
 
 def duration(seconds: float) -> str:
@@ -53,7 +48,11 @@ def duration(seconds: float) -> str:
 def machine_table(machines: Sequence[Mapping[str, Any]], now: datetime) -> str:
     """One line for each workflow."""
     rows = [
-        (*_split(item["name"]), item["type"].capitalize(), age(moment(item["creationDate"]), now))
+        (
+            *_split(item["name"]),
+            item["type"].capitalize(),
+            age(format_timestamp(item["creationDate"]), now),
+        )
         for item in machines
     ]
     return table(("NAMESPACE", "NAME", "TYPE", "AGE"), rows)
@@ -67,7 +66,12 @@ def _split(name: str) -> tuple[str, str]:
 def execution_table(executions: Sequence[Mapping[str, Any]], now: datetime) -> str:
     """One line for each execution."""
     rows = [
-        (item["name"], item["status"], age(moment(item["startDate"]), now), _took(item, now))
+        (
+            item["name"],
+            item["status"],
+            age(format_timestamp(item["startDate"]), now),
+            _took(item, now),
+        )
         for item in executions
     ]
     return table(("EXECUTION", "STATUS", "STARTED", "TOOK"), rows)
@@ -89,7 +93,7 @@ def show_machine(
         ("type", machine["type"].capitalize()),
         ("status", machine["status"]),
         ("revision", str(machine.get("revisionId", "-"))),
-        ("age", age(moment(machine["creationDate"]), now)),
+        ("age", age(format_timestamp(machine["creationDate"]), now)),
         ("comment", definition.get("Comment", "-")),
         ("states", ", ".join(definition["States"])),
     ]
@@ -106,7 +110,7 @@ def show_execution(
         ("execution", execution["name"]),
         ("arn", execution["executionArn"]),
         ("status", execution["status"] + (f", {why}" if why else "")),
-        ("started", f"{moment(execution['startDate'])}, took {_took(execution, now)}"),
+        ("started", f"{format_timestamp(execution['startDate'])}, took {_took(execution, now)}"),
         ("input", execution.get("input", "-")),
         ("output", execution.get("output", "-")),
     ]

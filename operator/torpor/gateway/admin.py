@@ -26,7 +26,7 @@ from torpor.gateway.activator import Activator
 from torpor.gateway.describe import describe
 from torpor.resources.fields import Fields
 from torpor.resources.names import FunctionKey
-from torpor.resources.tokens import announce_token, internal_token, matches
+from torpor.resources.tokens import announce_token, bearer, internal_token, matches
 from torpor.telemetry import metrics
 
 MAX_BODY_BYTES = 64 * 1024
@@ -64,7 +64,7 @@ class Admin:
 
     def _known(self, handler: _Handler) -> _Handler:
         async def checked(request: web.Request) -> web.Response:
-            if not matches(self._internal, _bearer(request)):
+            if not matches(self._internal, bearer(request.headers.get("Authorization", ""))):
                 return problem(
                     HTTPStatus.FORBIDDEN, "forbidden", "The token is not the internal one."
                 )
@@ -98,7 +98,9 @@ class Admin:
         key, port = _function(body), body.integer("port", 0, low=1, high=65535)
         uid = self._activator.uid(key)
         # A function that is not known yet and a wrong token are answered alike: nothing is told.
-        if uid is None or not matches(announce_token(self._key, uid), _bearer(request)):
+        if uid is None or not matches(
+            announce_token(self._key, uid), bearer(request.headers.get("Authorization", ""))
+        ):
             metrics.ANNOUNCEMENTS.labels("refused").inc()
             return problem(HTTPStatus.FORBIDDEN, "forbidden", "The token is not this function's.")
         if port != (expected := self._activator.port(key)):
@@ -150,11 +152,6 @@ def _function(body: Fields) -> FunctionKey:
         return FunctionKey.parse(text)
     except ValueError as error:
         raise InvalidResource("body.function", str(error)) from None
-
-
-def _bearer(request: web.Request) -> str:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
 
 
 def _peer(request: web.Request) -> str | None:

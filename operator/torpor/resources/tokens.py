@@ -28,6 +28,12 @@ def task_token_key(key: bytes) -> bytes:
     return _derive(key, "task-token").encode()
 
 
+def bearer(authorization: str) -> str:
+    """Return the token of an Authorization header (RFC 6750); empty for another scheme or none."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 def matches(expected: str, given: str) -> bool:
     """Return whether the two are equal, in time that does not depend on where they differ."""
     return hmac.compare_digest(expected.encode(), given.encode(errors="surrogateescape"))

@@ -22,7 +22,7 @@ from http import HTTPStatus
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from torpor.resources.tokens import internal_token, matches
+from torpor.resources.tokens import bearer, internal_token, matches
 from torpor.resources.workflow import DeletionPolicy
 from torpor.workflows.admission import check_admission
 from torpor.workflows.asl.frontier import Status
@@ -91,8 +91,7 @@ class MachineAdmin:
 
     @web.middleware
     async def _only_with_token(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
-        if not matches(self._token, given):
+        if not matches(self._token, bearer(request.headers.get("Authorization", ""))):
             return _problem(HTTPStatus.FORBIDDEN, "Forbidden", "the internal token is missing")
         return await handler(request)
 

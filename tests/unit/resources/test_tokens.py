@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from torpor.resources.tokens import announce_token, internal_token, matches
+from torpor.resources.tokens import announce_token, bearer, internal_token, matches
 
 KEY = b"k" * 32
 
@@ -21,3 +21,11 @@ def test_anything_else_is_no_match(given: str) -> None:
 def test_tokens_differ_by_function_and_key() -> None:
     tokens = {announce_token(KEY, "a"), announce_token(KEY, "b"), announce_token(b"x" * 32, "a")}
     assert len(tokens) == 3
+
+
+@pytest.mark.parametrize(
+    ("header", "token"),
+    [("Bearer abc", "abc"), ("bearer  abc ", "abc"), ("Basic abc", ""), ("abc", ""), ("", "")],
+)
+def test_only_a_bearer_header_has_a_token(header: str, token: str) -> None:
+    assert bearer(header) == token

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from torpor.workflows.asl.frontier import Frame, Frontier
 from torpor.workflows.asl.program import State, Working
 from torpor.workflows.asl.scope import Json
+from torpor.workflows.asl.timestamps import format_timestamp
 
 
 def context_object(
@@ -18,7 +18,7 @@ def context_object(
     `extra` adds to it what only one field of the state can see, such as the token of a task.
     """
     identity = frontier.identity
-    place: dict[str, Json] = {"EnteredTime": instant(frame.entered_at), "Name": state.name}
+    place: dict[str, Json] = {"EnteredTime": format_timestamp(frame.entered_at), "Name": state.name}
     if isinstance(state, Working):
         place["RetryCount"] = frame.retry_count
     context: dict[str, Json] = {
@@ -39,7 +39,7 @@ def _execution(frontier: Frontier, frame: Frame) -> dict[str, Json]:
     execution: dict[str, Json] = {
         "Id": identity.execution_arn,
         "Input": identity.input.value,
-        "StartTime": instant(identity.started_at),
+        "StartTime": format_timestamp(identity.started_at),
         "Name": identity.name,
         "RoleArn": identity.role_arn,
         "RedriveCount": frontier.redrive_count,
@@ -53,9 +53,3 @@ def _execution(frontier: Frontier, frame: Frame) -> dict[str, Json]:
 def child_execution_arn(scope: str) -> str:
     """The ARN of a Map Run's child execution, from the scope of its history."""
     return scope.replace(":mapRun:", ":execution:", 1)
-
-
-def instant(seconds: float) -> str:
-    """A time as AWS prints it in the context object: ISO 8601 in UTC with milliseconds."""
-    text = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")

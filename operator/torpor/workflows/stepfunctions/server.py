@@ -12,7 +12,6 @@ configured all are. While PostgreSQL is away calls are refused with 503 and Retr
 from __future__ import annotations
 
 import asyncio
-import hmac
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -21,6 +20,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from torpor.resources.tokens import matches
 from torpor.workflows.ledger.base import InvalidToken, LedgerAway
 from torpor.workflows.stepfunctions import (
     activities,
@@ -140,7 +140,7 @@ class Server:
 
 
 def _check_bearer(token: str | None, given: str) -> None:
-    if token is None or not hmac.compare_digest(token.encode(), given.encode("utf-8", "replace")):
+    if token is None or not matches(token, given):
         message = "The security token included in the request is invalid."
         raise Refused("UnrecognizedClientException", message)
 

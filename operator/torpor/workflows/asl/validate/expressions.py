@@ -140,16 +140,6 @@ def jsonata_template(value: Json, spot: Spot) -> None:
             jsonata_template(inner, spot.field(name))
 
 
-def jsonata_text(value: Json, spot: Spot) -> None:
-    """One string that is a JSONata expression."""
-    if not is_text(value, spot):
-        return
-    if is_jsonata(value):
-        _check_jsonata(value, spot)
-    else:
-        spot.error("Value must be a valid JSONata expression")
-
-
 def _is_misdelimited(value: str) -> bool:
     """Whether a string that is no expression looks like one that is opened or closed wrongly."""
     bare = value.strip()
