@@ -47,7 +47,7 @@ host-packages: ## what the integration tests drive (as root on Debian or Ubuntu)
 
 .PHONY: lock
 lock: ## write the lock files anew (needs uv)
-	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
+	uv pip compile pyproject.toml --extra otlp --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-dev.lock
 	echo 'hatchling>=1.27' | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-build.lock
 

@@ -92,7 +92,8 @@ def _metrics() -> Iterator[str]:
 
 
 def _settings() -> Iterator[str]:
-    yield "Environment variables of the cluster roles; the chart writes them."
+    yield "Environment variables of the cluster roles; the chart writes them. Those of traces are"
+    yield "OpenTelemetry's own: [see traces](../how-to/traces.md)."
     common = {item.name for item in fields(Settings)}
     roles = {"Controller": ControllerSettings, "Gateway": GatewaySettings, "Engine": EngineSettings}
     for title, kind in roles.items():

@@ -26,7 +26,8 @@ from aiohttp import (
 )
 
 from torpor.errors import TorporError
-from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
+from torpor.resources.names import HEADER_DETAIL, HEADER_REQUEST_ID, FunctionKey
+from torpor.resources.tokens import detail_token
 
 
 class GatewayAway(TorporError):
@@ -78,9 +79,13 @@ def _uuid() -> str:
 
 @dataclass
 class Invoker:
-    """Invokes functions at `gateway`, a URL without path; use it as an async context."""
+    """Invokes functions at `gateway`, a URL without path; use it as an async context.
+
+    With `key`, the installation's secret, a function that fails answers with the reason.
+    """
 
     gateway: str
+    key: bytes | None = field(default=None, repr=False, kw_only=True)
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
     new_id: Callable[[], str] = _uuid
@@ -119,12 +124,15 @@ class Invoker:
         """
         request_id = _find(headers, HEADER_REQUEST_ID) or self.new_id()
         others = {k: v for k, v in headers.items() if k.lower() != HEADER_REQUEST_ID.lower()}
-        complete = {**others, HEADER_REQUEST_ID: request_id}
+        complete = {**others, **self._proof(key), HEADER_REQUEST_ID: request_id}
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._attempts(key, method, path, complete, body, request_id)
         except TimeoutError:
             raise InvokeTimeout(f"{key}: no answer within {timeout_seconds:g} s") from None
+
+    def _proof(self, function: FunctionKey) -> dict[str, str]:
+        return {HEADER_DETAIL: detail_token(self.key, function)} if self.key else {}
 
     async def _attempts(
         self,

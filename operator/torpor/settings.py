@@ -114,6 +114,8 @@ class EngineSettings(Settings):
     """What HTTP tasks may call besides the public Internet: `host,10.1.0.0/16`."""
     http_refuse: str = ""
     """Networks that they may not call though public, such as a cluster's own: `9.9.0.0/16`."""
+    connections_folder: str = ""
+    """Where the connections of HTTP tasks are, as `NAMESPACE/NAME.json`; empty: there are none."""
     drain_seconds: int = 10
     """How long calls of Functions may go on after SIGTERM."""
 

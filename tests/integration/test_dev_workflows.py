@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,10 @@ from typing import Any
 import asyncpg
 import pytest
 import yaml
+from aiohttp import ClientSession, web
 
 from tests.integration.test_dev_session import ended, outcome, start, write
+from tests.support.collector import collector
 from tests.support.postgres import needs_postgres
 from tests.support.stepfunctions_rig import make_client
 from torpor.dev.postgres import _data_folder
@@ -137,14 +139,21 @@ def _state(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """A run of `torpor dev`, and the address of its execution API."""
+    """A run of `torpor dev`, and the addresses of its execution API and of its gateway."""
 
     process: Process
     url: str
+    gateway: str = ""
 
     @property
     def client(self) -> Any:
         return make_client(int(self.url.rpartition(":")[2]))
+
+    async def called(self, function: str, body: Any) -> str:
+        """Call a Function through the gateway as anyone may; the answer's body."""
+        url = f"{self.gateway}/function/default/{function}/"
+        async with ClientSession() as client, client.post(url, json=body) as answer:
+            return await answer.text()
 
     async def torpor(self, *words: str) -> tuple[int, str, str]:
         """Run `torpor workflow` against it; exit status, stdout, stderr."""
@@ -183,9 +192,10 @@ class Serving:
 async def serving(folder: Path) -> AsyncIterator[Serving]:
     process = await start(folder)
     async with ended(process):
-        line = await Serving(process, "").shown("TORPOR_WORKFLOWS=")
-        [url] = re.findall(r"http://127\.0\.0\.1:\d+", line)
-        yield Serving(process, url)
+        address = r"http://127\.0\.0\.1:\d+"
+        [gateway] = re.findall(address, await Serving(process, "").shown("/function/default/"))
+        [url] = re.findall(address, await Serving(process, "").shown("TORPOR_WORKFLOWS="))
+        yield Serving(process, url, gateway)
 
 
 async def test_a_saga_runs_by_command_and_by_boto3(tmp_path: Path) -> None:
@@ -199,14 +209,102 @@ async def test_a_saga_runs_by_command_and_by_boto3(tmp_path: Path) -> None:
         ended_as = await asyncio.to_thread(_run_by_boto3, dev.client)
         assert (ended_as["status"], ended_as["error"]) == ("FAILED", "NoTrip")
         cause = json.loads(ended_as["cause"])
-        assert cause.keys() == {"errorType", "errorMessage", "requestId"}
-        assert cause["errorType"] == "HotelFull"
-        assert "the function failed" in cause["errorMessage"]
+        assert list(cause) == ["errorMessage", "errorType", "requestId", "stackTrace"]
+        assert (cause["errorMessage"], cause["errorType"]) == ("no room", "HotelFull")
         assert cause["requestId"]
+        assert cause["stackTrace"][-1].endswith('in hotel\n    raise HotelFull("no room")\n')
+        seen_by_anyone = await dev.called("hotel", {"trip": "full"})
+        assert '"errorType":"HotelFull"' in seen_by_anyone
+        assert "no room" not in seen_by_anyone
         _, drawn, _ = await dev.torpor("graph", "trip", "by-boto3")
         assert "class s1 caught" in drawn
         await dev.shown("default/trip execution by-boto3 FAILED")
         await dev.end()
+
+
+async def test_a_collector_that_the_environment_names_gets_the_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with collector() as to:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", to.url)
+        async with serving(save(tmp_path, trip=SAGA)) as dev:
+            status, _, _ = await dev.torpor("run", "trip", "--wait", "-d", '{"trip": "Lisbon"}')
+            assert status == 0
+            await dev.end()
+        names = ["BookFlight", "BookHotel", "default.trip"]
+        assert sorted(span.name for span in to.spans) == names
+        assert {span.service for span in to.spans} == {"torpor-dev"}
+
+
+CALL: Mapping[str, Any] = {
+    "StartAt": "Call",
+    "States": {
+        "Call": {
+            "Type": "Task",
+            "Resource": "arn:aws:states:::http:invoke",
+            "Parameters": {
+                "ApiEndpoint.$": "$.url",
+                "Method": "GET",
+                "Authentication": {
+                    "ConnectionArn": "arn:aws:events:us-east-1:123456789012:connection/shop/1"
+                },
+            },
+            "End": True,
+        }
+    },
+}
+
+
+async def test_a_connection_beside_the_manifests_is_used_and_is_nowhere_to_be_read(
+    tmp_path: Path,
+) -> None:
+    async def admit(request: web.Request) -> web.Response:
+        known = request.headers["X-Key"] == "s3cr3t-value"
+        return web.Response(status=200 if known else 401)
+
+    folder = save(tmp_path, call=CALL)
+    async with listening(admit) as url, serving(folder) as dev:
+        data = json.dumps({"url": url})
+        status, _, err = await dev.torpor("run", "call", "--name", "none", "--wait", "-d", data)
+        assert (status, "Events.ConnectionResource.ResourceNotFound" in err) == (1, True), err
+        (folder / "connections" / "default").mkdir(parents=True)
+        key = {"ApiKeyName": "X-Key", "ApiKeyValue": "s3cr3t-value"}
+        connection = {
+            "AuthorizationType": "API_KEY",
+            "AuthParameters": {"ApiKeyAuthParameters": key},
+        }
+        (folder / "connections" / "default" / "shop.json").write_text(json.dumps(connection))
+        status, out, _ = await dev.torpor("run", "call", "--name", "one", "--wait", "-d", data)
+        assert (status, json.loads(out)["StatusCode"]) == (0, 200)
+        state = json.dumps(CALL["States"]["Call"])
+        tested = await asyncio.to_thread(
+            dev.client.test_state,
+            **{"definition": state, "roleArn": "arn:aws:iam::1:role/x", "input": data},
+            inspectionLevel="TRACE",
+            revealSecrets=True,
+        )
+        assert tested["status"] == "SUCCEEDED"
+        sent, got = (tested["inspectionData"][name] for name in ("request", "response"))
+        assert (sent["protocol"], sent["method"], sent["url"]) == ("http", "GET", url)
+        assert (got["statusCode"], got["statusMessage"], got["body"]) == ("200", "OK", "")
+        _, history, _ = await dev.torpor("history", "call", "one", "-o", "json")
+        assert "TaskSucceeded" in history
+        for text in (history, str(tested)):
+            assert "s3cr3t-value" not in text
+        await dev.end()
+
+
+@asynccontextmanager
+async def listening(answer: Callable[[web.Request], Awaitable[web.Response]]) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
+    finally:
+        await runner.cleanup()
 
 
 def _run_by_boto3(client: Any) -> Any:
@@ -287,6 +385,45 @@ async def test_a_changed_definition_is_for_new_executions(tmp_path: Path) -> Non
         await dev.end()
 
 
+async def test_a_workflow_that_is_put_back_while_it_drains_comes_back(tmp_path: Path) -> None:
+    folder = save(tmp_path, slow=SLOW)
+    async with serving(folder) as dev:
+        await dev.torpor("run", "slow", "--name", "old", "-d", '{"rest": 900}')
+        file = folder / "slow-workflow.yaml"
+        text = file.read_text()
+        file.unlink()
+        await dev.shown("default/slow is gone")
+        file.write_text(text)
+        await dev.shown("it is tried again until it can be done")
+        assert (await dev.torpor("stop", "slow", "old"))[0] == 0
+        await dev.shown("default/slow: the engine has it now")
+        data = json.dumps({"rest": 0, "file": str(tmp_path / "calls"), "seconds": 0})
+        assert (await dev.torpor("run", "slow", "--wait", "-d", data))[0] == 0
+        await dev.end()
+
+
+async def test_a_workflow_keeps_its_type(tmp_path: Path) -> None:
+    folder = save(tmp_path, trip=SAGA)
+    async with serving(folder) as dev:
+        changed = workflow("trip", SAGA)
+        changed["spec"]["type"] = "Express"
+        (folder / "trip-workflow.yaml").write_text(yaml.safe_dump(changed))
+        await dev.shown("the type of default.trip is STANDARD and cannot change")
+        assert "Standard" in (await dev.torpor("list"))[1]
+        await dev.end()
+
+
+async def test_a_folder_that_is_emptied_has_nothing_any_more(tmp_path: Path) -> None:
+    folder = save(tmp_path, trip=SAGA)
+    async with serving(folder) as dev:
+        for file in folder.glob("*.yaml"):
+            file.unlink()
+        await dev.shown("default/trip is gone")
+        _, out, err = await dev.torpor("list", "-A")
+        assert (out, "no workflows" in err) == ("", True)
+        await dev.end()
+
+
 async def test_every_problem_of_a_definition_is_said_before_anything_starts(
     tmp_path: Path,
 ) -> None:
@@ -344,8 +481,8 @@ async def test_a_second_interrupt_leaves_the_task_to_the_next_run(tmp_path: Path
 
 async def test_without_postgresql_it_is_said_in_one_line(tmp_path: Path) -> None:
     program = (
-        "import sys; from torpor.workflows.ledger import embedded; "
-        "embedded._candidates = lambda: iter(()); "
+        "import sys; from torpor.workflows.ledger import postgres_programs; "
+        "postgres_programs._candidates = lambda: iter(()); "
         "from torpor.cli.main import main; sys.exit(main(['dev', sys.argv[1]]))"
     )
     process = await asyncio.create_subprocess_exec(

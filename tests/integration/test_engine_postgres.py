@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import Any
+
+import pytest
 
 from tests.support.engine_rig import (
     KEY,
@@ -25,7 +29,7 @@ from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.world import WallClock
 from torpor.workflows.ledger.base import Ledger
 from torpor.workflows.ledger.postgres import open_ledger
-from torpor.workflows.records import Execution
+from torpor.workflows.records import Execution, Options
 
 pytestmark = needs_postgres
 
@@ -53,6 +57,28 @@ async def ended(ledger: Ledger, execution: Execution, seconds: float = 60.0) -> 
         ).status is Status.RUNNING:
             await asyncio.sleep(0.005)
     return found
+
+
+async def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not true():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+class Memory:
+    """How much more this process has in memory than at the beginning, at the most."""
+
+    def __init__(self) -> None:
+        self._before = self._now()
+        self.grown_bytes = 0
+
+    def look(self) -> None:
+        self.grown_bytes = max(self.grown_bytes, self._now() - self._before)
+
+    @staticmethod
+    def _now() -> int:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * resource.getpagesize()
 
 
 def three_tasks() -> dict[str, Any]:
@@ -118,19 +144,73 @@ async def test_nested_fan_out_survives_a_change_of_engines() -> None:
             assert end.output == Payload([[item, item] for item in items])
 
 
-async def test_a_burst_of_starts_and_every_one_ends() -> None:
+@pytest.mark.timeout(300)
+async def test_a_burst_of_8_000_starts_and_every_one_ends() -> None:
     tasks = Tasks({"echo": echo})
     async with fresh_database() as dsn, at_work(dsn, tasks) as (ledger, engine):
         machine = await ledger.put_machine(make_machine(three_tasks()))
-        burst = [make_execution(machine, {"n": n}, f"b{n}", time.time()) for n in range(1_000)]
+        burst = [make_execution(machine, {"n": n}, f"b{n}", time.time()) for n in range(8_000)]
+        memory = Memory()
         began = time.perf_counter()
         await asyncio.gather(*(engine.start(execution) for execution in burst))
         accepted = time.perf_counter() - began
-        for execution in burst:
-            assert (await ended(ledger, execution)).status is Status.SUCCEEDED
+        async with asyncio.timeout(240):
+            while (counts := await ledger.counts(machine.arn)).get(Status.RUNNING):
+                memory.look()
+                await asyncio.sleep(0.1)
         over = time.perf_counter() - began
-        print(f"burst of {len(burst)}: accepted in {accepted:.2f} s, all ended in {over:.2f} s")
+        print(
+            f"burst of {len(burst)}: accepted in {accepted:.2f} s, all ended in {over:.2f} s, "
+            f"{memory.grown_bytes / 2**20:.0f} MiB"
+        )
+        assert counts == {Status.SUCCEEDED: len(burst)}
+        for n in (0, 4_000, 7_999):
+            assert (await ledger.execution(burst[n].arn)).output == Payload({"n": n})
         assert len({job.key for job in tasks.calls}) == 3 * len(burst)
+        assert engine.residents == 0
+        assert memory.grown_bytes < 400 * 2**20
+
+
+@pytest.mark.timeout(180)
+async def test_who_waits_for_a_limit_is_in_the_ledger_and_not_in_memory() -> None:
+    gate = asyncio.Event()
+    begun: list[int] = []
+
+    async def hold(job: Job) -> Any:
+        begun.append(job.dispatch.argument.value["n"])
+        await gate.wait()
+        return None
+
+    task = {"Type": "Task", "Resource": "arn:aws:lambda:hold", "End": True}
+    definition = {"StartAt": "t", "States": {"t": task}}
+    tasks = Tasks({"hold": hold})
+    async with fresh_database() as dsn:
+        async with at_work(dsn, tasks) as (ledger, engine):
+            options = Options(concurrency_limit=3)
+            machine = await ledger.put_machine(make_machine(definition, options=options))
+            now = time.time()
+            queue = [make_execution(machine, {"n": n}, f"q{n}", now + n) for n in range(1_000)]
+            for execution in queue[:3]:
+                await engine.start(execution)
+            await asyncio.gather(*(engine.start(execution) for execution in queue[3:]))
+            await until(lambda: engine.residents == 3 and len(begun) == 3)
+            await engine.stop(queue[500].arn, None, None)
+            assert (await ledger.execution(queue[500].arn)).status is Status.ABORTED
+            await until(lambda: engine.residents == 3)
+        begun.clear()
+        gate.set()
+        async with at_work(dsn, tasks, "two") as (ledger, engine):
+            await until(lambda: len(begun) >= 100)
+            most = engine.residents
+            async with asyncio.timeout(120):
+                while (counts := await ledger.counts(machine.arn)).get(Status.RUNNING):
+                    most = max(most, engine.residents)
+                    await asyncio.sleep(0.05)
+            assert counts == {Status.SUCCEEDED: 999, Status.ABORTED: 1}
+            assert sorted(begun) == [n for n in range(1_000) if n != 500]
+            assert all(abs(n - place) < 10 for place, n in enumerate(begun))
+            assert tasks.most <= 3
+            assert most < 20
 
 
 async def test_a_map_of_ten_thousand_items_forty_at_a_time() -> None:

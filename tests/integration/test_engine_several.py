@@ -213,7 +213,7 @@ async def test_a_parent_hears_at_once_that_its_child_ended() -> None:
         version = await one.ledger.publish(inner.arn, None, None)
         routing = ((version.arn, 100),)
         alias = Alias(f"{inner.arn}:live", "live", inner.arn, None, routing, 0.0, 0.0)
-        await one.ledger.put_alias(alias)
+        await one.ledger.create_alias(alias)
         parents = []
         for name, arn in (("p1", inner.arn), ("p2", version.arn), ("p3", alias.arn)):
             nested = {

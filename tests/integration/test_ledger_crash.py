@@ -14,15 +14,24 @@ from typing import TypeVar
 import asyncpg
 import pytest
 
-from tests.support.ledger_rig import CHAIN, Running, a_machine, an_execution, claim_all, dispatches
+from tests.support.ledger_rig import (
+    CHAIN,
+    Running,
+    a_machine,
+    an_execution,
+    claim_all,
+    dispatches,
+    started_in,
+)
 from tests.support.postgres import needs_postgres
 from torpor.workflows.asl.advance import advance
 from torpor.workflows.asl.events import Start, Step, TaskSucceeded
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.ledger.base import Ledger, LedgerAway, Owned
-from torpor.workflows.ledger.embedded import EmbeddedFailed, EmbeddedPostgres
+from torpor.workflows.ledger.embedded import EmbeddedPostgres
 from torpor.workflows.ledger.postgres import open_ledger
+from torpor.workflows.ledger.postgres_programs import EmbeddedFailed
 from torpor.workflows.records import Execution
 
 pytestmark = needs_postgres
@@ -123,7 +132,7 @@ async def test_a_ledger_that_is_away_says_so_and_comes_back(folder: Path) -> Non
                 await ledger.machines(10, None)
             server.start()
             await _again(lambda: ledger.insert(an_execution("back")))
-            assert len(await ledger.started([0, 1])) == 1
+            assert len(await started_in(ledger, [0, 1])) == 1
             assert await _woken(ledger)
     finally:
         server.stop()

@@ -19,6 +19,7 @@ from tests.support.ledger_rig import (
     fresh_ledger,
     load_all,
     map_over,
+    started_in,
 )
 from tests.support.postgres import needs_postgres
 from torpor.workflows.asl.events import Redrive, Start, Stop, TaskFailed, TaskSucceeded
@@ -89,7 +90,7 @@ async def test_a_burst_of_starts_with_duplicates_starts_each_once() -> None:
         found = await asyncio.gather(*(ledger.insert(start) for start in starts))
         assert found[:500] == found[500:]
         assert await count(ledger, "execution") == 500
-        fresh = await ledger.started(range(ledger.shards))
+        fresh = await started_in(ledger, range(ledger.shards))
         assert len(fresh) == 500
         assert all(one.frontier is None for one in fresh)
 

@@ -37,7 +37,8 @@ async def test_a_machine_keeps_its_creation_and_every_revision() -> None:
         first = await ledger.put_machine(a_machine("m", options=options, description="d"))
         assert await ledger.machine(first.arn) == first
         second = await ledger.put_machine(
-            replace(first, revision_id="r2", definition="{2}", created_at=9e9, updated_at=9e9)
+            replace(first, revision_id="r2", definition="{2}", created_at=9e9, updated_at=9e9),
+            first.revision_id,
         )
         assert (second.created_at, second.updated_at) == (STARTED_AT, 9e9)
         assert await ledger.machine(first.arn) == second
@@ -68,7 +69,7 @@ async def test_versions_are_numbered_and_the_same_revision_is_published_once() -
         one = await ledger.publish(MACHINE_ARN, "r1", "first")
         assert (one.arn, one.number, one.description) == (f"{MACHINE_ARN}:1", 1, "first")
         assert await ledger.publish(MACHINE_ARN, None, "other") == one
-        await ledger.put_machine(a_machine(revision="r2"))
+        await ledger.put_machine(a_machine(revision="r2"), "r1")
         with pytest.raises(AlreadyExists):
             await ledger.publish(MACHINE_ARN, "r1", None)
         two = await ledger.publish(MACHINE_ARN, None, None)
@@ -86,9 +87,11 @@ async def test_an_alias_is_created_changed_listed_and_deleted() -> None:
     async with fresh_ledger() as ledger:
         arn = f"{MACHINE_ARN}:live"
         alias = Alias(arn, "live", MACHINE_ARN, None, ((f"{MACHINE_ARN}:1", 100),), 1.0, 1.0)
-        assert await ledger.put_alias(alias) == alias
+        assert await ledger.create_alias(alias) == alias
+        with pytest.raises(AlreadyExists):
+            await ledger.create_alias(alias)
         routing = ((f"{MACHINE_ARN}:1", 20), (f"{MACHINE_ARN}:2", 80))
-        changed = await ledger.put_alias(
+        changed = await ledger.change_alias(
             replace(alias, routing=routing, description="d", created_at=2.0, updated_at=2.0)
         )
         assert (changed.routing, changed.created_at, changed.updated_at) == (routing, 1.0, 2.0)
@@ -97,6 +100,8 @@ async def test_an_alias_is_created_changed_listed_and_deleted() -> None:
         await ledger.delete_alias(arn)
         with pytest.raises(NotFound):
             await ledger.alias(arn)
+        with pytest.raises(NotFound):
+            await ledger.change_alias(alias)
 
 
 async def test_tags_and_activities() -> None:
@@ -168,7 +173,7 @@ async def test_what_is_past_its_retention_goes_and_the_rest_stays() -> None:
     large = "x" * 10_000
     async with fresh_ledger() as ledger:
         owned = await claim_all(ledger)
-        await ledger.put_machine(a_machine(revision="r1", options=Options(retention_days=10)))
+        await ledger.put_machine(a_machine(revision="r1", options=Options(retention_days=10)), "r1")
         ages = {"old": 12, "new": 5, "running": 12, "keeps-its-day": 12}
         runs: dict[str, Running] = {}
         for name, age in ages.items():
@@ -215,7 +220,7 @@ async def test_what_is_kept_is_not_read_to_find_what_goes() -> None:
             $1 - i, $1 - i FROM generate_series(1, 20000) AS i
     """
     async with fresh_ledger() as ledger:
-        await ledger.put_machine(a_machine(options=Options(retention_days=3)))
+        await ledger.put_machine(a_machine(options=Options(retention_days=3)), "r1")
         await ledger._database.rows(many, STARTED_AT)
         await ledger._database.rows("ANALYZE execution")
         plan = await ledger._database.rows(

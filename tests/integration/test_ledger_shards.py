@@ -18,6 +18,7 @@ from tests.support.ledger_rig import (
     dispatches,
     fresh_ledger,
     load_all,
+    started_in,
 )
 from tests.support.postgres import fresh_database, needs_postgres
 from torpor.workflows.asl.events import Start, Stop, TaskSubmitted, TaskSucceeded
@@ -157,11 +158,11 @@ async def test_who_waits_for_work_is_woken_by_a_start_and_by_a_posted_event() ->
         waiting = asyncio.create_task(owner.wait_for_work(shards, 20), name="waiting")
         execution = await api.insert(an_execution())
         assert await waiting == {execution.shard}
-        (stored,) = await owner.started([execution.shard])
+        (stored,) = await started_in(owner, [execution.shard])
         assert (stored.execution, stored.frontier) == (execution, None)
         running = Running(owner, owned[execution.shard], execution, CHAIN)
         step = await running.send(Start())
-        assert await owner.started(shards) == []
+        assert await started_in(owner, shards) == []
 
         (task,) = dispatches(step)
         event = TaskSucceeded(task.frame, task.ticket, Payload({"big": 2**70, "text": "\ud800"}))

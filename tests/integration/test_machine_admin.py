@@ -118,6 +118,14 @@ async def test_a_wrong_definition_changes_nothing() -> None:
         assert list(await rig.machines.survey()) == [first]
 
 
+async def test_a_machine_keeps_its_type() -> None:
+    async with serving() as rig:
+        first = await rig.machines.put(KEY, WANTED)
+        with pytest.raises(DefinitionRefused, match=r"shop\.order is STANDARD and cannot change"):
+            await rig.machines.put(KEY, replace(WANTED, type=MachineType.EXPRESS))
+        assert list(await rig.machines.survey()) == [first]
+
+
 async def test_the_survey_counts_executions() -> None:
     async with serving() as rig:
         await rig.machines.put(KEY, WANTED)

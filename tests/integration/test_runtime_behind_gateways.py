@@ -22,6 +22,8 @@ from torpor.gateway.dataplane.base import Server
 from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
 from torpor.gateway.dataplane.inprocess import InProcessDataPlane
 from torpor.gateway.routes import Routes
+from torpor.resources.names import FunctionKey
+from torpor.resources.tokens import detail_token
 from torpor_runtime.answer import MAX_FIELD_BYTES, MAX_FIELDS, MAX_FIELDS_BYTES, MAX_NAME_BYTES
 
 Plane = HaproxyPlane | InProcessDataPlane
@@ -99,6 +101,21 @@ async def test_a_larger_one_is_a_failure_of_the_function(tmp_path: Path, gateway
         assert (answer.status, told["code"]) == (500, "function-failed")
         assert told["requestId"] == answer.headers["x-request-id"]
         assert len(runtime.lines()) == 1
+
+
+@pytest.mark.parametrize("gateway", GATEWAYS)
+async def test_only_who_shows_the_functions_token_is_told_the_reason_of_a_failure(
+    tmp_path: Path, gateway: Gateway
+) -> None:
+    token = detail_token(b"k" * 32, SHOP)
+    other = detail_token(b"k" * 32, FunctionKey(SHOP.namespace, "other"))
+    async with behind(gateway, tmp_path, "too_large", TORPOR_DETAIL_TOKEN=token) as (_, port):
+        told = json.loads((await send(port, headers={"Torpor-Detail": token})).body)
+        assert "20005 bytes" in told["errorMessage"]
+        for headers in ({}, {"Torpor-Detail": other}):
+            body = (await send(port, headers=headers)).body
+            assert json.loads(body)["errorType"] == "BadReturn"
+            assert b"20005" not in body
 
 
 @pytest.mark.parametrize("gateway", GATEWAYS)

@@ -6,8 +6,10 @@ import asyncio
 import json
 import signal
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import ClientError, ClientSession, web
@@ -135,6 +137,94 @@ async def test_a_failure_is_a_problem_for_the_caller_and_a_traceback_in_the_log(
     assert "secret" not in json.dumps(body)
     assert [line["requestId"] for line in failed] == ["r-7"]
     assert "the secret reason" in str(failed[0]["exception"])
+
+
+SHOWS = """
+import os
+
+class Odd(Exception):
+    def __str__(self):
+        raise ValueError
+
+def handler(event, context):
+    match event.path:
+        case "/odd":
+            raise Odd()
+        case "/long":
+            raise RuntimeError("x" * 100_000)
+        case "/deep":
+            return handler(event, context)
+        case "/surrogate":
+            raise RuntimeError("\\udcff")
+        case "/first":
+            return stream()
+    return {"header": "torpor-detail" in event.headers, "environment": "d3tail" in str(os.environ)}
+
+def stream():
+    raise RuntimeError("before the first part")
+    yield ""
+"""
+
+
+@asynccontextmanager
+async def asking(folder: Path, token: str = "d3tail") -> AsyncIterator[Callable[..., Any]]:
+    """Yield what requests a path of SHOWS with a token; it returns status and body."""
+    extra = {"TORPOR_DETAIL_TOKEN": token}
+    async with (
+        running(folder, "main.handler", SHOWS, **extra) as runtime,
+        ClientSession() as client,
+    ):
+
+        async def ask(path: str, proof: str = "d3tail") -> Any:
+            headers = {"Torpor-Detail": proof} if proof else {}
+            async with client.post(f"{runtime.url}{path}", headers=headers) as answer:
+                return answer.status, await answer.json(content_type=None)
+
+        yield ask
+
+
+async def test_a_caller_with_the_functions_token_is_told_why_it_failed(tmp_path: Path) -> None:
+    extra = {"TORPOR_DETAIL_TOKEN": "d3tail"}
+    async with running(tmp_path, "main.fails", **extra) as runtime, ClientSession() as client:
+        headers = {"Torpor-Detail": "d3tail"}
+        async with client.post(runtime.url, headers=headers) as answer:
+            body = await answer.json(content_type="application/problem+json")
+        lines = json.dumps(runtime.lines())
+    assert (answer.status, body["errorType"]) == (500, "RuntimeError")
+    assert body["errorMessage"] == "the secret reason"
+    line = HANDLERS.splitlines().index('    raise RuntimeError("the secret reason")') + 1
+    assert body["stackTrace"] == [
+        f'  File "{tmp_path}/main.py", line {line}, in fails\n'
+        '    raise RuntimeError("the secret reason")\n'
+    ]
+    assert "d3tail" not in lines
+
+
+@pytest.mark.parametrize(
+    ("token", "proof"),
+    [("d3tail", ""), ("d3tail", "d3tai"), ("d3tail", "d3tail, d3tail"), ("", "d3tail"), ("", "")],
+)
+async def test_nobody_else_is_told_why(tmp_path: Path, token: str, proof: str) -> None:
+    async with asking(tmp_path, token) as ask:
+        status, body = await ask("/first", proof)
+    assert (status, body["errorType"]) == (500, "RuntimeError")
+    assert not {"errorMessage", "stackTrace"} & body.keys()
+
+
+async def test_the_handler_sees_nothing_of_the_token(tmp_path: Path) -> None:
+    async with asking(tmp_path) as ask:
+        assert await ask("/") == (200, {"header": False, "environment": False})
+
+
+async def test_every_reason_can_be_told_and_is_bounded(tmp_path: Path) -> None:
+    async with asking(tmp_path) as ask:
+        assert "ValueError" in (await ask("/odd"))[1]["errorMessage"]
+        assert (await ask("/surrogate"))[1]["errorMessage"] == "?"
+        assert (await ask("/first"))[1]["errorMessage"] == "before the first part"
+        long, deep = (await ask("/long"))[1], (await ask("/deep"))[1]
+    assert 10_000 < len(long["errorMessage"]) < 32_000
+    assert deep["errorType"] == "RecursionError"
+    assert len(json.dumps(deep)) < 32_000
 
 
 @pytest.mark.parametrize("handler", ["main.slow", "main.blocks"])

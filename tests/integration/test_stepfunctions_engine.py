@@ -5,32 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
-from tests.support.memory_engine import RealOutside
-from tests.support.postgres import fresh_database, needs_postgres
-from tests.support.stepfunctions_rig import ROLE, SHORT_POLL, Rig, make_client
+from tests.support.postgres import needs_postgres
+from tests.support.stepfunctions_rig import ROLE, Rig
+from tests.support.stepfunctions_whole import Whole, serving_whole
 from torpor.workflows.asl.events import (
     Input,
-    ReadItems,
     TaskFailed,
     TaskSubmitted,
     TaskSucceeded,
-    WriteResults,
 )
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.resource import Pattern
-from torpor.workflows.asl.scope import Json
 from torpor.workflows.engine.base import Job
-from torpor.workflows.engine.engine import Engine, EngineOptions
-from torpor.workflows.ledger.postgres import open_ledger
-from torpor.workflows.records import Machine
-from torpor.workflows.stepfunctions.arns import Place
-from torpor.workflows.stepfunctions.runner import IntegrationRunner
-from torpor.workflows.stepfunctions.server import Server
-from torpor.workflows.stepfunctions.service import Service
 
 pytestmark = needs_postgres
 
@@ -54,37 +45,18 @@ class Functions:
         return TaskSucceeded(task.frame, task.ticket, Payload(task.argument.value * 2))
 
 
-class NoItems:
-    async def read(self, machine: Machine, request: ReadItems) -> list[Json]:
-        raise AssertionError("nothing reads items here")
+@dataclass
+class Api(Whole):
+    """The whole of it, with these functions."""
 
-    async def write(self, machine: Machine, request: WriteResults) -> Payload:
-        raise AssertionError("nothing writes results here")
-
-
-class Whole(Rig):
-    functions: Functions
+    functions: Functions = field(default_factory=Functions)
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Whole]:
-    functions, outside, key = Functions(), RealOutside(), b"k" * 32
-    integrations = {"lambda": functions}
-    async with fresh_database() as dsn, open_ledger(dsn, shards=8) as ledger:
-        engine = Engine(ledger, integrations, NoItems(), key, EngineOptions("one"))
-        running = asyncio.create_task(engine.run(), name="engine")
-        runner = IntegrationRunner(integrations, outside, Place())
-        server = Server(Service(ledger, engine, outside, key, SHORT_POLL, runner))
-        await server.start("127.0.0.1", 0)
-        rig = Whole(make_client(server.port), server.port)
-        rig.functions = functions
-        try:
-            yield rig
-        finally:
-            rig.client.close()
-            await server.stop()
-            engine.stop_running()
-            await asyncio.wait_for(running, 20)
+async def api() -> AsyncIterator[Api]:
+    functions = Functions()
+    async with serving_whole({"lambda": functions}) as rig:
+        yield Api(rig.client, rig.port, ledger=rig.ledger, functions=functions)
 
 
 async def machine(api: Rig, state: dict[str, Any], **more: Any) -> str:
@@ -109,7 +81,7 @@ async def until(api: Rig, arn: str, status: str = "SUCCEEDED") -> dict[str, Any]
     raise AssertionError(f"still {found}")
 
 
-async def test_a_function_is_called(api: Whole) -> None:
+async def test_a_function_is_called(api: Api) -> None:
     arn = await start(api, {"Type": "Task", "Resource": f"{LAMBDA}double"}, input="21")
     assert (await until(api, arn))["output"] == "42"
     events = (await api("get_execution_history", executionArn=arn))["events"]
@@ -127,7 +99,7 @@ async def test_a_function_is_called(api: Whole) -> None:
     assert scheduled["input"] == "21"
 
 
-async def test_assigned_variables_are_json_texts(api: Whole) -> None:
+async def test_assigned_variables_are_json_texts(api: Api) -> None:
     state = {"Type": "Pass", "Assign": {"text": "a", "list": [1]}}
     arn = await start(api, state)
     await until(api, arn)
@@ -136,7 +108,7 @@ async def test_assigned_variables_are_json_texts(api: Whole) -> None:
     assert details["assignedVariables"] == {"text": '"a"', "list": "[1]"}
 
 
-async def test_the_same_start_is_one_execution(api: Whole) -> None:
+async def test_the_same_start_is_one_execution(api: Api) -> None:
     arn = await machine(api, {"Type": "Wait", "Seconds": 600})
     first = await api("start_execution", stateMachineArn=arn, name="e", input='{"a": 1}')
     assert await api("start_execution", stateMachineArn=arn, name="e", input='{"a": 1}') == first
@@ -147,7 +119,7 @@ async def test_the_same_start_is_one_execution(api: Whole) -> None:
     assert (found["error"], found["stopDate"]) == ("E", stopped["stopDate"])
 
 
-async def test_a_token_is_answered(api: Whole) -> None:
+async def test_a_token_is_answered(api: Api) -> None:
     state = {
         "Type": "Task",
         "Resource": "arn:aws:states:::lambda:invoke.waitForTaskToken",
@@ -168,7 +140,7 @@ async def test_a_token_is_answered(api: Whole) -> None:
     assert (await api.refusal("send_task_heartbeat", taskToken=token[:-2]))[0] == "InvalidToken"
 
 
-async def test_an_activity(api: Whole) -> None:
+async def test_an_activity(api: Api) -> None:
     activity = (await api("create_activity", name="work"))["activityArn"]
     arn = await start(api, {"Type": "Task", "Resource": activity}, input="1")
     task: dict[str, Any] = {}
@@ -181,7 +153,7 @@ async def test_an_activity(api: Whole) -> None:
     assert (found["error"], found["cause"]) == ("E", "C")
 
 
-async def test_a_redrive(api: Whole) -> None:
+async def test_a_redrive(api: Api) -> None:
     arn = await start(api, {"Type": "Task", "Resource": f"{LAMBDA}gate"}, input="4")
     assert (await until(api, arn, "FAILED"))["redriveStatus"] == "REDRIVABLE"
     api.functions.open = True
@@ -194,7 +166,7 @@ async def test_a_redrive(api: Whole) -> None:
     assert [one["executionArn"] for one in listed["executions"]] == [arn]
 
 
-async def test_express(api: Whole) -> None:
+async def test_express(api: Api) -> None:
     state = {"Type": "Task", "Resource": f"{LAMBDA}double"}
     arn = await machine(api, state, type="EXPRESS")
     found = await api("start_sync_execution", stateMachineArn=arn, input="5")
@@ -202,7 +174,7 @@ async def test_express(api: Whole) -> None:
     assert (await api("start_execution", stateMachineArn=arn))["executionArn"]
 
 
-async def test_a_map_run_is_changed_while_it_runs(api: Whole) -> None:
+async def test_a_map_run_is_changed_while_it_runs(api: Api) -> None:
     processor = {
         "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"},
         "StartAt": "W",
@@ -239,7 +211,7 @@ async def test_a_map_run_is_changed_while_it_runs(api: Whole) -> None:
     assert (whole["mapRunArn"], whole["label"]) == (run, "Each")
 
 
-async def test_listings_come_in_pages(api: Whole) -> None:
+async def test_listings_come_in_pages(api: Api) -> None:
     arn = await machine(api, {"Type": "Pass"})
     for number in range(5):
         await api("start_execution", stateMachineArn=arn, name=f"e{number}")
@@ -251,7 +223,7 @@ async def test_listings_come_in_pages(api: Whole) -> None:
     assert names == ["e4", "e3", "e2", "e1", "e0"]
 
 
-async def test_machines_versions_and_aliases_are_kept(api: Whole) -> None:
+async def test_machines_versions_and_aliases_are_kept(api: Api) -> None:
     arn = await machine(api, {"Type": "Pass"}, publish=True, tags=[{"key": "k", "value": "v"}])
     routing = [{"stateMachineVersionArn": f"{arn}:1", "weight": 100}]
     made = await api("create_state_machine_alias", name="live", routingConfiguration=routing)
@@ -269,7 +241,7 @@ async def test_machines_versions_and_aliases_are_kept(api: Whole) -> None:
     assert refused[0] == "StateMachineDoesNotExist"
 
 
-async def test_a_tested_state_calls_the_function(api: Whole) -> None:
+async def test_a_tested_state_calls_the_function(api: Api) -> None:
     state = {"Type": "Task", "Resource": f"{LAMBDA}double", "End": True}
     found = await api("test_state", definition=json.dumps(state), roleArn=ROLE, input="3")
     assert (found["status"], found["output"]) == ("SUCCEEDED", "6")

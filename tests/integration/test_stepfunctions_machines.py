@@ -9,15 +9,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.stepfunctions_rig import ROLE, Rig, serving
+from tests.support.postgres import needs_postgres
+from tests.support.stepfunctions_rig import ROLE, Rig
+from tests.support.stepfunctions_whole import Whole, serving_whole
 
+pytestmark = needs_postgres
 PASS = json.dumps({"StartAt": "A", "States": {"A": {"Type": "Pass", "End": True}}})
 OTHER = json.dumps({"StartAt": "B", "States": {"B": {"Type": "Pass", "End": True}}})
 
 
 @pytest.fixture
-async def api() -> AsyncIterator[Rig]:
-    async with serving() as rig:
+async def api() -> AsyncIterator[Whole]:
+    async with serving_whole() as rig:
         yield rig
 
 
@@ -424,16 +427,19 @@ async def test_there_can_be_too_many_tags(api: Rig) -> None:
     assert (await api.refusal("tag_resource", resourceArn=arn, tags=tags))[0] == "TooManyTags"
 
 
-async def test_what_a_workflow_says_is_changed_with_kubectl_only(api: Rig) -> None:
+async def test_what_a_workflow_says_is_changed_with_kubectl_only(api: Whole) -> None:
     arn = await create(api, "shop.pay")
     published = await api("publish_state_machine_version", stateMachineArn=arn)
     version = published["stateMachineVersionArn"]
     routing = [{"stateMachineVersionArn": version, "weight": 100}]
     made = await api("create_state_machine_alias", name="live", routingConfiguration=routing)
     alias = made["stateMachineAliasArn"]
-    machine = await api.records.machine(arn)
-    owned = replace(machine, options=replace(machine.options, workflow_uid="uid"))
-    api.records.machine_rows[arn] = [owned]
+    machine = await api.machine(arn)
+    options = replace(machine.options, workflow_uid="uid")
+    assert api.ledger is not None
+    owned = await api.ledger.put_machine(
+        replace(machine, options=options, revision_id="owned"), machine.revision_id
+    )
     for call, given in (
         ("update_state_machine", {"stateMachineArn": arn, "definition": OTHER}),
         ("update_state_machine", {"stateMachineArn": arn, "roleArn": ROLE, "publish": True}),
@@ -448,6 +454,6 @@ async def test_what_a_workflow_says_is_changed_with_kubectl_only(api: Rig) -> No
         code, message = await api.refusal(call, **given)
         assert code == "AccessDeniedException", call
         assert "is managed by the Workflow shop/pay; change it with kubectl" in message
-    assert api.records.machine_rows[arn] == [owned]
+    assert await api.machine(arn) == owned
     started = await api("start_execution", stateMachineArn=arn)
     assert started["executionArn"].startswith(arn.replace("stateMachine", "execution"))

@@ -79,9 +79,32 @@ async def test_a_body_that_cannot_be_read(body: bytes) -> None:
         assert (status, answer["__type"].rpartition("#")[2]) == (400, "SerializationException")
 
 
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "x"])
+async def test_a_body_is_taken_as_it_is_only(
+    encoding: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with serving() as api:
+        coded = {"Content-Encoding": encoding}
+        status, answer, _ = await post(api, "AWSStepFunctions.ListActivities", b"{}", **coded)
+        assert (status, answer["__type"].rpartition("#")[2]) == (400, "SerializationException")
+        assert encoding in answer["message"]
+    assert not caplog.records
+
+
+async def test_the_longest_definition_fits_into_a_request() -> None:
+    """Nearly 1 MiB of a definition, most of it quotation marks that are escaped twice."""
+    comment = '"' * 500_000
+    definition = json.dumps({"Comment": comment, **json.loads(PASS)})
+    async with serving() as api:
+        made = await api("create_state_machine", name="m", definition=definition, roleArn=ROLE)
+        found = await api("describe_state_machine", stateMachineArn=made["stateMachineArn"])
+        assert found["definition"] == definition
+
+
 async def test_a_request_can_be_too_long() -> None:
     async with serving() as api:
-        status, answer, _ = await post(api, "AWSStepFunctions.ListActivities", b" " * 1_048_577)
+        body = b" " * (8 * 1_048_576 + 1)
+        status, answer, _ = await post(api, "AWSStepFunctions.ListActivities", body)
         assert status == 413
         assert answer["__type"].endswith("#RequestEntityTooLargeException")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,12 +13,13 @@ from tests.conformance.recorded import Case, needed
 from tests.support.stepfunctions_rig import ROLE, Rig, serving
 from torpor.workflows.asl.events import Dispatch, TaskFailed, TaskSucceeded
 from torpor.workflows.asl.payload import Payload
+from torpor.workflows.engine.base import Observer
 
 
 class Doubling:
     """Does the tasks of tested states: numbers are doubled, anything else is an error."""
 
-    async def run_once(self, dispatch: Dispatch) -> TaskSucceeded | TaskFailed:
+    async def run_once(self, dispatch: Dispatch, observer: Observer) -> TaskSucceeded | TaskFailed:
         value = dispatch.argument.value
         if isinstance(value, int):
             return TaskSucceeded(dispatch.frame, dispatch.ticket, Payload(value * 2))
@@ -386,3 +388,20 @@ async def test_what_cannot_be_tested(
     refused = await api.refusal("test_state", definition=json.dumps(state), roleArn=ROLE, **more)
     assert refused[0] == code
     assert message in (None, refused[1])
+
+
+# --- what is long to check --------------------------------------------------------------------
+
+
+async def test_others_are_answered_while_a_long_definition_is_checked(api: Rig) -> None:
+    expressions = [f"{{% {'+'.join([str(index)] * 90)} %}}" for index in range(2_500)]
+    state = {"Type": "Pass", "Output": expressions, "End": True}
+    machine = {"QueryLanguage": "JSONata", "StartAt": "A", "States": {"A": state}}
+    check = api("validate_state_machine_definition", definition=json.dumps(machine))
+    async with asyncio.TaskGroup() as group:
+        checked = group.create_task(check, name="check")
+        await asyncio.sleep(0.2)  # it is on its way: both calls would be answered in any case
+        await api("list_activities")
+        assert not checked.done()
+    (problem,) = checked.result()["diagnostics"]
+    assert "more than 131072 characters together" in problem["message"]

@@ -29,10 +29,13 @@ Handler = Callable[[Job], Awaitable[Any]]
 
 
 class LoopClock:
-    """Wall-clock time that follows the event loop's, also a virtual one's."""
+    """Wall-clock time that follows the event loop's, also a virtual one's, on any thread."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
 
     def now(self) -> float:
-        return 1_700_000_000.0 + asyncio.get_running_loop().time()
+        return 1_700_000_000.0 + self._loop.time()
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -122,6 +122,11 @@ async def claim_all(ledger: Ledger, owner: str = "one") -> dict[int, Owned]:
 async def load_all(ledger: Ledger, owned: Sequence[Owned]) -> list[Stored]:
     """Every running execution of these shards."""
     return [stored async for part in ledger.load(owned) for stored in part]
+
+
+async def started_in(ledger: Ledger, shards: Iterable[int]) -> list[Stored]:
+    """Every execution of these shards of which no step was committed."""
+    return [stored async for part in ledger.started(list(shards)) for stored in part]
 
 
 async def begin(

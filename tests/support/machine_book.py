@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import EMPTY
-from torpor.workflows.ledger.base import LedgerAway, NotFound
+from torpor.workflows.ledger.base import AlreadyExists, LedgerAway, NotFound
 from torpor.workflows.records import Execution, Machine, MachineStatus, Page
 
 
@@ -26,8 +26,11 @@ class MachineBook:
     puts: int = 0
     away: bool = False
 
-    async def put_machine(self, machine: Machine) -> Machine:
+    async def put_machine(self, machine: Machine, replaces: str | None = None) -> Machine:
         self._reach()
+        latest = self.kept.get(machine.arn)
+        if (latest.revision_id if latest else None) != replaces:
+            raise AlreadyExists(machine.arn)
         self.puts += 1
         self.kept[machine.arn] = machine
         return machine
@@ -55,6 +58,9 @@ class MachineBook:
         self._reach()
         running = len(self.running.get(machine_arn, ()))
         return {**self.ended.get(machine_arn, {}), Status.RUNNING: running}
+
+    async def counts_of(self, machine_arns: Sequence[str]) -> Mapping[str, Mapping[Status, int]]:
+        return {arn: await self.counts(arn) for arn in machine_arns}
 
     async def executions(
         self,

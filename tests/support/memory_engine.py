@@ -35,6 +35,7 @@ from torpor.workflows.asl.resource import Pattern
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.engine.base import TaskGone, TaskRefused
 from torpor.workflows.ledger.base import AlreadyExists, LedgerAway, NotFound
+from torpor.workflows.ledger.definitions import NO_TAGS
 from torpor.workflows.records import (
     Activity,
     Alias,
@@ -106,9 +107,21 @@ class MemoryRecords:
         more = str(first + limit) if first + limit < len(rows) else None
         return Page(tuple(rows[first : first + limit]), more)
 
-    async def put_machine(self, machine: Machine) -> Machine:
-        self.machine_rows.setdefault(machine.arn, []).append(machine)
-        self.tag_rows.setdefault(machine.arn, {})
+    async def put_machine(
+        self, machine: Machine, replaces: str | None = None, tags: Mapping[str, str] = NO_TAGS
+    ) -> Machine:
+        rows = self.machine_rows.get(machine.arn)
+        if replaces is None:
+            if rows is not None:
+                raise AlreadyExists(machine.arn)
+            self.tag_rows[machine.arn] = dict(tags)
+            self.machine_rows[machine.arn] = [machine]
+            return machine
+        if rows is None or rows[-1].status is MachineStatus.DELETING:
+            raise NotFound(machine.arn)
+        if rows[-1].revision_id != replaces:
+            raise AlreadyExists(machine.arn)
+        rows.append(machine)
         return machine
 
     async def machine(self, arn: str) -> Machine:
@@ -124,8 +137,10 @@ class MemoryRecords:
         rows = [rows[-1] for _, rows in sorted(self.machine_rows.items())]
         return self._page(rows, limit, token)
 
-    async def delete_machine(self, arn: str) -> None:
+    async def delete_machine(self, arn: str, latest: str | None = None) -> None:
         rows = self._get(self.machine_rows, arn)
+        if latest is not None and rows[-1].revision_id != latest:
+            raise AlreadyExists(arn)
         running = [row for row in self.execution_rows.values() if row.machine_arn == arn]
         if any(row.status is Status.RUNNING for row in running):
             rows[-1] = replace(rows[-1], status=MachineStatus.DELETING)
@@ -158,8 +173,15 @@ class MemoryRecords:
     async def delete_version(self, arn: str) -> None:
         del self.version_rows[self._get(self.version_rows, arn).arn]
 
-    async def put_alias(self, alias: Alias) -> Alias:
-        self._there()
+    async def create_alias(self, alias: Alias) -> Alias:
+        self._get(self.machine_rows, alias.machine_arn)
+        if alias.arn in self.alias_rows:
+            raise AlreadyExists(alias.arn)
+        self.alias_rows[alias.arn] = alias
+        return alias
+
+    async def change_alias(self, alias: Alias) -> Alias:
+        self._get(self.alias_rows, alias.arn)
         self.alias_rows[alias.arn] = alias
         return alias
 
@@ -185,9 +207,9 @@ class MemoryRecords:
             tags.pop(key, None)
         return tags
 
-    async def put_activity(self, activity: Activity) -> Activity:
+    async def put_activity(self, activity: Activity, tags: Mapping[str, str] = NO_TAGS) -> Activity:
         self._there()
-        self.tag_rows.setdefault(activity.arn, {})
+        self.tag_rows.setdefault(activity.arn, dict(tags))
         return self.activity_rows.setdefault(activity.arn, activity)
 
     async def activity(self, arn: str) -> Activity:

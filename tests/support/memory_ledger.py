@@ -19,6 +19,7 @@ from torpor.workflows.asl.events import ActivityStarted, HistoryEvent, Input
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.ledger.base import (
     ActivityTask,
+    Admitted,
     AlreadyExists,
     Commit,
     Fenced,
@@ -116,18 +117,25 @@ class MemoryLedger:
     async def load(self, owned: Sequence[Owned]) -> AsyncIterator[list[Stored]]:
         await self._answer()
         shards = {one.shard for one in owned}
-        arns = [arn for arn, one in self._running() if one.shard in shards]
+        lanes = self._waiting()
+        served: set[str] = set()
+        arns = []
+        for arn, one in self._running():
+            if one.shard in shards and lanes.get(arn, arn) not in served:
+                served.add(lanes.get(arn, arn))
+                arns.append(arn)
         for at in range(0, len(arns), LOADED_AT_ONCE):
             await self._answer()
             part = [self._stored(arn) for arn in arns[at : at + LOADED_AT_ONCE]]
             yield [stored for stored in part if stored.execution.status is Status.RUNNING]
 
-    async def started(self, shards: Sequence[int]) -> list[Stored]:
+    async def started(self, shards: Sequence[int]) -> AsyncIterator[list[Stored]]:
         await self._answer()
-        return [
+        waiting = self._waiting()
+        yield [
             Stored(one, None)
             for arn, one in self._running()
-            if one.shard in shards and arn not in self._frontiers
+            if one.shard in shards and arn not in self._frontiers and arn not in waiting
         ]
 
     async def load_one(self, execution_arn: str) -> Stored:
@@ -228,20 +236,28 @@ class MemoryLedger:
         for event in self._listeners.get(subject, ()):
             event.set()
 
-    async def admit(
-        self, lane: str, most: int, entering: Sequence[tuple[str, float]]
-    ) -> Sequence[str]:
+    async def admit(self, lane: str, most: int, entering: Sequence[tuple[str, float]]) -> Admitted:
         await self._answer()
         places = self._lanes.setdefault(lane, {})
         for arn, at in entering:
             if self._executions[arn].status is Status.RUNNING:
                 places.setdefault(arn, (False, at))
         waiting = sorted((at, arn) for arn, (admitted, at) in places.items() if not admitted)
-        room = most - (len(places) - len(waiting))
-        for at, arn in waiting[: max(0, room)]:
+        room = max(0, most - (len(places) - len(waiting)))
+        for at, arn in waiting[:room]:
             places[arn] = (True, at)
-            self._tell(lane)
-        return [arn for arn, (admitted, _) in places.items() if admitted]
+            await self._notify(self.shard_of(arn))
+        placed = {arn for arn, _ in entering if places.get(arn, (False, 0.0))[0]}
+        return Admitted(frozenset(placed), bool(waiting[room:]))
+
+    def _waiting(self) -> dict[str, str]:
+        """The lanes of the executions that wait for a place."""
+        return {
+            arn: lane
+            for lane, places in self._lanes.items()
+            for arn, (admitted, _) in places.items()
+            if not admitted
+        }
 
     async def offer(self, activity_arn: str, task: ActivityTask) -> None:
         await self._answer()
@@ -282,6 +298,10 @@ class MemoryLedger:
     async def put_machine(self, machine: Machine) -> Machine:
         self._machines[machine.arn, machine.revision_id] = machine
         return machine
+
+    def forget_machine(self, arn: str) -> None:
+        """Let a machine be gone, as one is that was deleted and runs nothing any more."""
+        self._machines = {key: one for key, one in self._machines.items() if key[0] != arn}
 
     async def machine(self, arn: str) -> Machine:
         found = [one for (machine_arn, _), one in self._machines.items() if machine_arn == arn]

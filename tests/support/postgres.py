@@ -15,7 +15,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from torpor.workflows.ledger.embedded import EmbeddedPostgres, available
+from torpor.workflows.ledger.embedded import EmbeddedPostgres
+from torpor.workflows.ledger.postgres_programs import available
 
 needs_postgres = pytest.mark.skipif(not available(), reason="no PostgreSQL on this machine")
 _numbers = itertools.count(1)

@@ -67,7 +67,7 @@ def answer_of(returned: Any) -> Answer:
     return Answer(status, fields, content)
 
 
-def problem(status: int, detail: str, request_id: str, **members: str) -> Answer:
+def problem(status: int, detail: str, request_id: str, **members: str | list[str]) -> Answer:
     """Return problem details (RFC 9457) as a gateway does, with these members besides.
 
     A 503 says when to come again.

@@ -3,7 +3,8 @@
 The process exits with 1 rather than serving errors, so that the pod shows CrashLoopBackOff with the
 reason as its termination message. The reason is one line and becomes part of the Function's
 condition; requests are answered 503 with the exception's class alone, and the traceback, which may
-show code and data, is for the log.
+show code and data, is for the log, and of a request that failed for a caller who proves that it is
+part of the installation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,13 @@ from collections.abc import Mapping
 
 from torpor_runtime.logs import write_line
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_TOLD_CHARACTERS = 16_000  # with the stack it stays in the 32,768 characters of a Cause
+_TOLD_FRAMES = 30
+_TOLD_FRAME_CHARACTERS = 500
 _LEFT_BYTES = 1024  # Kubernetes keeps 4,096 of all containers' messages together
 
 
@@ -32,10 +40,46 @@ def reason_of(error: BaseException) -> str:
 
 def traceback_of(error: BaseException) -> str:
     """Return the traceback from the first frame of the user's code on."""
+    return "".join(traceback.format_exception(type(error), error, _users(error)))
+
+
+def details_of(error: BaseException) -> dict[str, str | list[str]]:
+    """Return what Lambda tells of an error besides its type; long ones are cut.
+
+    Of many frames the innermost are kept, which say where it happened.
+    """
+    frames = traceback.extract_tb(_users(error))[-_TOLD_FRAMES:]
+    stack = traceback.format_list([(f.filename, f.lineno or 0, f.name, f.line) for f in frames])
+    return {
+        "errorMessage": _sendable(_text_of(error)[:_TOLD_CHARACTERS]),
+        "stackTrace": [_sendable(entry[:_TOLD_FRAME_CHARACTERS]) for entry in stack],
+    }
+
+
+def proves(given: str, token: str) -> bool:
+    """Return whether a caller showed the token, in time that says nothing of where it differs."""
+    from hmac import compare_digest
+
+    return bool(token) and compare_digest(given.encode(errors="replace"), token.encode())
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception as problem:  # a broken __str__ must not make the answer fail
+        return f"the exception has no text: its __str__ raised {type(problem).__name__}"
+
+
+def _sendable(text: str) -> str:
+    """Return the text without lone surrogates, which readers of JSON refuse."""
+    return text.encode(errors="replace").decode()
+
+
+def _users(error: BaseException) -> TracebackType | None:
     step = error.__traceback__
     while step and _is_ours(step.tb_frame.f_code.co_filename):
         step = step.tb_next
-    return "".join(traceback.format_exception(type(error), error, step))
+    return step
 
 
 def leave_reason(reason: str, environment: Mapping[str, str] = os.environ) -> None:

@@ -52,6 +52,7 @@ class Request:
         self._executions = server.executions
         self._begun = False
         self._parts: Parts | None = None
+        self._proof = head.headers.pop("torpor-detail", "")  # not for the handler to see
         trace = head.headers.get("traceparent", "").split("-")
         self._context = Context(
             function=server.function,
@@ -89,12 +90,22 @@ class Request:
             return answer
         except BaseException as error:  # also SystemExit: it ends this request, not the instance
             self._log("the handler failed", error)
-            kind = type(error).__name__
+            members = self._told(error)
         if self._parts:
             self._parts.drop()
             self._parts = None
         detail = "the function failed; its log has the reason under this request id"
-        return problem(500, detail, self._context.request_id, errorType=kind)
+        return problem(500, detail, self._context.request_id, **members)
+
+    def _told(self, error: BaseException) -> dict[str, str | list[str]]:
+        """Return what of an error this caller may know."""
+        members: dict[str, str | list[str]] = {"errorType": type(error).__name__}
+        if self._proof:
+            from torpor_runtime.failure import details_of, proves
+
+            if proves(self._proof, self._server.detail_token):
+                members.update(details_of(error))
+        return members
 
     def _begin(self, answer: Answer, stream: Stream) -> None:
         """Fetch the stream's first part, so that what fails before it is no 200 that is cut off."""

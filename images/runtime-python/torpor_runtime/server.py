@@ -41,6 +41,7 @@ class Server:
         self.caller = Caller(handler)
         self.executions = Executions(limits, self._give_up)
         self.function = os.environ.get("TORPOR_FUNCTION", "")
+        self.detail_token = os.environ.pop("TORPOR_DETAIL_TOKEN", "")
         self.is_ending = False
         self._listener = listener
         self._status = 0

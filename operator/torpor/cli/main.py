@@ -30,7 +30,7 @@ VERBS = (
     Verb("dev", "torpor.cli.dev", "run the functions in a folder as local processes"),
     Verb("invoke", "torpor.cli.invoke", "send one request to a function and print its answer"),
     Verb("fn", "torpor.cli.fn", "list functions, tell all about one, stream its logs"),
-    Verb("workflow", "torpor.cli.workflow", "validate, draw, run and follow workflows"),
+    Verb("workflow", "torpor.cli.workflow.verbs", "validate, draw, run and follow workflows"),
     Verb("controller", "torpor.cli.controller", "role: reconcile Functions and scale them"),
     Verb("gateway", "torpor.cli.gateway", "role: carry requests and wake functions"),
     Verb("engine", "torpor.cli.engine", "role: run the executions of workflows"),

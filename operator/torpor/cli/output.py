@@ -1,8 +1,10 @@
-"""What people read: tables, ages, bars; and what programs read: JSON and YAML. Pure."""
+"""What people read: tables, ages, bars; and what programs read: JSON and YAML."""
 
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -13,6 +15,14 @@ from torpor.resources.conditions import moment
 
 BAR_WIDTH = 40
 FORMATS = ("table", "json", "yaml")
+
+
+def terminal_width() -> int | None:
+    """Return how many characters a line of the terminal has; None where the output is no terminal.
+
+    What is not shown to a person is never cut.
+    """
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -19,29 +19,26 @@ from random import Random
 import aiohttp
 
 from torpor.dev.executions import ExecutionRow
+from torpor.dev.machines import FolderMachines
 from torpor.dev.postgres import running_postgres
 from torpor.dev.workflows import LocalWorkflow
 from torpor.invoke import Invoker
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token, task_token_key
+from torpor.telemetry.tracing import exporting
 from torpor.workflows.admin import MachineAdmin
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.engine.base import Integration
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import catalog
+from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
 from torpor.workflows.engine.integrations.objects import open_store
 from torpor.workflows.engine.integrations.reach import EVERYWHERE
 from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.world import WallClock, World
 from torpor.workflows.ledger.base import LedgerError
 from torpor.workflows.ledger.postgres import PostgresLedger, open_ledger
-from torpor.workflows.machines import (
-    DefinitionRefused,
-    EngineAway,
-    MachineDeleting,
-    Machines,
-    workflow_key,
-)
+from torpor.workflows.machines import Machines
 from torpor.workflows.records import Execution
 from torpor.workflows.stepfunctions.arns import Place
 from torpor.workflows.stepfunctions.runner import IntegrationRunner
@@ -56,22 +53,31 @@ LEASE_SECONDS = 2.0
 SHARDS = 16
 OBJECTS = "objects"
 """The folder of the object store: each folder in it is a bucket."""
+LAST_SPANS_SECONDS = 1.0
+"""Whoever ends a run waits no longer for a collector that is away."""
 _KEY_BYTES = 32
 _READY_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
 _SHOWN = 8
-_FAILURES = (DefinitionRefused, EngineAway, MachineDeleting)
 
 
 class LocalEngine:
-    """Runs executions whose state is in `place`; functions are called at the URL `gateway`."""
+    """Runs executions whose state is in `place`; functions are called at the URL `gateway`.
 
-    def __init__(self, place: Path, gateway: str, port: int) -> None:
+    `functions_key` is the secret that their tokens derive from, `connections` the folder with the
+    connections of HTTP tasks, which need not be there.
+    """
+
+    def __init__(
+        self, place: Path, gateway: str, port: int, *, functions_key: bytes, connections: Path
+    ) -> None:
         self._place = place
         self._gateway = gateway
         self._port = port
-        self._known: dict[FunctionKey, LocalWorkflow] = {}
-        self._machines: Machines | None = None
+        self._functions_key = functions_key
+        self._connections = ConnectionFiles(connections)
+        self._wanted: Mapping[FunctionKey, LocalWorkflow] = {}
+        self._machines = FolderMachines()
         self._ledger: PostgresLedger | None = None
         self._services: Mapping[str, Integration] = {}
         self._task: asyncio.Task[None] | None = None
@@ -85,7 +91,7 @@ class LocalEngine:
 
     def greeting(self) -> Iterator[str]:
         """How to reach the engine, in lines for the person at the terminal."""
-        for key in self._known:
+        for key in self._wanted:
             yield f"{key}  workflow: torpor workflow run {key.name} -n {key.namespace} --watch"
         yield f"execution API of Step Functions: export TORPOR_WORKFLOWS={self.url}"
         yield (
@@ -112,14 +118,17 @@ class LocalEngine:
         ):
             await ledger.expire(time.time())
             await self.follow(workflows)
-            watch = asyncio.create_task(self._watch(ledger), name="executions")
+            jobs = {"executions": self._watch(ledger), "machines": self._machines.catch_up()}
+            tasks = [asyncio.create_task(job, name=name) for name, job in jobs.items()]
             try:
                 yield
             finally:
-                watch.cancel()
-                await asyncio.wait((watch,))
-            if not watch.cancelled():
-                watch.result()
+                for task in tasks:
+                    task.cancel()
+                await asyncio.wait(tasks)
+            for task in tasks:
+                if not task.cancelled():
+                    task.result()
 
     def abandon(self) -> None:
         """End now: tasks are not waited for, they are done again in the next run."""
@@ -129,43 +138,33 @@ class LocalEngine:
     async def follow(self, workflows: Mapping[FunctionKey, LocalWorkflow]) -> None:
         """Have these Workflows and no others; what the engine refuses is said and left out.
 
-        While the engine ends, nothing is changed any more.
+        What only time mends is tried again: an engine that is away, an earlier machine of the same
+        name that ends. While the engine ends, nothing is changed any more.
         """
-        try:
-            await self._remove_others(workflows)
-        except EngineAway as error:
-            log.warning("Workflows that are gone from the folder are still there: %s", error)
-        for key, workflow in workflows.items():
-            if self._known.get(key) != workflow:
-                await self._put(key, workflow)
-        self._known = dict(workflows)
-
-    async def _remove_others(self, workflows: Mapping[FunctionKey, LocalWorkflow]) -> None:
-        machines = self._machines
-        for standing in await machines.survey() if machines else ():
-            if standing.workflow_uid is None:  # made through the execution API
-                continue
-            key = workflow_key(standing.name)
-            if key not in workflows and self._machines:
-                log.info("%s is gone", key)
-                await self._machines.delete(key)
-
-    async def _put(self, key: FunctionKey, workflow: LocalWorkflow) -> None:
-        if self._machines is None:
-            return
-        try:
-            await self._machines.put(key, workflow.wanted)
-        except _FAILURES as error:
-            log.warning("%s: %s", key, error)
+        self._wanted = workflows
+        await self._machines.follow(workflows)
 
     @asynccontextmanager
     async def _engine(self, ledger: PostgresLedger, key: bytes) -> AsyncIterator[Engine]:
-        async with Invoker(self._gateway) as invoker:
+        async with (
+            exporting("torpor-dev", LAST_SPANS_SECONDS) as emit,
+            Invoker(self._gateway, key=self._functions_key) as invoker,
+        ):
             store = open_store(f"file://{self._place / OBJECTS}")
-            found = catalog(invoker, ledger, lambda: engine, WallClock(), store, reach=EVERYWHERE)
+            found = catalog(
+                invoker,
+                ledger,
+                lambda: engine,
+                WallClock(),
+                store,
+                self._connections,
+                EVERYWHERE,
+            )
             self._services = found.integrations
             options = EngineOptions(OWNER, lease_seconds=LEASE_SECONDS)
-            engine = Engine(ledger, self._services, found.items, task_token_key(key), options)
+            engine = Engine(
+                ledger, self._services, found.items, task_token_key(key), options, emit=emit
+            )
             task = self._task = asyncio.create_task(engine.run(), name="engine")
             task.add_done_callback(_tell)
             try:
@@ -198,11 +197,8 @@ class LocalEngine:
             try:
                 async with aiohttp.ClientSession() as session:
                     url = f"http://{HOST}:{admin.port}"
-                    self._machines = Machines(session, url, internal_token(key))
-                    try:
+                    with self._machines.at(Machines(session, url, internal_token(key))):
                         yield
-                    finally:
-                        self._machines = None
             finally:
                 await admin.stop()
         finally:

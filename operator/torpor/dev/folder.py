@@ -48,12 +48,10 @@ class Folder:
 
 
 def load_folder(folder: Path) -> Folder:
-    """Return what the YAML files of `folder` have; BadFolder says all that is wrong."""
+    """Return what the YAML files of `folder` have, maybe nothing; BadFolder says what is wrong."""
     manifests, wrong = _read_all(yaml_files(folder))
     functions = [item for item in manifests if item.kind == "Function"]
     workflows = [item for item in manifests if item.kind == "Workflow"]
-    if not functions and not workflows and not wrong:
-        raise BadFolder(f"{folder}: no Function in any *.yaml file")
     wrong += _doubles(manifests)
     maps = {
         item.name: item.body.get("data") or {} for item in manifests if item.kind == "ConfigMap"

@@ -15,6 +15,7 @@ from rich.console import Console
 from torpor.dev.demo import Demo
 from torpor.dev.ending import Ending
 from torpor.dev.folder import Folder, load_folder
+from torpor.dev.manifests import BadFolder
 from torpor.dev.session import HOST, Session
 from torpor.dev.state import state_of
 from torpor.dev.terminal import log_to
@@ -99,6 +100,8 @@ async def _running(
     console = Console()
     log_to(console)
     found = load_folder(folder)
+    if not found.functions and not found.workflows:
+        raise BadFolder(f"{folder}: no Function and no Workflow in any *.yaml file")
     with state_of(folder) as state:
         session = Session(folder, found, state, choose_port(port), _api_port(found, api_port))
         ending = Ending(console)

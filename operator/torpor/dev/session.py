@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import secrets
 from collections.abc import AsyncIterator, Sequence
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
 DOMAIN = "localhost"
 _NAME = "dev"
+_CONNECTIONS_FOLDER = "TORPOR_CONNECTIONS_FOLDER"
 _LOOK_SECONDS = 0.5
 _START_SECONDS = 10.0
 _DRAIN_SECONDS = 30.0  # what a request may take unless its function says otherwise
@@ -125,7 +127,13 @@ class Session:
             return
         from torpor.dev.engine import LocalEngine  # it needs PostgreSQL: only where it is used
 
-        engine = LocalEngine(self._work / KEPT, self.url, self._api_port)
+        engine = LocalEngine(
+            self._work / KEPT,
+            self.url,
+            self._api_port,
+            functions_key=self.platform.key,
+            connections=Path(os.environ.get(_CONNECTIONS_FOLDER) or self._folder / "connections"),
+        )
         async with engine.opened():
             self.executions = engine
             yield engine

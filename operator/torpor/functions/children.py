@@ -17,7 +17,6 @@ from torpor.functions.desired import Children
 from torpor.functions.drift import Ownership
 from torpor.functions.echo import Echo
 from torpor.functions.pod_template import UnknownRuntime
-from torpor.functions.status import Problem
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.resources import (
     DEPLOYMENTS,
@@ -25,10 +24,10 @@ from torpor.platform.kubernetes.resources import (
     SERVICES,
     Resource,
 )
-from torpor.resources.conditions import CONFIG_MAP_MISSING, NOT_OWNED, UNKNOWN_RUNTIME
+from torpor.resources.conditions import CONFIG_MAP_MISSING, NOT_OWNED, UNKNOWN_RUNTIME, Problem
 from torpor.resources.function import Function
 from torpor.resources.names import MANAGER_AUTOSCALER, MANAGER_CONTROLLER, FunctionKey
-from torpor.resources.tokens import announce_token
+from torpor.resources.tokens import instance_tokens
 from torpor.settings import ControllerSettings
 
 KINDS = (NETWORK_POLICIES.kind, SERVICES.kind, DEPLOYMENTS.kind)
@@ -116,9 +115,9 @@ class ChildKeeper:
     def _wanted(self, function: Function) -> Children:
         installation = self._installation
         version = self._code_version(function)
-        token = announce_token(installation.key, function.uid)
+        tokens = instance_tokens(installation.key, function.key, function.uid)
         try:
-            return desired_children.children(function, installation.settings, token, version)
+            return desired_children.children(function, installation.settings, tokens, version)
         except UnknownRuntime as error:
             problem = Problem(UNKNOWN_RUNTIME, str(error), final=True)
             raise Blocked(problem) from error

@@ -19,6 +19,7 @@ from torpor.resources.names import (
     LABEL_COMPONENT,
     MANAGER_AUTOSCALER,
 )
+from torpor.resources.tokens import InstanceTokens
 from torpor.settings import ControllerSettings
 
 Json = dict[str, Any]
@@ -39,15 +40,18 @@ class Children:
 
 
 def children(
-    function: Function, settings: ControllerSettings, token: str, code_version: str | None
+    function: Function,
+    settings: ControllerSettings,
+    tokens: InstanceTokens,
+    code_version: str | None,
 ) -> Children:
     """Return the children of `function`; UnknownRuntime if no image is known for its runtime.
 
-    `token` is what its instances announce themselves with; `code_version` names the state of the
+    `tokens` are those of its instances; `code_version` names the state of the
     code's ConfigMap, so that pods are replaced when it changes.
     """
     return Children(
-        deployment=_sealed(_deployment(function, settings, token, code_version)),
+        deployment=_sealed(_deployment(function, settings, tokens, code_version)),
         service=_sealed(_service(function, settings)),
         network_policy=_sealed(_network_policy(function, settings)),
     )
@@ -147,7 +151,10 @@ def _network_policy(function: Function, settings: ControllerSettings) -> Json:
 
 
 def _deployment(
-    function: Function, settings: ControllerSettings, token: str, code_version: str | None
+    function: Function,
+    settings: ControllerSettings,
+    tokens: InstanceTokens,
+    code_version: str | None,
 ) -> Json:
     return {
         "apiVersion": "apps/v1",
@@ -160,6 +167,6 @@ def _deployment(
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
             },
-            "template": pod_template(function, settings, token, code_version),
+            "template": pod_template(function, settings, tokens, code_version),
         },
     }

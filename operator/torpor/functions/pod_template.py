@@ -20,6 +20,7 @@ from torpor.resources.names import (
     LABEL_MANAGED_BY,
     MANAGED_BY,
 )
+from torpor.resources.tokens import InstanceTokens
 from torpor.settings import ControllerSettings
 
 Json = dict[str, Any]
@@ -55,18 +56,21 @@ def labels(function: Function) -> dict[str, str]:
 
 
 def pod_template(
-    function: Function, settings: ControllerSettings, token: str, code_version: str | None
+    function: Function,
+    settings: ControllerSettings,
+    tokens: InstanceTokens,
+    code_version: str | None,
 ) -> Json:
     """Return the template of the pods; UnknownRuntime if no image is known for the runtime.
 
-    `token` and `code_version` are as in `desired.children`.
+    `tokens` and `code_version` are as in `desired.children`.
     """
     return {
         "metadata": {
             "labels": labels(function),
             "annotations": _template_annotations(code_version),
         },
-        "spec": _pod(function, settings, token),
+        "spec": _pod(function, settings, tokens),
     }
 
 
@@ -77,8 +81,8 @@ def _template_annotations(code_version: str | None) -> dict[str, str]:
     return annotations
 
 
-def _pod(function: Function, settings: ControllerSettings, token: str) -> Json:
-    environment = _torpor_environment(function, settings, token)
+def _pod(function: Function, settings: ControllerSettings, tokens: InstanceTokens) -> Json:
+    environment = _torpor_environment(function, settings, tokens)
     container = _container(function, settings, environment)
     optional = {
         "serviceAccountName": function.service_account_name,
@@ -119,14 +123,15 @@ _RESTRICTED: Mapping[str, Any] = {
 
 
 def _torpor_environment(
-    function: Function, settings: ControllerSettings, token: str
+    function: Function, settings: ControllerSettings, tokens: InstanceTokens
 ) -> dict[str, str]:
     host = f"torpor-gateway-internal.{settings.namespace}.svc.{settings.cluster_domain}."
     return {
         "PORT": str(function.port),
         "TORPOR_FUNCTION": str(function.key),
         "TORPOR_ANNOUNCE_URL": f"http://{host}:{settings.internal_port}/v1/announce",
-        "TORPOR_ANNOUNCE_TOKEN": token,
+        "TORPOR_ANNOUNCE_TOKEN": tokens.announce,
+        "TORPOR_DETAIL_TOKEN": tokens.detail,
         "TORPOR_TIMEOUT_SECONDS": str(function.timeout_seconds),
     }
 

@@ -13,11 +13,11 @@ from typing import Any, Protocol
 from torpor.errors import ApiNamespaceEnding, ApiNotFound, InvalidResource
 from torpor.functions.children import KINDS, Api, Blocked, ChildKeeper, Installation, Leaving, World
 from torpor.functions.echo import TRUST_SECONDS, Echo
-from torpor.functions.status import Observed, Problem, Seen, refusal, status
+from torpor.functions.status import Observed, Seen, refusal, status
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.recorder import EventType
 from torpor.platform.kubernetes.resources import DEPLOYMENTS, FUNCTIONS
-from torpor.resources.conditions import INVALID_SPEC, NOT_OWNED, READY, Truth, find
+from torpor.resources.conditions import INVALID_SPEC, NOT_OWNED, READY, Problem, Truth, find
 from torpor.resources.function import Function
 from torpor.resources.names import API_VERSION, MANAGER_STATUS, FunctionKey
 

@@ -21,6 +21,7 @@ from torpor.resources.conditions import (
     RECONCILING,
     STALLED,
     Condition,
+    Problem,
     Truth,
     find,
     merge,
@@ -31,18 +32,6 @@ from torpor.resources.function import Function
 
 ACTIVE_GRAIN_SECONDS = 60
 """How exact `lastActiveTime` is while instances run; a finer one would be a write a second."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What keeps a function from serving: a CamelCase word and a sentence.
-
-    `final` says that it lasts until a person changes something.
-    """
-
-    reason: str
-    message: str
-    final: bool
 
 
 @dataclass(frozen=True, slots=True)

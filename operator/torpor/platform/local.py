@@ -27,6 +27,9 @@ from torpor.platform.local_ports import choose_port
 from torpor.platform.local_process import LocalProcess
 from torpor.platform.local_program import Program
 from torpor.resources.names import FunctionKey
+from torpor.resources.tokens import detail_token
+
+_KEY_BYTES = 32
 
 
 @dataclass(slots=True)
@@ -54,6 +57,8 @@ class LocalPlatform:
     """Implements `Platform`; `put` and `remove` stand for applying and deleting objects."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.key = secrets.token_bytes(_KEY_BYTES)
+        """The secret that the processes' tokens derive from, made anew for each run."""
         self._folder = folder
         self._clock = clock
         self._workloads: dict[FunctionKey, _Workload] = {}
@@ -178,6 +183,7 @@ class LocalPlatform:
             workload.program,
             f"{key.name}-{secrets.token_hex(3)}",
             self._folder / key.namespace / key.name,
+            detail_token=detail_token(self.key, key),
             choose_port=self._choose_port,
             guardian=self._guardian,
             changed=lambda: self._changed(key, workload),

@@ -41,6 +41,7 @@ class LocalProcess:
         name: str,
         folder: Path,
         *,
+        detail_token: str,
         choose_port: Callable[[], int],
         guardian: Guardian,
         changed: Callable[[], None],
@@ -54,6 +55,7 @@ class LocalProcess:
         self._program = program
         self._code = folder / "code" / program.revision
         self._output = Output(folder / "logs" / f"{name}.log", folder / "logs" / f"{name}.end")
+        self._detail_token = detail_token
         self._choose_port = choose_port
         self._guardian = guardian
         self._changed = changed
@@ -141,13 +143,17 @@ class LocalProcess:
         with self._output.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
                 *self._program.command(),
-                env=self._program.environment(self.port, self._code, self._output.last_words),
+                env=self._environment(),
                 cwd=self._code,
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _environment(self) -> dict[str, str]:
+        found = self._program.environment(self.port, self._code, self._output.last_words)
+        return {**found, "TORPOR_DETAIL_TOKEN": self._detail_token}
 
     async def _probe(self, leader: int) -> None:
         while not (await _accepts(self.port) and listens(leader, self.port)):  # noqa: ASYNC110

@@ -47,6 +47,18 @@ STALLED = "Stalled"
 
 
 @dataclass(frozen=True, slots=True)
+class Problem:
+    """What keeps an object from being as its spec asks: a CamelCase word and a sentence.
+
+    `final` says that it lasts until a person changes something.
+    """
+
+    reason: str
+    message: str
+    final: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Condition:
     """One statement about an object; `reason` is a CamelCase word, `message` a sentence."""
 

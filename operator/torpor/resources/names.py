@@ -31,6 +31,8 @@ CONTAINER_ANNOUNCER = "announcer"
 HEADER_FUNCTION = "X-Torpor-Function"
 HEADER_COLD_START = "X-Torpor-Cold-Start"
 HEADER_REQUEST_ID = "X-Request-Id"
+HEADER_DETAIL = "Torpor-Detail"
+"""Holds the function's `detail_token`; clients may not send what begins with X-Torpor-."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

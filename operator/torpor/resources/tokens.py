@@ -8,14 +8,35 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass, field
+
+from torpor.resources.names import FunctionKey
 
 SECRET_NAME = "torpor-internal"  # noqa: S105 - the name of an object, not a secret
 SECRET_FIELD = "key"  # noqa: S105
 
 
+@dataclass(frozen=True, slots=True)
+class InstanceTokens:
+    """What the instances of one function are given: to show, and to know who shows it."""
+
+    announce: str = field(repr=False)
+    detail: str = field(repr=False)
+
+
+def instance_tokens(key: bytes, function: FunctionKey, uid: str) -> InstanceTokens:
+    """Return the tokens of a function's instances; `uid` is that of the Function."""
+    return InstanceTokens(announce_token(key, uid), detail_token(key, function))
+
+
 def announce_token(key: bytes, function_uid: str) -> str:
     """Return what an instance of the function proves itself with when it announces its address."""
     return _derive(key, f"announce:{function_uid}")
+
+
+def detail_token(key: bytes, function: FunctionKey) -> str:
+    """Return what a caller shows to be told why the function failed, not only that it did."""
+    return _derive(key, f"detail:{function}")
 
 
 def internal_token(key: bytes) -> str:

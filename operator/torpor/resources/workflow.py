@@ -6,6 +6,7 @@ The definition is not looked into here: that is for `workflows/asl`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from torpor.resources.fields import Fields
 from torpor.resources.names import FunctionKey
 
 DEFAULT_RETENTION_DAYS = 90
+_FUNCTION = re.compile(r"[a-z]([-a-z0-9]{0,50}[a-z0-9])?")
 
 
 class WorkflowType(StrEnum):
@@ -26,7 +28,7 @@ class WorkflowType(StrEnum):
 
 
 class LogLevel(StrEnum):
-    """Which history events are logged (AWS's levels)."""
+    """Which ends of Express executions are logged (AWS's levels)."""
 
     ALL = "ALL"
     ERROR = "ERROR"
@@ -143,6 +145,8 @@ def _concurrency(spec: Fields) -> Concurrency | None:
 
 def _resources(found: Mapping[str, Any]) -> Mapping[str, str]:
     for resource, function in found.items():
-        if not isinstance(function, str) or not function:
-            raise InvalidResource(f"spec.resources[{resource}]", "must be a Function's name")
+        if not isinstance(function, str) or not _FUNCTION.fullmatch(function):
+            raise InvalidResource(
+                f"spec.resources[{resource}]", "must be the name of a Function of this namespace"
+            )
     return dict(found)

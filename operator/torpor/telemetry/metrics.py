@@ -126,7 +126,7 @@ DATA_PLANE_RESTARTS = Counter(
 )
 WORKFLOW_STARTED = Counter(
     "torpor_workflow_executions_started",
-    "Executions that began, by type of their machine.",
+    "Executions that began, or began again by a redrive, by type of their machine.",
     ("type",),
     registry=REGISTRY,
 )
@@ -184,5 +184,11 @@ WORKFLOW_SHARDS = Gauge(
 WORKFLOW_FENCED = Counter(
     "torpor_workflow_fenced",
     "Shards found to belong to another engine when a step was to be written.",
+    registry=REGISTRY,
+)
+TRACE_SPANS_DROPPED = Counter(
+    "torpor_trace_spans_dropped",
+    "Spans that no collector got, by reason: queue_full, not_taken, stopped.",
+    ("reason",),
     registry=REGISTRY,
 )

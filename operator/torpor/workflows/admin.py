@@ -15,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 from aiohttp import web
@@ -27,8 +28,10 @@ from torpor.resources.workflow import DeletionPolicy
 from torpor.workflows.admission import check_admission
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.validate import create_error
+from torpor.workflows.asl.validate.answer import INVALID_DEFINITION
+from torpor.workflows.beside import check_beside
 from torpor.workflows.engine.base import Api
-from torpor.workflows.ledger.base import Ledger, LedgerAway, NotFound
+from torpor.workflows.ledger.base import AlreadyExists, Ledger, LedgerAway, NotFound
 from torpor.workflows.machines import DELETING, PATH, Standing, Wanted
 from torpor.workflows.records import Execution, Machine, MachineStatus, Page
 
@@ -98,12 +101,13 @@ class MachineAdmin:
     # What is asked
 
     async def _survey(self, _: web.Request) -> web.Response:
-        found = [await self._standing(machine) async for machine in self._machines()]
+        found = [standing async for page in self._machines() for standing in await self._all(page)]
         return web.json_response({"machines": [item.to_json() for item in found]})
 
     async def _put(self, request: web.Request) -> web.Response:
         wanted = self._within_quota(Wanted.from_json(await request.json()))
-        problems = check_admission(wanted.definition, wanted.type)
+        check = partial(check_admission, wanted.definition, wanted.type)
+        problems = await check_beside(wanted.definition, check)
         if problems:
             code, message = create_error(problems, wanted.definition)
             return _problem(HTTPStatus.BAD_REQUEST, code, message)
@@ -111,9 +115,18 @@ class MachineAdmin:
         if machine is not None and machine.status is MachineStatus.DELETING:
             text = f"{machine.arn} is being deleted and still has running executions"
             return _problem(HTTPStatus.CONFLICT, DELETING, text)
+        if machine is not None and machine.type is not wanted.type:
+            text = (
+                f"the type of {machine.name} is {machine.type.value} and cannot change: delete the "
+                "Workflow, or give the other one a name of its own"
+            )
+            return _problem(HTTPStatus.CONFLICT, INVALID_DEFINITION, text)
         if machine is None or not _is_as_wanted(machine, wanted):
-            machine = await self._ledger.put_machine(self._next(request, wanted, machine))
-        return web.json_response((await self._standing(machine)).to_json())
+            latest = machine.revision_id if machine else None
+            next = self._next(request, wanted, machine)
+            machine = await self._ledger.put_machine(next, latest)
+        [standing] = await self._all([machine])
+        return web.json_response(standing.to_json())
 
     async def _delete(self, request: web.Request) -> web.Response:
         machine = await self._known(request)
@@ -150,27 +163,18 @@ class MachineAdmin:
         except NotFound:
             return None
 
-    async def _machines(self) -> AsyncIterator[Machine]:
+    async def _machines(self) -> AsyncIterator[Sequence[Machine]]:
         token: str | None = None
         while True:
             page: Page[Machine] = await self._ledger.machines(PAGE, token)
-            for machine in page.items:
-                yield machine
+            yield page.items
             if page.next_token is None:
                 return
             token = page.next_token
 
-    async def _standing(self, machine: Machine) -> Standing:
-        counts = await self._ledger.counts(machine.arn)
-        return Standing(
-            machine.name,
-            machine.arn,
-            machine.revision_id,
-            machine.status,
-            machine.options.workflow_uid,
-            machine.options.deletion_policy,
-            counts,
-        )
+    async def _all(self, machines: Sequence[Machine]) -> list[Standing]:
+        counts = await self._ledger.counts_of([machine.arn for machine in machines])
+        return [_standing(machine, counts[machine.arn]) for machine in machines]
 
     async def _stop_all(self, machine_arn: str) -> None:
         token: str | None = None
@@ -193,6 +197,18 @@ class MachineAdmin:
             raise failed.exceptions[0] from failed  # all of them say that the ledger is away
 
 
+def _standing(machine: Machine, counts: Mapping[Status, int]) -> Standing:
+    return Standing(
+        machine.name,
+        machine.arn,
+        machine.revision_id,
+        machine.status,
+        machine.options.workflow_uid,
+        machine.options.deletion_policy,
+        counts,
+    )
+
+
 def _is_as_wanted(machine: Machine, wanted: Wanted) -> bool:
     return (machine.definition, machine.type, machine.options) == (
         wanted.definition,
@@ -209,6 +225,8 @@ async def _problems(request: web.Request, handler: Handler) -> web.StreamRespons
         return _problem(HTTPStatus.BAD_REQUEST, "BadRequest", f"{type(error).__name__}: {error}")
     except NotFound as error:
         return _problem(HTTPStatus.NOT_FOUND, "NotFound", str(error))
+    except AlreadyExists as error:  # another request came in between: the caller tries again
+        return _problem(HTTPStatus.CONFLICT, "Changed", str(error))
     except LedgerAway as error:
         answer = _problem(HTTPStatus.SERVICE_UNAVAILABLE, "LedgerAway", str(error))
         answer.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)

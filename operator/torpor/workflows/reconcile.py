@@ -16,7 +16,14 @@ from typing import Any, Protocol
 from torpor.errors import ApiNotFound, InvalidResource
 from torpor.platform.kubernetes.recorder import EventType
 from torpor.platform.kubernetes.resources import CONFIG_MAPS, WORKFLOWS, Resource
-from torpor.resources.conditions import CONFIG_MAP_MISSING, INVALID_SPEC, READY, Truth, find
+from torpor.resources.conditions import (
+    CONFIG_MAP_MISSING,
+    INVALID_SPEC,
+    READY,
+    Problem,
+    Truth,
+    find,
+)
 from torpor.resources.names import API_VERSION, MANAGER_STATUS, FunctionKey
 from torpor.resources.workflow import DeletionPolicy, Workflow, WorkflowType
 from torpor.workflows.asl.frontier import Status
@@ -34,7 +41,6 @@ from torpor.workflows.status import (
     ENGINE_AWAY,
     ENGINE_NOT_INSTALLED,
     INVALID_DEFINITION,
-    Problem,
     status,
 )
 
@@ -203,7 +209,7 @@ class WorkflowReconciler:
     def _concerns(self, key: FunctionKey, standing: Standing) -> bool:
         if key in self._known:
             return standing != self._standing.get(key)
-        return _is_to_go(standing)
+        return is_to_go(standing)
 
     # Status
 
@@ -264,7 +270,7 @@ def options_of(workflow: Workflow) -> Options:
     )
 
 
-def _is_to_go(standing: Standing) -> bool:
+def is_to_go(standing: Standing) -> bool:
     """Whether a machine without a Workflow is not yet on its way out."""
     if standing.status is MachineStatus.ACTIVE:
         return True

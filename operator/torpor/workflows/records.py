@@ -111,7 +111,11 @@ class Alias:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One execution as DescribeExecution tells it."""
+    """One execution as DescribeExecution tells it.
+
+    One that another execution started has that one's ARN in `parent_arn`, the key of the task that
+    did in `parent_task`, and in `depth` through how many others it was started.
+    """
 
     arn: str
     name: str
@@ -131,6 +135,8 @@ class Execution:
     alias_arn: str | None = None
     parent_arn: str | None = None
     trace_header: str | None = None
+    parent_task: str | None = None
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,10 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class MapRunSummary:
-    """One Map Run as DescribeMapRun tells it; counts of children by status."""
+    """One Map Run as DescribeMapRun tells it; counts of children by status.
+
+    Redrives are counted where one Map Run is asked for, not where several are listed.
+    """
 
     arn: str
     execution_arn: str
@@ -170,6 +179,8 @@ class MapRunSummary:
     succeeded: int
     failed: int
     running: int
+    redrive_count: int = 0
+    redriven_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 LOG_LEVELS = ("ALL", "ERROR", "FATAL", "OFF")
-MAX_DEFINITION_CHARACTERS = 1_048_576
 MAX_NAME_CHARACTERS = 80
 
 _BAD_IN_NAME = re.compile(r"""[\s<>{}\[\]?*"#%\\^|~`$&,;:/\x00-\x1f\x7f-\x9f\ud800-\udfff]""")
@@ -47,20 +46,6 @@ def check_version_description(publish: bool | None, description: str | None) -> 
         return None
     message = "Version description can only be set when publish is true"
     return Refusal("ValidationException", message)
-
-
-def check_definition_length(definition: str) -> Refusal | None:
-    """Whether a definition is refused for its length in characters, before it is read."""
-    if 1 <= len(definition) <= MAX_DEFINITION_CHARACTERS:
-        return None
-    if not definition:
-        rule = "Member must have length greater than or equal to 1"
-    else:
-        rule = f"Member must have length less than or equal to {MAX_DEFINITION_CHARACTERS}"
-    return Refusal(
-        "ValidationException",
-        "1 validation error detected: Value at 'definition' failed to satisfy constraint: " + rule,
-    )
 
 
 def check_name(name: str) -> Refusal | None:

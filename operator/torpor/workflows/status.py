@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from torpor.resources.conditions import (
     RECONCILING,
     STALLED,
     Condition,
+    Problem,
     Truth,
     merge,
 )
@@ -26,18 +26,6 @@ ACCEPTED = "Accepted"
 
 MESSAGE_CHARACTERS = 32_000
 """A condition's message has at most 32,768; a long list of problems is cut."""
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What keeps a Workflow from being as its spec asks.
-
-    `final` says that it lasts until a person changes something.
-    """
-
-    reason: str
-    message: str
-    final: bool
 
 
 def status(

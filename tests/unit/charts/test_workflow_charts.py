@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from dataclasses import fields
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,41 @@ def test_what_http_tasks_may_call_is_in_the_values() -> None:
     assert reach_of(settings).hosts == {"hooks.corp.example"}
     with pytest.raises(BadSetting, match="not a network"):
         reach_of(EngineSettings(http_refuse="x"))
+
+
+@needs_helm
+def test_connections_are_files_of_the_engine_and_no_right_to_read_secrets() -> None:
+    given = "namespace=shop,workflows.connections[0].name=Stripe,workflows.connections[0].secret=s"
+    settings = (*ON, "--set", f"workflows.connections[0].{given}")
+    engine = find("Deployment", "torpor-engine", *settings)["spec"]["template"]["spec"]
+    [volume] = [item["projected"] for item in engine["volumes"] if item["name"] == "connections"]
+    items = [{"key": "connection.json", "path": "shop/Stripe.json"}]
+    assert volume["sources"] == [{"secret": {"name": "s", "optional": True, "items": items}}]
+    assert volume["defaultMode"] == 0o440
+    [mount] = [one for one in engine["containers"][0]["volumeMounts"] if one["name"] != "tmp"]
+    assert mount == {
+        "name": "connections",
+        "mountPath": "/etc/torpor/connections",
+        "readOnly": True,
+    }
+    found = EngineSettings.from_environment(environment("engine", *settings))
+    assert found.connections_folder == mount["mountPath"]
+    assert rights(*settings) == rights(*ON)
+    assert "connections" not in str(find("Deployment", "torpor-engine", *ON))
+
+
+@needs_helm
+@pytest.mark.parametrize("wrong", ["name=../x", "namespace=..", "other=x"])
+def test_a_connection_that_could_lead_elsewhere_is_refused(wrong: str) -> None:
+    given = "namespace=shop,workflows.connections[0].name=a,workflows.connections[0].secret=s"
+    words = f"workflows.connections[0].{given},workflows.connections[0].{wrong}"
+    with pytest.raises(subprocess.CalledProcessError):
+        rendered(*ON, "--set", words)
+
+
+def rights(*settings: str) -> list[Any]:
+    """Everything that anyone is allowed."""
+    return [item["rules"] for item in rendered(*settings) if item["kind"].endswith("Role")]
 
 
 @needs_helm

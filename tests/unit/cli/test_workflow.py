@@ -18,7 +18,8 @@ from aiohttp.test_utils import TestServer
 from tests.support.stepfunctions_rig import ROLE, Rig, serving
 from tests.unit.cli.conftest import Done, exit_status
 from tests.unit.cli.fake_cluster import FakeCluster, refusal
-from torpor.cli.workflowtokens import waiting
+from torpor.cli.workflow.run import EXPRESS_SECONDS
+from torpor.cli.workflow.tokens import waiting
 from torpor.workflows.engine.tokens import TaskRef, TaskTokens
 
 LAMBDA = "arn:aws:states:::lambda:invoke"
@@ -46,8 +47,8 @@ class Shell:
     rig: Rig
     monkeypatch: pytest.MonkeyPatch
 
-    async def __call__(self, *words: str, stdin: str = "") -> Done:
-        out, err = io.BytesIO(), io.BytesIO()
+    async def __call__(self, *words: str, stdin: str = "", out: io.BytesIO | None = None) -> Done:
+        out, err = out or io.BytesIO(), io.BytesIO()
         patch = self.monkeypatch
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode())))
         patch.setattr(sys, "stdout", io.TextIOWrapper(out, write_through=True))
@@ -68,6 +69,13 @@ def book(value: Any) -> Any:
     if value.get("full"):
         raise Full("no room")
     return {"booked": value}
+
+
+class Terminal(io.BytesIO):
+    """What is written goes to a person."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 class Full(ValueError):
@@ -174,6 +182,134 @@ async def test_stop_ends_an_execution(shell: Shell) -> None:
     done = await shell("stop", "rest", "one", "--error", "Late", "--cause", "too late")
     assert (done.code, done.out[:8]) == (0, "stopped ")
     assert "ABORTED, Late: too late" in (await shell("show", "rest", "one")).out
+    again = await shell("stop", "rest", "one")
+    assert (again.code, again.out) == (1, "")
+    assert again.err.endswith("execution:default.rest:one has ended already: ABORTED\n")
+
+
+MAP = {
+    "StartAt": "All",
+    "States": {
+        "All": {
+            "Type": "Map",
+            "ItemProcessor": {
+                "StartAt": "Inner",
+                "States": {
+                    "Inner": {
+                        "Type": "Map",
+                        "ItemProcessor": {
+                            "StartAt": "Work",
+                            "States": {"Work": {"Type": "Pass", "End": True}},
+                        },
+                        "End": True,
+                    }
+                },
+            },
+            "Next": "After",
+        },
+        "After": {"Type": "Pass", "End": True},
+    },
+}
+
+
+async def test_watching_a_map_tells_which_iteration_a_state_is_in(shell: Shell) -> None:
+    await shell.create("default.map", MAP)
+    done = await shell("run", "map", "--watch", "-d", "[[1, 2], [3]]")
+    assert done.code == 0, done.err
+    told = [line.partition(" s  ")[2] for line in done.err.splitlines() if line.startswith("+")]
+    assert sorted(line.partition(" after ")[0] for line in told) == sorted(
+        [
+            "▶ All (Map)",
+            "▶ Inner [0] (Map)",
+            "▶ Inner [1] (Map)",
+            "▶ Work [0] [0] (Pass)",
+            "▶ Work [0] [1] (Pass)",
+            "▶ Work [1] [0] (Pass)",
+            "✔ Work [0] [0]",
+            "✔ Work [0] [1]",
+            "✔ Work [1] [0]",
+            "✔ Inner [0]",
+            "✔ Inner [1]",
+            "✔ All",
+            "▶ After (Pass)",
+            "✔ After",
+        ]
+    )
+
+
+async def test_lines_fit_the_terminal(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    await shell.create("default.saga", SAGA)
+    data = json.dumps({"trip": "R" * 500})
+    await shell("run", "saga", "--name", "one", "--wait", "-d", data)
+    monkeypatch.setenv("COLUMNS", "70")
+    for words in (("history", "saga", "one"), ("history", "saga", "one", "-f")):
+        lines = (await shell(*words, out=Terminal())).out.splitlines()
+        assert max(map(len, lines)) == 70
+        assert "…" in "".join(lines)
+    shown = (await shell("show", "saga", "one", out=Terminal())).out.splitlines()
+    assert [len(line) for line in shown if line.startswith(("input", "output"))] == [70, 70]
+    assert "R" * 500 in (await shell("show", "saga", "one")).out
+
+
+async def test_watching_goes_on_when_the_engine_was_away(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = await shell.create("default.rest", WAITS)
+    api = f"http://127.0.0.1:{shell.rig.port}/"
+    away, refused = asyncio.Event(), asyncio.Semaphore(0)
+
+    async def proxy(request: web.Request) -> web.Response:
+        if away.is_set():
+            refused.release()
+            assert request.transport
+            request.transport.abort()
+            return web.Response()
+        headers = {name: request.headers[name] for name in ("Content-Type", "X-Amz-Target")}
+        async with (
+            ClientSession() as client,
+            client.post(api, data=await request.read(), headers=headers) as answer,
+        ):
+            return web.Response(status=answer.status, body=await answer.read())
+
+    app = web.Application()
+    app.router.add_post("/", proxy)
+    async with TestServer(app) as server, asyncio.timeout(30), asyncio.TaskGroup() as group:
+        words = ("run", "rest", "--name", "one", "--watch", "--endpoint", str(server.make_url("")))
+        watch = group.create_task(shell(*words), name="watch")
+        while not (await shell.rig("list_executions", stateMachineArn=machine))["executions"]:
+            continue
+        away.set()
+        for _ in range(3):
+            await refused.acquire()
+        away.clear()
+        arn = machine.replace(":stateMachine:", ":execution:") + ":one"
+        await shell.rig("stop_execution", executionArn=arn)
+    done = watch.result()
+    assert (done.code, "▶ Rest (Wait)" in done.err) == (1, True), done.err
+    assert done.err.count("goes on, asking again for 60 s") == 1
+    assert done.err.endswith("torpor workflow: ABORTED\n")
+
+
+async def test_an_express_execution_is_waited_for_as_long_as_is_asked(shell: Shell) -> None:
+    answered = asyncio.Event()
+
+    async def express(request: web.Request) -> web.Response:
+        if request.headers["X-Amz-Target"].endswith("DescribeStateMachine"):
+            return web.json_response({"type": "EXPRESS"})
+        await answered.wait()
+        return web.json_response({"status": "SUCCEEDED", "output": "1"})
+
+    app = web.Application()
+    app.router.add_post("/", express)
+    machine = "arn:aws:states:us-east-1:1:stateMachine:default.quick"
+    async with TestServer(app) as server:
+        where = ("--endpoint", str(server.make_url("")))
+        done = await shell("run", machine, "--wait", "--timeout", "0.3", *where)
+        assert done.code == 1
+        assert "default.quick is still running after 0.3 s; it goes on" in done.err
+        answered.set()
+        assert (await shell("run", machine, "--wait", *where)).out == "1\n"
+    assert EXPRESS_SECONDS > 300
 
 
 async def test_a_drawing_of_an_execution_is_coloured(shell: Shell) -> None:
@@ -239,6 +375,18 @@ def test_the_token_of_a_waiting_task_is_found_in_the_history() -> None:
     history.append(scheduled(4, 3, second))
     assert [task.token for task in waiting(history, ARN)] == [second]
     assert waiting(history, ARN + "x") == []
+
+
+@pytest.mark.parametrize("end", ["Aborted", "TimedOut", "Failed", "Succeeded"])
+def test_nothing_waits_any_more_in_an_execution_that_ended(end: str) -> None:
+    tokens = TaskTokens(b"k" * 32)
+    first, second = (tokens.issue(TaskRef(ARN, 0, n), 1.5) for n in (1, 2))
+    ended = {"id": 3, "previousEventId": 2, "type": f"Execution{end}", "timestamp": 1.0}
+    redriven = {"id": 4, "previousEventId": 3, "type": "ExecutionRedriven", "timestamp": 1.0}
+    history = [scheduled(2, 0, first), ended]
+    assert waiting(history, ARN) == []
+    history += [redriven, scheduled(5, 4, second)]
+    assert [task.token for task in waiting(history, ARN)] == [second]
 
 
 async def test_watching_tells_of_the_error_and_of_what_caught_it(shell: Shell) -> None:

@@ -16,10 +16,11 @@ from torpor.functions.desired import (
 )
 from torpor.functions.pod_template import UnknownRuntime
 from torpor.resources.names import ANNOTATION_CODE_VERSION, ANNOTATION_DESIRED
+from torpor.resources.tokens import InstanceTokens
 
 
 def made(spec: dict[str, Any], code_version: str | None = None, token: str = "t0ken") -> Children:
-    return children(function(spec), SETTINGS, token, code_version)
+    return children(function(spec), SETTINGS, InstanceTokens(token, "d3tail"), code_version)
 
 
 def pod(spec: dict[str, Any]) -> dict[str, Any]:
@@ -144,6 +145,12 @@ def test_the_environment_tells_where_and_how_to_announce() -> None:
         assert found["TORPOR_ANNOUNCE_URL"] == (
             "http://torpor-gateway-internal.torpor-system.svc.cluster.local.:8090/v1/announce"
         )
+
+
+def test_only_the_function_is_given_the_token_that_asks_for_the_reason_of_a_failure() -> None:
+    assert environment(container(IMAGE))["TORPOR_DETAIL_TOKEN"] == "d3tail"
+    assert environment(container(INLINE))["TORPOR_DETAIL_TOKEN"] == "d3tail"
+    assert "TORPOR_DETAIL_TOKEN" not in environment(container(IMAGE, "announcer"))
 
 
 def test_a_runtime_knows_how_many_may_run_at_once_and_an_image_is_not_rolled_for_it() -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from tests.unit.functions.builders import function
 from torpor.functions.cold_starts import ColdStarts
-from torpor.functions.status import Observed, Problem, Seen, status
-from torpor.resources.conditions import find
+from torpor.functions.status import Observed, Seen, status
+from torpor.resources.conditions import Problem, find
 
 NOW = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)

@@ -12,6 +12,7 @@ from aiohttp import web
 from tests.support.real_gateway import free_port
 from torpor.invoke import GatewayAway, Invoker, InvokeTimeout, Retry
 from torpor.resources.names import FunctionKey
+from torpor.resources.tokens import detail_token
 
 KEY = FunctionKey("shop", "echo")
 
@@ -46,6 +47,17 @@ async def test_it_sends_what_it_is_given_and_any_status_is_an_answer() -> None:
     [request] = seen
     assert (request.method, request.path_qs) == ("PUT", "/function/shop/echo/a?b=c")
     assert request.headers.getall("X-Request-Id") == ["mine"]
+
+
+async def test_with_the_installations_key_it_proves_to_the_function_who_asks() -> None:
+    port, seen = free_port(), list[web.BaseRequest]()
+    async with gateway(port, seen), Invoker(f"http://127.0.0.1:{port}", key=b"k" * 32) as invoker:
+        await invoker.invoke(KEY, "POST", "/", {}, b"", 5)
+        assert "kkk" not in repr(invoker)
+    assert seen[0].headers["Torpor-Detail"] == detail_token(b"k" * 32, KEY)
+    async with gateway(port, seen), Invoker(f"http://127.0.0.1:{port}") as invoker:
+        await invoker.invoke(KEY, "POST", "/", {}, b"", 5)
+    assert "Torpor-Detail" not in seen[1].headers
 
 
 async def test_a_refused_connection_is_tried_again() -> None:

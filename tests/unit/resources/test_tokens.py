@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from torpor.resources.tokens import announce_token, bearer, internal_token, matches
+from torpor.resources.names import FunctionKey
+from torpor.resources.tokens import (
+    announce_token,
+    bearer,
+    detail_token,
+    instance_tokens,
+    internal_token,
+    matches,
+)
 
 KEY = b"k" * 32
 
@@ -21,6 +29,17 @@ def test_anything_else_is_no_match(given: str) -> None:
 def test_tokens_differ_by_function_and_key() -> None:
     tokens = {announce_token(KEY, "a"), announce_token(KEY, "b"), announce_token(b"x" * 32, "a")}
     assert len(tokens) == 3
+
+
+def test_the_tokens_of_an_instance_are_of_its_function_and_are_never_shown() -> None:
+    key = FunctionKey("shop", "order")
+    tokens = instance_tokens(KEY, key, "uid")
+    assert tokens.announce == announce_token(KEY, "uid")
+    assert (
+        tokens.detail == detail_token(KEY, key) != detail_token(KEY, FunctionKey("bank", "order"))
+    )
+    assert tokens.detail not in repr(tokens)
+    assert tokens.announce not in repr(tokens)
 
 
 @pytest.mark.parametrize(

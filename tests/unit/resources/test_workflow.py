@@ -75,6 +75,7 @@ def test_everything_that_can_be_said() -> None:
         ({"definition": DEFINITION, "concurrency": {"limit": 0}}, "spec.concurrency.limit"),
         ({"definition": DEFINITION, "retention": {"days": 0}}, "spec.retention.days"),
         ({"definition": DEFINITION, "resources": {"x": 1}}, "spec.resources[x]"),
+        ({"definition": DEFINITION, "resources": {"x": "other/charge"}}, "spec.resources[x]"),
         ({"definition": DEFINITION, "deletionPolicy": "Orphan"}, "spec.deletionPolicy"),
     ],
 )

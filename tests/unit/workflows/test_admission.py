@@ -70,3 +70,50 @@ def test_the_table_has_the_services_that_are_wired() -> None:
     nothing: Any = None
     wired = catalog(nothing, nothing, nothing, nothing)
     assert ACTIONS.keys() - {"activity"} == wired.integrations.keys()
+
+
+def problems_of(state: dict[str, Any], name: str = "A") -> list[str]:
+    machine = {"StartAt": name, "States": {name: {**state, "End": True}}}
+    text = json.dumps(machine)
+    return [str(problem) for problem in check_admission(text, MachineType.STANDARD)]
+
+
+@pytest.mark.parametrize(
+    ("name", "result"),
+    [("\ud800", 1), ("A", "\udfff"), ("A", {"\ud83d": 1}), ("A", ["x", {"y": "\ude00\ud83d"}])],
+)
+def test_half_a_character_is_refused(name: str, result: Any) -> None:
+    (problem,) = problems_of({"Type": "Pass", "Result": result}, name)
+    assert "Unpaired surrogate in a string" in problem
+
+
+def test_two_halves_are_a_character() -> None:
+    assert problems_of({"Type": "Pass", "Result": "\U0001f600", "Comment": "\\ud800"}) == []
+
+
+def jsonata(output: Any) -> list[str]:
+    return problems_of({"Type": "Pass", "QueryLanguage": "JSONata", "Output": output})
+
+
+def test_an_expression_has_a_longest_length() -> None:
+    assert jsonata(f"{{% '{'a' * 16_000}' %}}") == []
+    (problem,) = jsonata(f"{{% '{'a' * 16_400}' %}}")
+    assert "Expression is longer than 16384 characters" in problem
+    assert problem.endswith(" at /States/A/Output")
+
+
+def test_all_expressions_together_have_one_too() -> None:
+    expression = f"{{% '{'a' * 12_998}' %}}"
+    assert jsonata([expression] * 10) == []
+    (problem,) = jsonata([expression] * 13)
+    assert "more than 131072 characters together" in problem
+    assert problem.endswith(" at /States/A/Output[10]")
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e999", "9" * 350, "9" * 5_000])
+def test_a_number_that_no_double_holds_is_refused(number: str) -> None:
+    state = '{"Type": "Pass", "Result": NUMBER, "End": true}'.replace("NUMBER", number)
+    text = f'{{"StartAt": "A", "States": {{"A": {state}}}}}'
+    (problem,) = check_admission(text, MachineType.STANDARD)
+    assert problem.message.endswith("is too large a number")
+    assert len(problem.message) < 60

@@ -7,12 +7,11 @@ from typing import Any
 import pytest
 
 from torpor.workflows.request_rules import (
-    MAX_DEFINITION_CHARACTERS,
-    check_definition_length,
     check_logging,
     check_name,
     check_version_description,
 )
+from torpor.workflows.stepfunctions.shapes import DEFINITION
 
 GROUP = {"cloudWatchLogsLogGroup": {"logGroupArn": "arn:aws:logs:eu-west-1:1:log-group:a:*"}}
 
@@ -53,16 +52,10 @@ def test_only_a_published_version_is_described() -> None:
 
 
 @pytest.mark.parametrize(
-    ("length", "is_served"),
-    [
-        (0, False),
-        (1, True),
-        (MAX_DEFINITION_CHARACTERS, True),
-        (MAX_DEFINITION_CHARACTERS + 1, False),
-    ],
+    ("length", "is_served"), [(0, False), (1, True), (1_048_576, True), (1_048_577, False)]
 )
 def test_a_definition_has_a_length(length: int, is_served: bool) -> None:
-    assert (check_definition_length("x" * length) is None) == is_served
+    assert (list(DEFINITION.check("x" * length, "definition")) == []) == is_served
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,11 @@ from torpor.workflows.asl.program import (
     Wait,
 )
 from torpor.workflows.asl.run import Ended, Limits, Outside, Run, present
+from torpor.workflows.asl.work import (
+    CHARACTERS_PER_UNIT,
+    MAX_STEP_WORK,
+    begin_step,
+)
 
 DEFAULT_BUDGET = 1_000
 """States entered in one step at most, so that a loop cannot hold the engine."""
@@ -77,21 +82,30 @@ def advance(
     outside: Outside,
     limits: Limits = NO_LIMITS,
     budget: int = DEFAULT_BUDGET,
+    work: int = MAX_STEP_WORK,
 ) -> Step:
     """Run an execution until every branch waits, it ends, or `budget` states were entered.
 
+    Nor does a step go on to a state with which it would cost more than `work`, unless that is its
+    first; `Continue` goes on with it.
     An event that the frontier no longer waits for (late, repeated) changes nothing.
     """
+    meter = begin_step()
     run = Run(program, frontier, outside, limits)
     _take(run, event)
     _tell_parents(run)
     while run.step.transitions < budget:
         frame = run.next_ready()
         if frame is None:
-            return run.step
+            break
+        meter.units += len(frame.input.text) // CHARACTERS_PER_UNIT
+        if meter.units > work and run.step.transitions:
+            run.ready.appendleft(frame)
+            break
         _enter(run, frame)
         _tell_parents(run)
     run.step.more = bool(run.ready)
+    run.step.work = meter.units
     return run.step
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from torpor.workflows.asl.choice import compile_choice_rule
 from torpor.workflows.asl.jsonpath import compile_path
+from torpor.workflows.asl.light import is_light
 from torpor.workflows.asl.problem import InvalidDefinition, Problem
 from torpor.workflows.asl.program import (
     Block,
@@ -58,6 +59,7 @@ def compile_program(definition: Mapping[str, Json]) -> Program:
         tuple(block for block in compiler.blocks if block is not None),
         None if timeout is None else float(timeout),
         tuple(compiler.resources),
+        is_light(definition),
     )
 
 

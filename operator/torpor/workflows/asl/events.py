@@ -240,10 +240,11 @@ class Step:
     """What one call of `advance` brought about.
 
     `more` says that the budget ran out: commit, then send `Continue`. `transitions` counts the
-    states entered.
+    states entered, `work` says what it cost (units of `work`).
     """
 
     history: list[HistoryEvent]
     effects: list[Effect]
     more: bool = False
     transitions: int = 0
+    work: int = 0

@@ -9,6 +9,7 @@ import base64
 import hashlib
 import random
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,10 @@ from torpor.workflows.asl.scope import Entropy, Json
 from torpor.workflows.asl.values import equal, identity, is_number, nearest_integer, parse_json
 
 MAX_TEXT_CHARACTERS: Final = 10_000
+MAX_FORMAT_CHARACTERS: Final = 6_990_256
+"""What the arguments of a format may add to it: as much as one JSONata value may hold."""
+MAX_PARSED_CHARACTERS: Final = 1_048_576
+"""How long a JSON text may be: nothing else runs while it is parsed."""
 MAX_RANGE_ITEMS: Final = 1_000
 HASHES: Final = {
     "MD5": "md5",
@@ -71,9 +76,13 @@ def fill(parts: tuple[str, ...], arguments: list[Json]) -> str:
     """A format's text: `parts` with the arguments between them."""
     if len(arguments) != len(parts) - 1:
         raise InvalidArgument("number of arguments do not match the occurrences of {}.")
-    texts = [parts[0]]
+    texts, left = [parts[0]], MAX_FORMAT_CHARACTERS
     for argument, part in zip(arguments, parts[1:], strict=True):
-        texts += (argument if isinstance(argument, str) else json_text(argument), part)
+        text = argument if isinstance(argument, str) else json_text(argument)
+        left -= len(text)
+        if left < 0:
+            raise InvalidArgument(f"the text is longer than {MAX_FORMAT_CHARACTERS} characters")
+        texts += (text, part)
     return "".join(texts)
 
 
@@ -99,6 +108,8 @@ def _short_text(value: Json) -> str:
 def _integer(value: Json) -> int:
     if not is_number(value):
         raise InvalidArgument("a number expected")
+    if abs(value) > sys.float_info.max:
+        raise InvalidArgument("the number is out of range")
     return nearest_integer(value)
 
 
@@ -116,6 +127,8 @@ def _string_to_json(arguments: list[Json], entropy: Entropy) -> Json:
     text = _text(arguments[0])
     if not text.strip():
         return None
+    if len(text) > MAX_PARSED_CHARACTERS:
+        raise InvalidArgument(f"the string is longer than {MAX_PARSED_CHARACTERS} characters")
     try:
         return parse_json(text)
     except ValueError as invalid:

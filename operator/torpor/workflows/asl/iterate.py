@@ -78,9 +78,9 @@ def start_more(run: Run, frame: Frame, state: Map) -> None:
     """Start iterations until the concurrency limit, and end the state when none is left."""
     join = join_of(frame)
     while join.next_index < join.total:
-        if join.max_concurrency and join.running >= join.max_concurrency:
-            return
         if join.next_index not in join.results and join.next_index not in join.failed:
+            if join.max_concurrency and join.running >= join.max_concurrency:
+                return
             _start_item(run, frame, state, join)
         join.next_index += 1
     if join.running == 0:

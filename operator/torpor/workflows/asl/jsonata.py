@@ -18,17 +18,27 @@ from jsonata.utils import Utils
 
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
-from torpor.workflows.asl.jsonata_bounds import Bounds, OverBound
+from torpor.workflows.asl.jsonata_bounds import MAX_STEPS, Bounds, OverBound, text_bound
 from torpor.workflows.asl.jsonata_dates import bound_pictures
 from torpor.workflows.asl.jsonata_direct import UNDECIDED, Evaluate, direct
 from torpor.workflows.asl.jsonata_functions import RefusedCall, bind_functions, current, plain
+from torpor.workflows.asl.jsonata_texts import bound_texts
 from torpor.workflows.asl.payload import json_text
-from torpor.workflows.asl.regex import OverWork, Regex, begin_work, compile_regex
+from torpor.workflows.asl.regex import (
+    MAX_CHARACTERS,
+    OverWork,
+    Regex,
+    begin_work,
+    compile_regex,
+)
 from torpor.workflows.asl.scope import ABSENT, Json, Scope
+from torpor.workflows.asl.work import charge
 
 _CACHED_EXPRESSIONS: Final = 4096
 _CACHED_PER_THREAD: Final = 4096
 bound_pictures()
+bound_texts()
+_TOO_DEEP: Final = "Expression is nested too deeply"
 _INSERT: Final = re.compile(r"\{\{\w+\}\}")
 
 
@@ -49,7 +59,12 @@ class Expression:
     text: str
     _direct: Evaluate | None
 
-    def evaluate(self, scope: Scope, field: str = "") -> Json:
+    @property
+    def is_direct(self) -> bool:
+        """Whether the expression is one of the common ones, which do little."""
+        return self._direct is not None
+
+    def evaluate(self, scope: Scope, field: str = "", most_steps: int = MAX_STEPS) -> Json:
         """The expression's value, `ABSENT` when it is undefined.
 
         An error is a States.QueryEvaluationError fault whose cause names `field`.
@@ -59,7 +74,7 @@ class Expression:
             if value is not UNDECIDED:
                 return value
         try:
-            return _evaluate(self.text, scope)
+            return _evaluate(self.text, scope, most_steps)
         except JException as refused:
             raise self._fault(field, f"{refused.error}: {_message(refused)}") from refused
         except (RefusedCall, OverBound, OverWork) as refused:
@@ -67,7 +82,7 @@ class Expression:
         except (ArithmeticError, LookupError, TypeError, ValueError, RecursionError) as broken:
             raise self._fault(field, _reason(broken)) from broken
         except (AttributeError, RuntimeError) as broken:
-            raise self._fault(field, f"{type(broken).__name__}: {broken}") from broken
+            raise self._fault(field, _reason(broken)) from broken
 
     def _fault(self, field: str, reason: str) -> Fault:
         cause = (
@@ -89,6 +104,11 @@ def compile_jsonata(text: str) -> Expression:
     return Expression(trimmed, direct(_library_instance(trimmed).ast))
 
 
+def syntax_tree(text: str) -> Any:
+    """The library's syntax tree of a valid expression."""
+    return _library_instance(text.strip()).ast
+
+
 def _library_instance(text: str) -> Any:
     known = _compiled.expressions.get(text)
     if known is not None:
@@ -97,8 +117,11 @@ def _library_instance(text: str) -> Any:
         instance = Jsonata(text, _regex)
     except JException as invalid:
         raise ValueError(f"invalid JSONata expression '{text}': {_message(invalid)}") from invalid
-    except (AttributeError, IndexError, RecursionError, TypeError, ValueError) as broken:
-        raise ValueError(f"invalid JSONata expression '{text}': {broken}") from broken
+    except RecursionError as deep:
+        raise ValueError(f"invalid JSONata expression '{text}': {_TOO_DEEP}") from deep
+    except (AttributeError, IndexError, TypeError, ValueError) as broken:
+        reason = str(broken) if isinstance(broken, ValueError) else "It is not complete"
+        raise ValueError(f"invalid JSONata expression '{text}': {reason}") from broken
     instance.set_validate_input(False)
     instance.set_output_convert_nulls(False)
     bind_functions(instance)
@@ -114,20 +137,24 @@ def _regex(pattern: str, flags: Any) -> Regex:
     return compile_regex(pattern, "".join(flag for flag in given if flag))
 
 
-def _evaluate(text: str, scope: Scope) -> Json:
+def _evaluate(text: str, scope: Scope, most_steps: int) -> Json:
     instance = _library_instance(text)
     bindings = {
         name: Utils.NULL_VALUE if value is None else value
         for name, value in scope.variables.items()
     }
     bindings["states"] = _states(scope)
-    Bounds().attach(bindings)
-    begin_work()
+    bounds = Bounds(most_steps)
+    bounds.attach(bindings)
+    begin_work(MAX_CHARACTERS * most_steps // MAX_STEPS)
     outer, current.entropy = current.entropy, scope.entropy
     try:
         result = instance.evaluate(None, bindings)
+        if isinstance(result, list | dict):
+            text_bound(result)
     finally:
         current.entropy = outer
+        charge(bounds.steps)
     return ABSENT if result is None else plain(result)
 
 
@@ -144,7 +171,11 @@ def _reason(broken: Exception) -> str:
     """What stopped an expression: Python fails where JavaScript has an infinity or no number."""
     if isinstance(broken, ArithmeticError) or str(broken) == "math domain error":
         return "D1001: Number out of range"
-    return f"{type(broken).__name__}: {broken}"
+    if isinstance(broken, RecursionError):
+        return _TOO_DEEP
+    if type(broken) is RuntimeError:  # the library's own words
+        return str(broken).replace("%s", "that")
+    return "A function or an operator was given a value that it cannot take"
 
 
 def _message(error: JException) -> str:

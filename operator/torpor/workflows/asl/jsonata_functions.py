@@ -17,6 +17,7 @@ from jsonata.utils import Utils
 
 from torpor.workflows.asl.intrinsics_functions import hash_text
 from torpor.workflows.asl.jsonata_bounds import MAX_VALUE_BYTES, OverBound
+from torpor.workflows.asl.jsonata_texts import check_searched
 from torpor.workflows.asl.scope import Entropy, Json
 from torpor.workflows.asl.values import is_number, parse_json
 
@@ -138,6 +139,7 @@ def _parse(text: Any = None, *_: Any) -> Any:
         return None
     if not isinstance(text, str):
         raise _argument("parse", 1, text)
+    check_searched(text)
     try:
         value = parse_json(text)
     except ValueError as invalid:

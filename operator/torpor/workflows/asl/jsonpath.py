@@ -13,8 +13,9 @@ from typing import Final, NoReturn
 
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
+from torpor.workflows.asl.jsonpath_nodes import Indices, Names, Query, Segment
 from torpor.workflows.asl.jsonpath_select import Roots, evaluator, is_definite
-from torpor.workflows.asl.jsonpath_syntax import Indices, Names, Query, Segment, parse
+from torpor.workflows.asl.jsonpath_syntax import parse
 from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.scope import ABSENT, Json, Scope
 

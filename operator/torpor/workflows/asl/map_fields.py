@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
@@ -10,7 +10,7 @@ from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.program import Map
 from torpor.workflows.asl.reading import Reading, Setting, out_of_range, wrong_type
 from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
-from torpor.workflows.asl.values import is_number
+from torpor.workflows.asl.values import is_number, is_whole
 
 
 def read_items(state: Map, scope: Scope, data: Json) -> list[Json]:
@@ -68,8 +68,8 @@ def _number(setting: Setting, scope: Scope, data: Json, kind: str) -> float:
             value = int(value) if kind == "integer" else float(value)
         except ValueError:
             raise _not_a(setting, value, kind) from None
-    if is_number(value) and math.isfinite(value):
-        if kind == "float" or float(value).is_integer():
+    if is_number(value) and abs(value) <= sys.float_info.max:
+        if kind == "float" or is_whole(value):
             return float(value)
         if not setting.by_path:
             raise out_of_range(setting, f"{setting.field} must be an integer: {value}")

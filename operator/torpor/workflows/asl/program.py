@@ -188,8 +188,12 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A compiled definition. `blocks[0]` is the machine itself; time-out in seconds."""
+    """A compiled definition. `blocks[0]` is the machine itself; time-out in seconds.
+
+    `light` says that a step of it takes little when its data is small (see `light`).
+    """
 
     blocks: tuple[Block, ...]
     timeout_seconds: float | None = None
     resources: tuple[tuple[str, Resource], ...] = field(default=())
+    light: bool = False

@@ -17,12 +17,15 @@ from typing import Any, Final
 
 import re2  # type: ignore[import-untyped]
 
+from torpor.workflows.asl.work import charge
+
 FLAGS: Final = "ims"
 """The flags that a pattern may have: any case, `^` and `$` at each line, `.` for a line's end."""
 
 MAX_CHARACTERS: Final = 2_000_000_000
 """How much text one evaluation may have matched: a few seconds of work."""
 
+_CHARACTERS_PER_UNIT: Final = 1_024
 _CACHED: Final = 1_024
 _REPEATS: Final = re.compile(r"[*+]|\{\d*,\}")
 _CODE_POINT: Final = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
@@ -38,14 +41,15 @@ class _Work(threading.local):
     """The characters that the evaluation of this thread had matched."""
 
     characters = 0
+    most = MAX_CHARACTERS
 
 
 _work: Final = _Work()
 
 
-def begin_work() -> None:
+def begin_work(most_characters: int = MAX_CHARACTERS) -> None:
     """Begin an evaluation: what was matched before does not count in it."""
-    _work.characters = 0
+    _work.characters, _work.most = 0, most_characters
 
 
 class Regex:
@@ -135,7 +139,8 @@ def compile_regex(pattern: str, flags: str = "") -> Regex:
 
 def _charge(characters: int) -> None:
     _work.characters += characters
-    if _work.characters > MAX_CHARACTERS:
+    charge(characters // _CHARACTERS_PER_UNIT)
+    if _work.characters > _work.most:
         raise OverWork("Expression evaluation timeout: its regular expressions match too much text")
 
 

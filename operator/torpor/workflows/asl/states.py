@@ -15,7 +15,7 @@ from torpor.workflows.asl.run import Run
 from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
 from torpor.workflows.asl.timestamps import epoch_seconds
 from torpor.workflows.asl.transition import assigned, finish, leave, put_out
-from torpor.workflows.asl.values import is_number
+from torpor.workflows.asl.values import is_number, is_whole
 
 MAX_WAIT_SECONDS = 2_147_483_647
 """The longest Wait that AWS accepts at run time: 2^31 - 1 seconds."""
@@ -125,9 +125,9 @@ def _fault_of(state: State) -> str:
 
 def _seconds(setting: Setting, scope: Scope, data: Json) -> float:
     value = setting.read(scope, data)
-    whole = is_number(value) and (float(value).is_integer() or not setting.by_path)
+    whole = is_number(value) and (is_whole(value) or not setting.by_path)
     if whole and value >= 0:
-        return float(value)
+        return float(min(value, MAX_WAIT_SECONDS + 1))
     if setting.by_path:
         cause = (
             f"The {setting.name} parameter does not reference a valid integer: "

@@ -24,7 +24,7 @@ from torpor.workflows.asl.run import Run, present
 from torpor.workflows.asl.scope import Json, Scope
 from torpor.workflows.asl.states import effective_input
 from torpor.workflows.asl.transition import check_size, finish
-from torpor.workflows.asl.values import is_number
+from torpor.workflows.asl.values import is_number, is_whole
 
 MAX_TASK_SECONDS = 99_999_999
 """The longest time-out or heartbeat interval that the language allows."""
@@ -62,7 +62,7 @@ def _interval(setting: Setting | None, scope: Scope, data: Json) -> float | None
     if setting is None:
         return None
     value = setting.read(scope, data)
-    whole = is_number(value) and (float(value).is_integer() or not setting.by_path)
+    whole = is_number(value) and (is_whole(value) or not setting.by_path)
     if whole and 0 < value <= MAX_TASK_SECONDS:
         return float(value)
     if setting.by_path:

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import json
 import math
-from typing import NoReturn
+import re
+import sys
+from typing import Final, NoReturn
 
 from torpor.workflows.asl.scope import Json
+
+_LARGE: Final = re.compile(r"\d{200}|[eE]\+?\d{3}")
+"""What the text of a number that no double holds has in it."""
+_SAFE_DIGITS: Final = 200
+"""Every integer of so many digits is within the range of a double."""
+_SHOWN_DIGITS: Final = 20
 
 
 def is_number(value: Json) -> bool:
     """Whether the value is a JSON number (in Python a bool is an int; in JSON it is not)."""
     return type(value) is int or type(value) is float
+
+
+def is_whole(value: float) -> bool:
+    """Whether a number has no fraction; infinities and integers beyond a double's range do not."""
+    if isinstance(value, int):
+        return abs(value) <= sys.float_info.max
+    return value.is_integer()
 
 
 def equal(left: Json, right: Json) -> bool:
@@ -41,15 +56,42 @@ def _whole(value: Json) -> Json:
 
 
 def parse_json(text: str) -> Json:
-    """The value of a JSON text; ValueError when it is none (as `NaN`) or is nested too deep."""
+    """The value of a JSON text.
+
+    ValueError when it is none (as `NaN`), is nested too deep, or has a number that no double holds.
+    """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        if _LARGE.search(text) is None:
+            return json.loads(text, parse_constant=_refuse)
+        return json.loads(
+            text, parse_constant=_refuse, parse_float=read_fraction, parse_int=read_integer
+        )
     except RecursionError as deep:
         raise ValueError("nested too deep") from deep
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
+
+
+def read_fraction(digits: str) -> float:
+    """The number of a text with a fraction or an exponent; ValueError if no double holds it."""
+    value = float(digits)
+    if math.isinf(value):
+        raise ValueError(f"{_shortened(digits)} is too large a number")
+    return value
+
+
+def read_integer(digits: str) -> int:
+    """The integer of a JSON text; ValueError if it is beyond the range of a double."""
+    if len(digits) > _SAFE_DIGITS:
+        _ = read_fraction(digits)
+    return int(digits)
+
+
+def _shortened(digits: str) -> str:
+    """A number as a message shows it: the first of its digits."""
+    return digits if len(digits) <= _SHOWN_DIGITS else f"{digits[:_SHOWN_DIGITS]}…"
 
 
 def nearest_integer(value: float) -> int:

@@ -6,6 +6,7 @@ service that a Resource can name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,6 +28,20 @@ class NotRedrivable(Exception):
     """The execution still runs or has succeeded (ExecutionNotRedrivable)."""
 
 
+class Throttled(Exception):
+    """Too many executions wait for a place already: try again later (ThrottlingException)."""
+
+
+class Observer(Protocol):
+    """Is told what a task sends over HTTP and gets: TestState's TRACE. It learns no secret."""
+
+    def sent(self, request: Mapping[str, str]) -> None:
+        """Take in the request as the definition has it, without what a connection adds."""
+
+    def got(self, response: Mapping[str, str]) -> None:
+        """Take in the response."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One task to be done, at least once.
@@ -42,6 +57,7 @@ class Job:
     key: str
     token: str
     trace: str | None = None
+    observer: Observer | None = None
 
 
 class Integration(Protocol):

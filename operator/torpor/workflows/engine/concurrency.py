@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonata import compile_jsonata, is_jsonata
 from torpor.workflows.asl.payload import Payload, json_text
 from torpor.workflows.asl.scope import ABSENT, Entropy, Scope
+from torpor.workflows.engine.base import Throttled
 from torpor.workflows.engine.dispatching import Spawn
 from torpor.workflows.ledger.base import Ledger, LedgerError
 from torpor.workflows.records import Machine
@@ -27,6 +29,10 @@ log = logging.getLogger(__name__)
 _LOOK_SECONDS = 30.0
 """How often the ledger is asked for places when it tells of nothing."""
 _PAUSE_SECONDS = 0.5
+MOST_WAITING = 10_000
+"""Express executions that wait for a place in one lane: they are in memory only."""
+_KEY_STEPS = 5_000
+"""What evaluating a key may take, in steps of JSONata: it is done between other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,7 @@ def concurrency_lane(machine: Machine, input: Payload, entropy: Entropy) -> str:
     try:
         # The input is the context, so that `customer.id` is a path into it.
         key = compile_jsonata(f"$states.input.({bare})")
-        value = key.evaluate(Scope(input.value, {}, {}, entropy), "concurrency")
+        value = key.evaluate(Scope(input.value, {}, {}, entropy), "concurrency", _KEY_STEPS)
     except (Fault, ValueError) as error:
         fields = {"machine": machine.arn, "problem": str(error)}
         log.warning("no concurrency key", extra={"fields": fields})
@@ -57,83 +63,102 @@ def concurrency_lane(machine: Machine, input: Payload, entropy: Entropy) -> str:
     return machine.arn if value is ABSENT else f"{machine.arn}#{json_text(value)}"
 
 
+class Candidate(Protocol):
+    """An execution that came for a place."""
+
+    def begin(self) -> None:
+        """It has its place."""
+
+    def wait(self) -> None:
+        """It has to wait, and the ledger knows: it is brought again when it has its place."""
+
+
 @dataclass(slots=True)
 class _Queue:
-    """The executions of one lane that wait here. `entering` are those the ledger was not told."""
+    """The executions that came to one lane and of which the ledger was not told yet."""
 
     most: int
-    waiting: dict[str, Callable[[], None]] = field(default_factory=dict)
-    entering: dict[str, float] = field(default_factory=dict)
+    entering: dict[str, tuple[float, Candidate]] = field(default_factory=dict)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Admission:
-    """Lets durable executions begin, oldest first, while the ledger has room in their lane."""
+    """Lets durable executions begin, oldest first, while the ledger has room in their lane.
+
+    Who waits is a row of the ledger and nothing here: a lane with a million of them costs an engine
+    what a lane with one does.
+    """
 
     def __init__(self, ledger: Ledger, spawn: Spawn) -> None:
         self._ledger = ledger
         self._spawn = spawn
         self._queues: dict[str, _Queue] = {}
-        self._lane_of: dict[str, str] = {}
+        self._stopped = False
 
-    def enter(self, place: Place, began_at: float, begin: Callable[[], None]) -> None:
-        """Call `begin` when the execution has a place: at once where there is no limit."""
+    def stop(self) -> None:
+        """Let nobody begin any more."""
+        self._stopped = True
+        for queue in self._queues.values():
+            queue.news.set()
+
+    def enter(self, place: Place, began_at: float, candidate: Candidate) -> None:
+        """Let an execution begin or wait: it begins at once where there is no limit."""
         if place.limit is None:
-            begin()
+            candidate.begin()
             return
         queue = self._queues.get(place.lane)
         if queue is None:
             queue = self._queues[place.lane] = _Queue(place.limit)
             _ = self._spawn(self._serve(place.lane, queue), f"lane {place.lane}")
         queue.most = place.limit
-        queue.waiting[place.arn] = begin
-        queue.entering[place.arn] = began_at
+        queue.entering[place.arn] = (began_at, candidate)
         queue.news.set()
-        self._lane_of[place.arn] = place.lane
 
-    def leave(self, arn: str) -> None:
+    def leave(self, place: Place) -> None:
         """An execution ended or left this process: it does not begin here any more."""
-        queue = self._queues.get(self._lane_of.pop(arn, ""))
+        queue = self._queues.get(place.lane)
         if queue is not None:
-            queue.waiting.pop(arn, None)
-            queue.entering.pop(arn, None)
-            queue.news.set()
+            queue.entering.pop(place.arn, None)
 
     async def _serve(self, lane: str, queue: _Queue) -> None:
-        with self._ledger.news(lane) as queue.news:
-            queue.news.set()
-            while queue.waiting:
-                queue.news.clear()
-                if await self._look(lane, queue) and queue.waiting:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(_LOOK_SECONDS):
-                            await queue.news.wait()
+        """Give the lane's places while anybody waits, whichever engine's they are."""
+        with self._ledger.news(lane) as news:
+            news.set()
+            queue.news = news
+            while await self._look(lane, queue) or queue.entering:
+                if self._stopped:
+                    break
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_SECONDS):
+                        await news.wait()
         del self._queues[lane]
 
     async def _look(self, lane: str, queue: _Queue) -> bool:
-        """Let begin who has a place; False when the ledger could not tell."""
+        """Let begin who has a place; whether anybody waits for one."""
+        queue.news.clear()
         entering, queue.entering = queue.entering, {}
         try:
-            admitted = await self._ledger.admit(lane, queue.most, list(entering.items()))
+            admitted = await self._ledger.admit(
+                lane, queue.most, [(arn, at) for arn, (at, _) in entering.items()]
+            )
         except LedgerError as error:
             log.warning("no admission now", extra={"fields": {"lane": lane, "problem": str(error)}})
-            queue.entering = {
-                arn: at for arn, at in (entering | queue.entering).items() if arn in queue.waiting
-            }
+            queue.entering = entering | queue.entering
             await asyncio.sleep(_PAUSE_SECONDS)
-            return False
-        for arn in admitted:
-            begin = queue.waiting.pop(arn, None)
-            if begin is not None:
-                del self._lane_of[arn]
-                begin()
-        return True
+            queue.news.set()
+            return True
+        for arn, (_, candidate) in entering.items():
+            if arn in admitted.arns:
+                candidate.begin()
+            else:
+                candidate.wait()
+        return admitted.waiting
 
 
 @dataclass(slots=True)
 class _Lane:
     running: set[str] = field(default_factory=set)
-    waiting: deque[tuple[str, Callable[[], None]]] = field(default_factory=deque)
+    waiting: OrderedDict[str, Callable[[], None]] = field(default_factory=OrderedDict)
 
 
 class ExpressAdmission:
@@ -145,12 +170,20 @@ class ExpressAdmission:
         self._lane_of: dict[str, str] = {}
 
     def enter(self, place: Place, begin: Callable[[], None]) -> None:
-        """Call `begin` at once when there is room, else when another execution ends."""
+        """Call `begin` at once when there is room, else when another execution ends.
+
+        Raises Throttled when too many wait already.
+        """
         if place.limit is None:
             begin()
             return
+        lane = self._lanes.setdefault(place.lane, _Lane())
+        if len(lane.waiting) >= MOST_WAITING:
+            raise Throttled(
+                f"{MOST_WAITING} executions wait for the concurrency limit of {place.limit} already"
+            )
         self._lane_of[place.arn] = place.lane
-        self._lanes.setdefault(place.lane, _Lane()).waiting.append((place.arn, begin))
+        lane.waiting[place.arn] = begin
         self._fill(place.lane, place.limit)
 
     def leave(self, arn: str, limit: int | None) -> None:
@@ -160,7 +193,7 @@ class ExpressAdmission:
             return
         lane = self._lanes[name]
         lane.running.discard(arn)
-        lane.waiting = deque(entry for entry in lane.waiting if entry[0] != arn)
+        lane.waiting.pop(arn, None)
         if limit is not None:
             self._fill(name, limit)
         if not lane.running and not lane.waiting:
@@ -170,6 +203,6 @@ class ExpressAdmission:
         lane = self._lanes[name]
         room = max(1, limit // max(1, self._engines()))
         while lane.waiting and len(lane.running) < room:
-            arn, begin = lane.waiting.popleft()
+            arn, begin = lane.waiting.popitem(last=False)
             lane.running.add(arn)
             begin()

@@ -9,27 +9,30 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
 from torpor.telemetry.metrics import (
     WORKFLOW_COMMIT_EVENTS,
     WORKFLOW_COMMIT_SECONDS,
-    WORKFLOW_TRANSITIONS,
 )
 from torpor.workflows.asl.advance import advance
-from torpor.workflows.asl.events import Continue, Effect, HistoryEvent, Input, Start, Step
+from torpor.workflows.asl.events import (
+    Continue,
+    Input,
+    Start,
+)
 from torpor.workflows.asl.resume import abandon
 from torpor.workflows.engine.dispatching import Spawn
-from torpor.workflows.engine.resident import Mail, Resident, fresh_frontier
+from torpor.workflows.engine.mail import Mail, acknowledge, refuse
+from torpor.workflows.engine.resident import Resident, fresh_frontier
+from torpor.workflows.engine.turns import Work, is_small, take_turn
 from torpor.workflows.ledger.base import Commit, Fenced, Ledger, LedgerAway, NotFound, Owned
 from torpor.workflows.records import Execution
 
 log = logging.getLogger(__name__)
 
-BUDGET = 500
-"""States entered in one step: a loop gives way to others about every 20 ms."""
 _MOST_MAIL = 200
 """Pieces of mail taken in for one commit."""
 _FIRST_PAUSE_SECONDS = 0.1
@@ -55,24 +58,6 @@ class Aftermath(Protocol):
         """Stop everything that is under way for a resident that is not this process's any more."""
 
 
-@dataclass(slots=True)
-class Work:
-    """What one turn of a resident brought about, of all the mail taken in."""
-
-    history: list[HistoryEvent] = field(default_factory=list)
-    effects: list[Effect] = field(default_factory=list)
-    consumed: list[int] = field(default_factory=list)
-    events: list[Input] = field(default_factory=list)
-    more: bool = False
-
-    def add(self, step: Step) -> None:
-        """Add one step."""
-        self.history += step.history
-        self.effects += step.effects
-        self.more = self.more or step.more
-        WORKFLOW_TRANSITIONS.inc(step.transitions)
-
-
 class Driver:
     """Turns mail into steps, each resident's own one after another, all residents at once."""
 
@@ -88,20 +73,24 @@ class Driver:
         self._aftermath = aftermath
         self._fenced = fenced
         self._reloads = asyncio.Semaphore(16)
+        self._thread = ThreadPoolExecutor(1, "steps")
 
     def deliver(self, resident: Resident, event: Input, posted: int | None = None) -> None:
         """Give a resident something that happened; returns at once."""
         self._put(resident, Mail(event, posted))
 
     async def settle(self, resident: Resident, event: Input) -> None:
-        """Deliver, and wait until the consequences are durable; raises Fenced."""
+        """Deliver, and wait until the consequences are durable.
+
+        Raises Fenced, and TaskGone when it answers a task that is over.
+        """
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._put(resident, Mail(event, done=done))
         await done
 
     def _put(self, resident: Resident, mail: Mail) -> None:
         if resident.gone:
-            _refuse([mail])
+            refuse([mail])
             return
         resident.mail.append(mail)
         if not resident.driving:
@@ -118,63 +107,62 @@ class Driver:
         finally:
             resident.driving = False
             if resident.gone:
-                _refuse(resident.mail)
+                refuse(resident.mail)
         if not resident.gone:
             self._aftermath.idle(resident)
 
     async def _turn(self, resident: Resident) -> None:
         taken = [resident.mail.popleft() for _ in range(min(len(resident.mail), _MOST_MAIL))]
         try:
-            work = self._advance(resident, taken)
+            work = await self._worked(resident, taken)
+        except asyncio.CancelledError:
+            refuse(taken)
+            raise
         except Exception as defect:
             log.exception("a step failed", extra={"fields": _fields(resident)})
             work = await self._abandoned(resident, taken, defect)
+        else:
+            resident.mail.extendleft(reversed(taken[len(work.events) :]))
+            del taken[len(work.events) :]
         try:
             touched = await self._commit(resident, work)
         except LedgerAway:
             resident.mail.extendleft(reversed(taken))
+            resident.unanswered = work.history
             await self._reload(resident)
+            resident.unanswered = ()
             return
         except Fenced:
-            _refuse(taken)
+            refuse(taken)
             assert resident.owned is not None, "an express execution has no fence"
             self._fenced(resident.owned)
             return
         except BaseException:
-            _refuse(taken)
+            refuse(taken)
             raise
         self._finish(resident, taken, touched, work)
 
     def _finish(
         self, resident: Resident, taken: list[Mail], touched: tuple[int, ...], work: Work
     ) -> None:
-        _acknowledge(taken)
+        acknowledge(taken)
         if resident.gone:
             return
         self._aftermath.committed(resident, touched, work)
         if work.more:
             resident.mail.append(Mail(Continue()))
 
-    def _advance(self, resident: Resident, taken: list[Mail]) -> Work:
-        work = Work()
-        for mail in taken:
-            for event in _in_order(resident, mail.event):
-                budget = BUDGET if event is mail.event else 0
-                work.add(
-                    advance(
-                        resident.revision.program,
-                        resident.frontier,
-                        event,
-                        resident.world,
-                        resident.limits,
-                        budget,
-                    )
-                )
-            work.events.append(mail.event)
-            if mail.posted is not None:
-                work.consumed.append(mail.posted)
-        work.more = work.more and resident.running
-        return work
+    async def _worked(self, resident: Resident, taken: list[Mail]) -> Work:
+        """The turn's steps: on a thread unless they surely take little.
+
+        One thread does them for all executions, so that the event loop has only it to share the
+        interpreter with. Nothing else changes the frontier meanwhile: the resident is being driven.
+        """
+        resident.quick = resident.quick and all(is_small(mail.event) for mail in taken)
+        if resident.quick:
+            return take_turn(resident, taken)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, take_turn, resident, taken)
 
     async def _abandoned(self, resident: Resident, taken: list[Mail], defect: Exception) -> Work:
         """End an execution whose step raised: its frontier is half changed, so load it first."""
@@ -228,39 +216,20 @@ class Driver:
             resident.frontier = stored.frontier or fresh_frontier(
                 resident.execution, resident.revision
             )
+            resident.quick = False
             self._aftermath.reloaded(resident)
             return
 
     def _over(self, resident: Resident, execution: Execution) -> None:
         """The commit that got no answer was the last: nothing of its mail matters any more."""
-        _acknowledge(resident.mail)
         frontier = resident.frontier = fresh_frontier(execution, resident.revision)
         frontier.status, frontier.output = execution.status, execution.output
         frontier.error, frontier.cause = execution.error, execution.cause
+        for mail in resident.mail:
+            mail.opened(resident.arn, frontier)
+        acknowledge(resident.mail)
         self._aftermath.committed(resident, (), Work())
-
-
-def _in_order(resident: Resident, event: Input) -> tuple[Input, ...]:
-    """An execution can be stopped while it waits for its place: then it starts only to end."""
-    begun = bool(resident.frontier.frames) or not resident.running
-    if isinstance(event, Start):
-        return () if begun else (event,)
-    return (event,) if begun else (Start(), event)
 
 
 def _fields(resident: Resident) -> dict[str, str]:
     return {"execution": resident.arn}
-
-
-def _acknowledge(mails: Iterable[Mail]) -> None:
-    """Tell who waits for mail that its consequences are durable."""
-    for mail in mails:
-        if mail.done is not None and not mail.done.done():
-            mail.done.set_result(None)
-
-
-def _refuse(mails: Iterable[Mail]) -> None:
-    """Tell who waits for mail that its consequences are not this process's to write."""
-    for mail in mails:
-        if mail.done is not None and not mail.done.done():
-            mail.done.set_exception(Fenced("the execution moved to another engine"))

@@ -32,8 +32,9 @@ from torpor.workflows.asl.resource import Pattern, Resource
 from torpor.workflows.asl.task import dispatch_of
 from torpor.workflows.engine.base import Integration, Items, Job
 from torpor.workflows.engine.dispatching import Dispatcher, Work
+from torpor.workflows.engine.mail import is_waiting
 from torpor.workflows.engine.nested import Followed, Followers
-from torpor.workflows.engine.resident import Resident, is_waiting
+from torpor.workflows.engine.resident import Resident
 from torpor.workflows.engine.tokens import TaskRef, TaskTokens
 from torpor.workflows.engine.tracing import traceparent
 from torpor.workflows.ledger.base import ActivityTask, Ledger, LedgerAway
@@ -123,7 +124,18 @@ class Effects:
         self._begin(resident, task, self._run, dispatch)
 
     def _begin(self, resident: Resident, task: TaskRef, do: Do[E], effect: E) -> None:
-        self._dispatcher.submit(Work(task, resident.lane, partial(do, resident, effect)))
+        work = partial(self._surely, task, do, resident, effect)
+        self._dispatcher.submit(Work(task, resident.lane, work))
+
+    async def _surely(self, task: TaskRef, do: Do[E], resident: Resident, effect: E) -> None:
+        """Do it; its state fails when it cannot be done, for nobody would do it again."""
+        try:
+            await do(resident, effect)
+        except Exception as defect:
+            log.exception("the work of a task failed", extra={"fields": {"task": task.key}})
+            cause = f"An internal error of the engine: {type(defect).__name__}: {defect}"
+            failure = TaskFailed(task.frame, task.ticket, "States.Runtime", cause)
+            self._deliver(resident, failure)
 
     async def _offer(self, resident: Resident, dispatch: Dispatch) -> None:
         """Let workers have the task; its start comes back by the inbox."""

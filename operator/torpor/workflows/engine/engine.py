@@ -12,25 +12,20 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from torpor.telemetry.tracing import Emit
 from torpor.workflows.asl.events import (
     HeartbeatMissed,
-    HeartbeatSeen,
     Input,
-    Redrive,
-    Stop,
-    TaskFailed,
-    TaskSucceeded,
     TimedOut,
     TimerFired,
 )
-from torpor.workflows.asl.frontier import Frontier, Phase, Status
 from torpor.workflows.asl.payload import Payload
-from torpor.workflows.engine.activities import Activities
-from torpor.workflows.engine.base import Integration, Items, NotRedrivable, TaskGone
+from torpor.workflows.engine.base import Integration, Items
 from torpor.workflows.engine.concurrency import Admission, ExpressAdmission
 from torpor.workflows.engine.dispatching import Dispatcher
 from torpor.workflows.engine.driving import Driver
 from torpor.workflows.engine.effects import Effects
+from torpor.workflows.engine.execution_calls import ExecutionCalls
 from torpor.workflows.engine.express import Express
 from torpor.workflows.engine.heartbeats import Heartbeats
 from torpor.workflows.engine.inbox import Inbox
@@ -38,21 +33,21 @@ from torpor.workflows.engine.keeping import Keeper, Parts
 from torpor.workflows.engine.nested import Followers
 from torpor.workflows.engine.ownership import Ownership
 from torpor.workflows.engine.programs import Programs
-from torpor.workflows.engine.resident import Resident, is_waiting
+from torpor.workflows.engine.resident import Resident
 from torpor.workflows.engine.residents import Residents
+from torpor.workflows.engine.spans import Spans
+from torpor.workflows.engine.task_calls import TaskCalls
 from torpor.workflows.engine.timers import Alarm, Kind, Timers
-from torpor.workflows.engine.tokens import TaskRef, TaskTokens
+from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.world import Clock, WallClock
-from torpor.workflows.ledger.base import Fenced, Ledger, LedgerAway, NotFound, Owned
+from torpor.workflows.ledger.base import Ledger, LedgerAway, LedgerError, Owned
 from torpor.workflows.records import Execution
 
 log = logging.getLogger(__name__)
 
 _REVIVE_SECONDS = 5.0
-_ANSWER_SECONDS = 10.0
-"""How long a call waits for another engine to do what was posted."""
-_FIRST_LOOK_SECONDS = 0.02
-_LONGEST_LOOK_SECONDS = 0.5
+_AWAY_PAUSE_SECONDS = 0.5
+_REFUSED_PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +77,18 @@ class Engine:
         options: EngineOptions,
         clock: Clock | None = None,
         random: Random | None = None,
+        emit: Emit | None = None,
     ) -> None:
         self._ledger = ledger
         self._options = options
         self._clock = clock or WallClock()
         self._random = random or Random()  # noqa: S311 - names and jitter, guards nothing
         self._tokens = TaskTokens(token_key)
+        self._emit = emit
         self._group: asyncio.TaskGroup | None = None
         self._stopping = asyncio.Event()
         self._residents = Residents()
         self._timers = Timers(self._clock)
-        self._activities = Activities(ledger)
         self._dispatcher = Dispatcher(self._spawn, options.most_tasks)
         self._build(integrations, items)
 
@@ -105,8 +101,8 @@ class Engine:
             self._lost,
             self._busy_shards,
         )
-        self._heartbeats = Heartbeats(self._timers, self._clock)
-        self._programs = Programs(self._ledger)
+        heartbeats = Heartbeats(self._timers, self._clock)
+        programs = Programs(self._ledger)
         effects = Effects(
             self._dispatcher,
             self._ledger,
@@ -116,19 +112,20 @@ class Engine:
             Followers(self._spawn),
             self._deliver,
         )
-        admission = Admission(self._ledger, self._spawn)
+        self._admission = Admission(self._ledger, self._spawn)
         express = ExpressAdmission(lambda: self._ownership.engines)
         parts = Parts(
             self._residents,
             self._timers,
-            self._heartbeats,
-            admission,
+            heartbeats,
+            self._admission,
             express,
             effects,
             self._tokens,
             self._clock,
             self._random,
             self._options.most_residents,
+            None if self._emit is None else Spans(self._emit, self._ledger, self._spawn),
         )
         self._keeper = Keeper(parts, self._deliver, self._revive, self._consumed)
         self._driver = Driver(self._ledger, self._spawn, self._keeper, self._ownership.fenced)
@@ -136,11 +133,16 @@ class Engine:
             self._ledger,
             self._ownership,
             self._residents,
-            self._programs,
+            programs,
             self._keeper,
             self._driver,
         )
-        self._express = Express(self._programs, self._keeper)
+        self._execution_calls = ExecutionCalls(
+            self._ledger, self._inbox, Express(programs, self._keeper), self._clock
+        )
+        self._task_calls = TaskCalls(
+            self._ledger, self._residents, self._inbox, heartbeats, self._tokens
+        )
 
     # --- the process --------------------------------------------------------------------------
     async def run(self) -> None:
@@ -189,6 +191,7 @@ class Engine:
             log.info("tasks left", extra={"fields": {"tasks": self._dispatcher.in_flight}})
 
     async def _leave(self) -> None:
+        self._admission.stop()
         try:
             await self._ownership.release()
         except LedgerAway as error:
@@ -247,134 +250,43 @@ class Engine:
                 await do()
                 return
             except LedgerAway:
-                await asyncio.sleep(_LONGEST_LOOK_SECONDS)
+                await asyncio.sleep(_AWAY_PAUSE_SECONDS)
+            except LedgerError:
+                log.exception("the ledger could not be read")
+                await asyncio.sleep(_REFUSED_PAUSE_SECONDS)
 
     # --- executions ---------------------------------------------------------------------------
     async def start(self, execution: Execution) -> Execution:
         """Start a durable execution; returns when it is durable, not when it is over."""
-        return await self._ledger.insert(execution)
+        return await self._execution_calls.start(execution)
 
     async def run_express(self, execution: Execution, *, wait: bool) -> Execution:
         """Run an express execution in memory; with `wait` returns its end, else at once."""
-        return await self._express.run(execution, wait=wait)
+        return await self._execution_calls.run_express(execution, wait=wait)
 
     async def stop(self, arn: str, error: str | None, cause: str | None) -> float:
         """Stop an execution; returns the time of its end."""
-        execution = await self._ledger.execution(arn)
-        if execution.status is not Status.RUNNING:
-            return execution.stopped_at or self._clock.now()
-        await self._tell(arn, Stop(error, cause))
-        ended = await self._until(arn, lambda now: now.status is not Status.RUNNING)
-        return ended.stopped_at or self._clock.now()
+        return await self._execution_calls.stop(arn, error, cause)
 
     async def redrive(self, arn: str) -> float:
         """Run the failed states of an ended execution again; raises NotRedrivable."""
-        execution = await self._ledger.execution(arn)
-        if execution.status in (Status.RUNNING, Status.SUCCEEDED):
-            raise NotRedrivable(f"{arn} is {execution.status.value}")
-        count = execution.redrive_count
-        await self._ledger.post(arn, Redrive())
-        redriven = await self._until(arn, lambda now: now.redrive_count > count)
-        return redriven.redriven_at or self._clock.now()
+        return await self._execution_calls.redrive(arn)
 
     # --- tasks --------------------------------------------------------------------------------
     async def succeed(self, token: str, output: Payload) -> None:
         """SendTaskSuccess: durable when it returns."""
-        task, _ = await self._called(token)
-        await self._tell(task.execution_arn, TaskSucceeded(task.frame, task.ticket, output))
+        await self._task_calls.succeed(token, output)
 
     async def fail(self, token: str, error: str | None, cause: str | None) -> None:
         """SendTaskFailure: durable when it returns."""
-        task, _ = await self._called(token)
-        await self._tell(task.execution_arn, TaskFailed(task.frame, task.ticket, error, cause))
+        await self._task_calls.fail(token, error, cause)
 
     async def heartbeat(self, token: str) -> None:
         """SendTaskHeartbeat."""
-        task, frontier = await self._called(token)
-        frame = frontier.frames[task.frame]
-        if self._residents.get(task.execution_arn) is not None:
-            self._heartbeats.expect(task.execution_arn, frame)
-        elif frame.heartbeat and self._heartbeats.worth_passing_on(task, frame.heartbeat):
-            await self._ledger.post(task.execution_arn, HeartbeatSeen(task.frame, task.ticket))
+        await self._task_calls.heartbeat(token)
 
     async def poll_activity(
         self, arn: str, worker: str | None, wait_seconds: float
     ) -> tuple[str, Payload] | None:
         """GetActivityTask: the next task's token and input; None when none came in time."""
-        deadline = asyncio.get_running_loop().time() + wait_seconds
-        while True:
-            taken = await self._activities.wait(arn, worker, deadline)
-            if taken is None:
-                return None
-            task = TaskRef(taken.execution_arn, taken.frame, taken.ticket)
-            started_at = await self._heard_of(task)
-            if started_at is not None:
-                return self._tokens.issue(task, started_at), taken.input
-
-    async def _heard_of(self, task: TaskRef) -> float | None:
-        """When the execution started that waits for a task which a worker took; None: none does.
-
-        It is asked until it has heard of the worker.
-
-        What the worker answers must come after it. An execution that does not hear of it in time
-        finds it in its inbox before the answer.
-        """
-        started_at: float | None = None
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + _ANSWER_SECONDS, _FIRST_LOOK_SECONDS / 4
-        while True:
-            try:
-                frontier = await self._waiting(task)
-                started_at = frontier.identity.started_at
-                heard = frontier.frames[task.frame].phase is Phase.TOKEN
-            except (TaskGone, NotFound):
-                return None
-            except LedgerAway:
-                heard = False
-                if loop.time() >= deadline and started_at is None:
-                    raise
-            if heard or loop.time() >= deadline:
-                return started_at
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
-
-    async def _called(self, token: str) -> tuple[TaskRef, Frontier]:
-        """The task of a token and the frontier that waits for it; TaskRefused, TaskGone."""
-        called = self._tokens.read(token)
-        frontier = await self._waiting(called.task)
-        if frontier.identity.started_at != called.started_at:
-            raise TaskGone("Task Timed Out: its execution is over, another one has its name")
-        return called.task, frontier
-
-    async def _waiting(self, task: TaskRef) -> Frontier:
-        """The frontier that waits for this task; raises TaskGone when none does."""
-        resident = self._residents.get(task.execution_arn)
-        if resident is not None:
-            frontier: Frontier | None = resident.frontier
-        else:
-            frontier = (await self._ledger.load_one(task.execution_arn)).frontier
-        if frontier is None or not is_waiting(frontier, task):
-            raise TaskGone("Task Timed Out: nobody waits for this task any more")
-        return frontier
-
-    async def _tell(self, arn: str, event: Input) -> None:
-        """Have an event taken in, here or by the engine that owns the execution; durable."""
-        resident = self._residents.get(arn)
-        if resident is not None:
-            try:
-                await self._driver.settle(resident, event)
-                return
-            except Fenced:
-                log.info("an event goes to the new owner", extra={"fields": {"execution": arn}})
-        await self._ledger.post(arn, event)
-
-    async def _until(self, arn: str, over: Callable[[Execution], bool]) -> Execution:
-        """The execution once it is as expected, or as it is when that takes too long."""
-        loop = asyncio.get_running_loop()
-        deadline, pause = loop.time() + _ANSWER_SECONDS, _FIRST_LOOK_SECONDS
-        while True:
-            execution = await self._ledger.execution(arn)
-            if over(execution) or loop.time() >= deadline:
-                return execution
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
+        return await self._task_calls.poll_activity(arn, worker, wait_seconds)

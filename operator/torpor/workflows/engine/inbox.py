@@ -9,16 +9,28 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 
 from torpor.workflows.asl.events import Input
+from torpor.workflows.asl.frontier import Status
 from torpor.workflows.engine.driving import Driver
 from torpor.workflows.engine.keeping import Keeper
+from torpor.workflows.engine.lost import last_commit
+from torpor.workflows.engine.mail import is_late, too_late
 from torpor.workflows.engine.ownership import Ownership
 from torpor.workflows.engine.programs import Programs
 from torpor.workflows.engine.resident import Resident
 from torpor.workflows.engine.residents import Residents
-from torpor.workflows.ledger.base import Ledger, LedgerAway, NotFound, Owned, Stored
+from torpor.workflows.ledger.base import (
+    AlreadyExists,
+    Fenced,
+    Ledger,
+    LedgerAway,
+    LedgerError,
+    NotFound,
+    Owned,
+    Stored,
+)
 
 log = logging.getLogger(__name__)
 
@@ -72,31 +84,22 @@ class Inbox:
                     await self.look(sorted(shards))
             except LedgerAway:
                 await asyncio.sleep(_AWAY_PAUSE_SECONDS)
+            except LedgerError:
+                log.exception("the inbox could not be read")
+                await asyncio.sleep(SWEEP_SECONDS)
 
     async def load(self, owned: Sequence[Owned]) -> None:
         """Take in every running execution of shards that were just claimed.
 
         Those that wait for long leave the memory again when it holds too many.
         """
-        claims = {one.shard: one for one in owned}
-        parts = self._ledger.load(owned)
-        more = True
-        while more:
-            with self._residents.reading() as left:
-                part = await anext(parts, None)
-                for stored in part or ():
-                    resident = await self._take_in(stored, claims.get(stored.execution.shard), left)
-                    if resident is not None:
-                        self._keeper.idle(resident)
-            more = part is not None
+        await self._take_in_parts(self._ledger.load(owned), {one.shard: one for one in owned})
         await self.look([one.shard for one in owned])
 
     async def look(self, shards: Sequence[int]) -> None:
         """Take in what was started in these shards and what was posted to them."""
         claims = {shard: self._ownership.get(shard) for shard in shards}
-        with self._residents.reading() as left:
-            for stored in await self._ledger.started(shards):
-                await self._take_in(stored, claims.get(stored.execution.shard), left)
+        await self._take_in_parts(self._ledger.started(shards), claims)
         async with self._looking:
             for id in self._consumed:
                 self._known.pop(id, None)
@@ -111,6 +114,26 @@ class Inbox:
             if resident is not None:
                 self._driver.deliver(resident, event)
 
+    async def tell(self, arn: str, event: Input) -> None:
+        """Have an event taken in, here or by the engine that owns the execution; durable.
+
+        Raises TaskGone when it answers a task that is over.
+        """
+        resident = self._residents.get(arn)
+        if resident is not None:
+            try:
+                await self._driver.settle(resident, event)
+                return
+            except Fenced:
+                # Another engine's, or ended: then the answer to a task comes too late.
+                if is_late(arn, (await self._ledger.load_one(arn)).frontier, event):
+                    raise too_late() from None
+                log.info("an event goes to the new owner", extra={"fields": {"execution": arn}})
+        try:
+            await self._ledger.post(arn, event)
+        except AlreadyExists:
+            raise too_late() from None
+
     async def revive(self, arn: str) -> None:
         """Load an execution again, and let it go on."""
         with contextlib.suppress(NotFound):
@@ -123,6 +146,12 @@ class Inbox:
             resident = await self._resident(arn)
         except NotFound:
             await self._ledger.discard([id])
+            return
+        except LedgerAway:
+            raise
+        except LedgerError as error:  # its event waits in the ledger; the others must not
+            fields = {"execution": arn, "problem": str(error)}
+            log.error("an event cannot be delivered", extra={"fields": fields})
             return
         if resident is None or resident.owned is None:
             return
@@ -147,6 +176,19 @@ class Inbox:
             return await self._resident(arn)
         return self._residents.get(arn)
 
+    async def _take_in_parts(
+        self, parts: AsyncIterator[list[Stored]], claims: Mapping[int, Owned | None]
+    ) -> None:
+        more = True
+        while more:
+            with self._residents.reading() as left:
+                part = await anext(parts, None)
+                for stored in part or ():
+                    resident = await self._take_in(stored, claims.get(stored.execution.shard), left)
+                    if resident is not None:
+                        self._keeper.idle(resident)
+            more = part is not None
+
     async def _take_in(
         self, stored: Stored, owned: Owned | None, left: Collection[str]
     ) -> Resident | None:
@@ -158,6 +200,11 @@ class Inbox:
             revision = await self._programs.of(execution.machine_arn, execution.revision_id)
         except LedgerAway:
             raise
+        except NotFound:
+            if execution.status is not Status.RUNNING:
+                raise
+            await self._end(stored, owned)
+            return None
         except Exception:  # a definition that cannot be read must not hold up the other executions
             fields = {"execution": execution.arn, "machine": execution.machine_arn}
             log.exception("an execution cannot go on", extra={"fields": fields})
@@ -165,3 +212,12 @@ class Inbox:
         if self._ownership.holds(owned) and self._residents.may_enter(execution.arn, left):
             return self._keeper.adopt(stored, revision, owned)
         return None
+
+    async def _end(self, stored: Stored, owned: Owned) -> None:
+        """End an execution whose definition is gone."""
+        fields = {"execution": stored.execution.arn, "machine": stored.execution.machine_arn}
+        log.error("an execution ends: its definition is gone", extra={"fields": fields})
+        with contextlib.suppress(Fenced):  # then its new owner does
+            await self._ledger.commit(
+                last_commit(stored, owned, self._keeper.world(stored.execution))
+            )

@@ -15,17 +15,20 @@ from torpor.workflows.asl.events import (
     Start,
     TaskSubmitted,
 )
-from torpor.workflows.asl.frontier import Frame, Phase
+from torpor.workflows.asl.fault import RUNTIME
+from torpor.workflows.asl.frontier import Frame, Phase, Status
 from torpor.workflows.asl.resume import outstanding
+from torpor.workflows.engine.base import Throttled
 from torpor.workflows.engine.concurrency import Admission, ExpressAdmission, Place, concurrency_lane
-from torpor.workflows.engine.driving import Work
 from torpor.workflows.engine.effects import Effects, waits_long
 from torpor.workflows.engine.heartbeats import Heartbeats
 from torpor.workflows.engine.programs import Revision
 from torpor.workflows.engine.resident import Resident, fresh_frontier
 from torpor.workflows.engine.residents import Residents
+from torpor.workflows.engine.spans import Spans
 from torpor.workflows.engine.timers import Alarm, Kind, Timers
 from torpor.workflows.engine.tokens import TaskTokens
+from torpor.workflows.engine.turns import Work, starts_quick
 from torpor.workflows.engine.world import Clock, World
 from torpor.workflows.ledger.base import Owned, Stored
 from torpor.workflows.records import Execution
@@ -50,6 +53,7 @@ class Parts:
     clock: Clock
     random: Random
     most_residents: int
+    spans: Spans | None
 
 
 class Keeper:
@@ -71,36 +75,59 @@ class Keeper:
 
     # --- coming ------------------------------------------------------------------------------
     def adopt(self, stored: Stored, revision: Revision, owned: Owned | None) -> Resident:
-        """Take an execution in and let it go on; one that ended just waits for its mail."""
+        """Take an execution in and let it go on; one that ended just waits for its mail.
+
+        Raises Throttled when an express one comes to a lane where too many wait.
+        """
         execution = stored.execution
-        parts = self._parts
-        start = execution.started_at
-        world = World(execution.arn, parts.clock, parts.random, parts.tokens, start)
+        world = self.world(execution)
         frontier = stored.frontier or fresh_frontier(execution, revision)
         lane = concurrency_lane(revision.machine, execution.input, world)
         resident = Resident(execution, revision, frontier, world, owned, lane)
         self._residents.add(resident)
         if stored.frontier is None or not frontier.frames:
-            WORKFLOW_STARTED.labels(revision.machine.type.value).inc()
+            resident.quick = starts_quick(execution, revision)
             self._admit(resident)
         elif resident.running:
             self.reloaded(resident)
         return resident
 
+    def world(self, execution: Execution) -> World:
+        """What an execution's steps get from outside."""
+        parts = self._parts
+        start = execution.started_at
+        return World(execution.arn, parts.clock, parts.random, parts.tokens, start)
+
     def _admit(self, resident: Resident) -> None:
-        """Let a resident begin when its lane has room."""
-        limit = resident.revision.machine.options.concurrency_limit
-        place, begin = Place(resident.arn, resident.lane, limit), _Begin(self._deliver, resident)
+        """Let a resident begin when its lane has room; an express one times out in the queue."""
+        place, candidate = _place(resident), _Candidate(self, resident)
         if resident.owned is None:
-            self._parts.express.enter(place, begin)
+            try:
+                self._parts.express.enter(place, candidate.begin)
+            except Throttled:
+                self._residents.remove(resident)
+                raise
+            self._set_timers(resident, ())
         else:
-            self._parts.admission.enter(place, resident.execution.started_at, begin)
+            self._parts.admission.enter(place, resident.execution.started_at, candidate)
+
+    def begin(self, resident: Resident) -> None:
+        """A resident has its place."""
+        if not resident.gone and not resident.frontier.frames:
+            self._deliver(resident, Start())
+
+    def wait(self, resident: Resident) -> None:
+        """Let a resident go that waits for its place, but one that is just being stopped."""
+        if not (resident.gone or resident.mail or resident.driving or resident.frontier.frames):
+            self.dropped(resident)
 
     def reloaded(self, resident: Resident) -> None:
         """Carry out again what a frontier that was just loaded waits for."""
         frontier = resident.frontier
         if not resident.running:
             return
+        if self._parts.spans is not None:
+            self._parts.spans.loaded(resident)
         effects = outstanding(resident.revision.program, frontier, resident.world)
         self._set_timers(resident, tuple(frontier.frames))
         for frame in frontier.frames.values():
@@ -114,6 +141,10 @@ class Keeper:
         """Set timers and carry effects out; let the resident go when it ended."""
         if work.consumed:
             self._consumed(work.consumed)
+        if work.begins:
+            WORKFLOW_STARTED.labels(resident.revision.machine.type.value).inc()
+        if self._parts.spans is not None:
+            self._parts.spans.committed(resident, work)
         self._set_timers(resident, touched)
         for event in work.events:
             if isinstance(event, TaskSubmitted | ActivityStarted | HeartbeatSeen):
@@ -168,6 +199,8 @@ class Keeper:
         """Stop everything that is under way for a resident that is not this process's any more."""
         self._residents.remove(resident)
         self._forget(resident)
+        if resident.ended is not None and not resident.ended.done():
+            resident.ended.set_result(_given_up(resident, self._parts.clock.now()))
 
     def lost(self, shard: int) -> None:
         """Stop everything that is under way for a shard that is not this process's any more."""
@@ -196,24 +229,31 @@ class Keeper:
             resident.ended.set_result(_ended(resident, now))
 
     def _forget(self, resident: Resident) -> None:
-        limit = resident.revision.machine.options.concurrency_limit
+        place = _place(resident)
         self._timers.drop(resident.arn)
         self._parts.effects.drop(resident.arn)
         if resident.owned is None:
-            self._parts.express.leave(resident.arn, limit)
+            self._parts.express.leave(place.arn, place.limit)
         else:
-            self._parts.admission.leave(resident.arn)
+            self._parts.admission.leave(place)
 
 
 @dataclass(frozen=True, slots=True)
-class _Begin:
-    """Starts a resident when its lane has room."""
+class _Candidate:
+    """A resident that came for a place in its lane."""
 
-    deliver: Callable[[Resident, Input], None]
+    keeper: Keeper
     resident: Resident
 
-    def __call__(self) -> None:
-        self.deliver(self.resident, Start())
+    def begin(self) -> None:
+        self.keeper.begin(self.resident)
+
+    def wait(self) -> None:
+        self.keeper.wait(self.resident)
+
+
+def _place(resident: Resident) -> Place:
+    return Place(resident.arn, resident.lane, resident.revision.machine.options.concurrency_limit)
 
 
 def _deadline(resident: Resident) -> float | None:
@@ -229,6 +269,18 @@ def _is_activity(resident: Resident, frame: Frame) -> bool:
     state = resident.revision.program.blocks[frame.block].states[frame.state]
     resource = getattr(state, "resource", None)
     return resource is not None and resource.service == "activity"
+
+
+def _given_up(resident: Resident, now: float) -> Execution:
+    """The end of an execution that is in no ledger when its engine lets it go."""
+    return replace(
+        resident.execution,
+        status=Status.FAILED,
+        error=RUNTIME,
+        cause="The engine that ran the execution in memory stopped or could not go on: start it "
+        "again.",
+        stopped_at=now,
+    )
 
 
 def _ended(resident: Resident, now: float) -> Execution:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from torpor.workflows.asl.events import Input, TaskFailed
@@ -30,40 +31,54 @@ class Followed(Protocol):
         """Stop the work: nobody waits for it any more."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A piece of work and the task that waits for it."""
+
+    service: Followed
+    job: Job
+    running: asyncio.Task[None]
+
+
 class Followers:
     """One waiting task for each submitted piece of work."""
 
     def __init__(self, spawn: Spawn) -> None:
         self._spawn = spawn
-        self._waiting: dict[TaskRef, tuple[Followed, Job, asyncio.Task[None]]] = {}
+        self._waiting: dict[str, dict[TaskRef, _Waiting]] = {}
 
     def busy(self, execution_arn: str) -> bool:
         """Whether work of this execution is being followed."""
-        return any(task.execution_arn == execution_arn for task in self._waiting)
+        return execution_arn in self._waiting
 
     def follow(
         self, task: TaskRef, service: Followed, job: Job, deliver: Callable[[Input], None]
     ) -> None:
         """Wait for the end of the work and deliver it; following it twice is following it once."""
-        if task in self._waiting:
+        waiting = self._waiting.setdefault(task.execution_arn, {})
+        if task in waiting:
             return
         running = self._spawn(_follow(task, service, job, deliver), f"follow {task.key}")
-        self._waiting[task] = (service, job, running)
-        running.add_done_callback(lambda _: self._waiting.pop(task, None))
+        waiting[task] = _Waiting(service, job, running)
+        running.add_done_callback(lambda _: self._over(task))
 
     def cancel(self, task: TaskRef) -> None:
         """Stop waiting, and the work too."""
-        found = self._waiting.get(task)
+        found = self._waiting.get(task.execution_arn, {}).get(task)
         if found is not None:
-            service, job, running = found
-            running.cancel()
-            _ = self._spawn(_abandon(task, service, job), f"abandon {task.key}")
+            found.running.cancel()
+            _ = self._spawn(_abandon(task, found.service, found.job), f"abandon {task.key}")
 
     def drop(self, execution_arn: str) -> None:
         """Stop waiting for the work of an execution; the work goes on."""
-        for task, (_, _, running) in list(self._waiting.items()):
-            if task.execution_arn == execution_arn:
-                running.cancel()
+        for found in self._waiting.get(execution_arn, {}).values():
+            found.running.cancel()
+
+    def _over(self, task: TaskRef) -> None:
+        waiting = self._waiting[task.execution_arn]
+        del waiting[task]
+        if not waiting:
+            del self._waiting[task.execution_arn]
 
 
 async def _follow(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from dataclasses import dataclass, replace
+from functools import partial
 
 from torpor.workflows.asl.compile import compile_program
 from torpor.workflows.asl.program import Program
+from torpor.workflows.beside import compile_beside
 from torpor.workflows.ledger.base import Ledger
 from torpor.workflows.records import Machine
 
@@ -44,7 +46,8 @@ class Programs:
             self._kept.move_to_end(key)
             return known
         machine = await self._ledger.revision(machine_arn, revision_id)
-        found = Revision(machine, compile_machine(machine))
+        program = await compile_beside(machine.definition, partial(compile_machine, machine))
+        found = Revision(machine, program)
         self._kept[key] = found
         while len(self._kept) > self._most:
             self._kept.popitem(last=False)

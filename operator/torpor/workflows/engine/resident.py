@@ -8,28 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from torpor.workflows.asl.events import Input
-from torpor.workflows.asl.frontier import Frontier, Identity, Phase, Status
+from torpor.workflows.asl.events import HistoryEvent
+from torpor.workflows.asl.frontier import Frontier, Identity, Status
 from torpor.workflows.asl.run import Limits
+from torpor.workflows.engine.attempts import Attempts
+from torpor.workflows.engine.mail import Mail, is_waiting
 from torpor.workflows.engine.programs import Revision
 from torpor.workflows.engine.tokens import TaskRef
 from torpor.workflows.engine.world import World
 from torpor.workflows.ledger.base import Owned
 from torpor.workflows.records import Execution
-
-
-@dataclass(slots=True)
-class Mail:
-    """Something that happened; `posted` is its id in the ledger's inbox when it came from there.
-
-    `done` is set when its consequences are durable.
-    """
-
-    event: Input
-    posted: int | None = None
-    done: asyncio.Future[None] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -47,6 +38,12 @@ class Resident:
     gone: bool = False
     """Not this process's any more: whatever is under way for it is dropped."""
     ended: asyncio.Future[Execution] | None = None
+    quick: bool = False
+    """Its steps take a few milliseconds at most: they are done between other work."""
+    attempts: Attempts | None = None
+    """What is under way, for its spans; None where no traces are told."""
+    unanswered: Sequence[HistoryEvent] = ()
+    """What the last commit was to write, until it is known whether it did."""
 
     @property
     def arn(self) -> str:
@@ -66,17 +63,6 @@ class Resident:
     def waits_for(self, task: TaskRef) -> bool:
         """Whether this wait of a frame is still open."""
         return is_waiting(self.frontier, task)
-
-
-def is_waiting(frontier: Frontier, task: TaskRef) -> bool:
-    """Whether a frontier waits for the answer of a task."""
-    frame = frontier.frames.get(task.frame)
-    return (
-        frontier.status is Status.RUNNING
-        and frame is not None
-        and frame.ticket == task.ticket
-        and frame.phase in (Phase.TASK, Phase.TOKEN)
-    )
 
 
 def fresh_frontier(execution: Execution, revision: Revision) -> Frontier:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 from torpor.invoke import Invoker
@@ -18,9 +19,11 @@ from torpor.resources.tokens import task_token_key
 from torpor.settings import BadSetting, EngineSettings
 from torpor.telemetry.health import HealthServer
 from torpor.telemetry.logs import configure
+from torpor.telemetry.tracing import exporting
 from torpor.workflows.admin import MachineAdmin
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import Catalog, catalog
+from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
 from torpor.workflows.engine.integrations.objects import open_divided_store
 from torpor.workflows.engine.integrations.reach import BadReach, Reach
 from torpor.workflows.engine.tokens import TaskTokens
@@ -51,6 +54,7 @@ async def run_engine(
     """
     async with AsyncExitStack() as stack:
         engines: list[Engine] = []
+        emit = await stack.enter_async_context(exporting("torpor-engine"))
         health = HealthServer(
             live={},
             ready={
@@ -63,12 +67,25 @@ async def run_engine(
         ledger = await _ledger(stack, settings.ledger_dsn, stop)
         if ledger is None:
             return
-        invoker = await stack.enter_async_context(Invoker(settings.gateway_url))
+        invoker = await stack.enter_async_context(Invoker(settings.gateway_url, key=key))
         store = open_divided_store(settings.object_store) if settings.object_store else None
         found = catalog(
-            invoker, ledger, lambda: engines[0], WallClock(), store, reach=reach_of(settings)
+            invoker,
+            ledger,
+            lambda: engines[0],
+            WallClock(),
+            store,
+            connections_of(settings),
+            reach_of(settings),
         )
-        engine = Engine(ledger, found.integrations, found.items, task_token_key(key), _me(settings))
+        engine = Engine(
+            ledger,
+            found.integrations,
+            found.items,
+            task_token_key(key),
+            _me(settings),
+            emit=emit,
+        )
         engines.append(engine)
         async with (
             _at_work(engine, stop),
@@ -110,6 +127,12 @@ def reach_of(settings: EngineSettings) -> Reach:
         return Reach.parse(settings.http_allow, settings.http_refuse)
     except BadReach as error:
         raise BadSetting(f"TORPOR_HTTP_ALLOW, TORPOR_HTTP_REFUSE: {error}") from None
+
+
+def connections_of(settings: EngineSettings) -> ConnectionFiles:
+    """The connections of HTTP tasks; without a folder there are none."""
+    folder = settings.connections_folder
+    return ConnectionFiles(Path(folder) if folder else None)
 
 
 async def _serve(settings: EngineSettings) -> None:

@@ -53,7 +53,7 @@ class TaskTokens:
         """The token of a task: the same task of the same execution has always the same token."""
         start = _START.pack(started_at).hex()
         content = f"{task.frame}.{task.ticket}.{start}.{task.execution_arn}".encode()
-        return base64.urlsafe_b64encode(self._sign(content) + content).decode().rstrip("=")
+        return _text(self._sign(content) + content)
 
     def read(self, token: str) -> Called:
         """The task that a token names; TaskRefused unless this installation issued it."""
@@ -62,6 +62,8 @@ class TaskTokens:
             raw = base64.b64decode(padded.encode("ascii"), altchars=b"-_", validate=True)
         except (UnicodeEncodeError, binascii.Error, ValueError):
             raise TaskRefused("Invalid Token: it has not the form of a task token") from None
+        if _text(raw) != token:  # the same bytes can be written in more than one way
+            raise TaskRefused("Invalid Token: it has not the form of a task token")
         signature, content = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
         if not hmac.compare_digest(signature, self._sign(content)):
             raise TaskRefused("Invalid Token: this installation did not issue it")
@@ -71,3 +73,7 @@ class TaskTokens:
 
     def _sign(self, content: bytes) -> bytes:
         return hmac.new(self._key, content, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+
+
+def _text(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).decode().rstrip("=")

@@ -37,7 +37,7 @@ def commit_arguments(group: Sequence[Encoded], stored: Container[BlobKey]) -> Co
 
 
 def start_arguments(group: Sequence[Execution], stored: Container[BlobKey]) -> Columns:
-    """The arguments of `torpor_start`."""
+    """The arguments of `torpor_begin`."""
     rows, blob_rows = [], []
     for execution in group:
         blobs, day = Blobs(), day_of(execution.started_at)
@@ -58,10 +58,12 @@ def start_arguments(group: Sequence[Execution], stored: Container[BlobKey]) -> C
                 execution.alias_arn,
                 execution.parent_arn,
                 execution.trace_header,
+                execution.parent_task,
+                execution.depth,
             )
         )
         blob_rows += _blob_rows(day, blobs, stored)
-    return [*_columns(rows, 14), *_columns(blob_rows, 3)]
+    return [*_columns(rows, 16), *_columns(blob_rows, 3)]
 
 
 def blob_keys(one: Encoded) -> Iterable[BlobKey]:

@@ -16,13 +16,10 @@ from typing import Protocol
 from torpor.workflows.asl.events import HistoryEvent, Input
 from torpor.workflows.asl.frontier import Frontier, Status
 from torpor.workflows.asl.payload import Payload
+from torpor.workflows.ledger.definitions import Definitions
 from torpor.workflows.records import (
-    Activity,
-    Alias,
     Execution,
     HistoryRow,
-    Machine,
-    MachineVersion,
     MapRunSummary,
     Page,
 )
@@ -118,7 +115,15 @@ class ActivityTask:
     input: Payload
 
 
-class Ledger(Protocol):
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Who of those that came to a lane has a place, and whether anybody waits in it."""
+
+    arns: frozenset[str]
+    waiting: bool
+
+
+class Ledger(Definitions, Protocol):
     """Durable storage. Every method may raise `LedgerAway`."""
 
     # --- shards -------------------------------------------------------------------------------
@@ -149,10 +154,16 @@ class Ledger(Protocol):
 
     # --- executions ---------------------------------------------------------------------------
     def load(self, owned: Sequence[Owned]) -> AsyncIterator[list[Stored]]:
-        """Every running execution of these shards with its frontier, some at a time."""
+        """The running executions of these shards with their frontiers, some at a time.
 
-    async def started(self, shards: Sequence[int]) -> list[Stored]:
-        """The running executions of these shards of which no step was committed yet."""
+        Of those that wait for a place in a lane there is one for each lane.
+        """
+
+    def started(self, shards: Sequence[int]) -> AsyncIterator[list[Stored]]:
+        """The running executions of these shards of which no step was committed yet, in parts.
+
+        Those that wait for a place in a lane are not among them.
+        """
 
     async def load_one(self, execution_arn: str) -> Stored:
         """One execution with its frontier, running or ended; raises NotFound."""
@@ -164,13 +175,17 @@ class Ledger(Protocol):
         """Take posted events away that come too late: nothing of their execution can run."""
 
     async def post(self, execution_arn: str, event: Input) -> None:
-        """Put an event into the inbox of an execution's shard and wake its owner."""
+        """Put an event into the inbox of an execution's shard and wake its owner.
+
+        Raises AlreadyExists when another answer to the same task is there.
+        """
 
     async def insert(self, execution: Execution) -> Execution:
         """Start an execution: durable when this returns; the shard's owner is woken.
 
         The same name again: the running execution when the input is the same, else AlreadyExists
-        (StartExecution is idempotent by name and input).
+        (StartExecution is idempotent by name and input). NotFound when its machine is not there
+        or is being deleted.
         """
 
     async def commit(self, commit: Commit) -> None:
@@ -191,14 +206,13 @@ class Ledger(Protocol):
         news, too.
         """
 
-    async def admit(
-        self, lane: str, most: int, entering: Sequence[tuple[str, float]]
-    ) -> Sequence[str]:
+    async def admit(self, lane: str, most: int, entering: Sequence[tuple[str, float]]) -> Admitted:
         """Let the executions that wait longest in a lane have its free places.
 
         `entering` are ARN and start of executions that come new to the lane; coming twice is
-        harmless. Returns the ARNs of all that have a place: at most `most` in all processes. A
-        place is free again by the commit that ends its execution.
+        harmless. At most `most` have a place, in all processes. The owner of any other execution
+        that gets one is woken: `started` has it. A place is free again by the commit that ends its
+        execution.
         """
 
     async def execution(self, arn: str) -> Execution:
@@ -223,6 +237,9 @@ class Ledger(Protocol):
     async def counts(self, machine_arn: str) -> Mapping[Status, int]:
         """How many executions of a machine have each status."""
 
+    async def counts_of(self, machine_arns: Sequence[str]) -> Mapping[str, Mapping[Status, int]]:
+        """The same of several machines at once."""
+
     async def map_runs(self, execution_arn: str) -> list[MapRunSummary]:
         """The Map Runs of an execution."""
 
@@ -232,71 +249,7 @@ class Ledger(Protocol):
     async def expire(self, now: float) -> int:
         """Delete what is past its retention; returns how many executions went."""
 
-    # --- machines -----------------------------------------------------------------------------
-    async def put_machine(self, machine: Machine) -> Machine:
-        """Create a machine, or store a new revision of it; old revisions stay while used."""
-
-    async def machine(self, arn: str) -> Machine:
-        """The latest revision of a machine; raises NotFound."""
-
-    async def revision(self, machine_arn: str, revision_id: str) -> Machine:
-        """One revision of a machine, also of a deleted one that still has executions."""
-
-    async def machines(self, limit: int, token: str | None) -> Page[Machine]:
-        """Machines by name."""
-
-    async def delete_machine(self, arn: str) -> None:
-        """Mark a machine DELETING; it is gone when its last running execution ended."""
-
-    async def publish(
-        self, machine_arn: str, revision_id: str | None, description: str | None
-    ) -> MachineVersion:
-        """Publish the latest revision as the next version; the same revision again is the same."""
-
-    async def versions(
-        self, machine_arn: str, limit: int, token: str | None
-    ) -> Page[MachineVersion]:
-        """Published versions, newest first."""
-
-    async def version(self, arn: str) -> MachineVersion:
-        """One version; raises NotFound."""
-
-    async def delete_version(self, arn: str) -> None:
-        """Delete a version that no alias routes to."""
-
-    async def put_alias(self, alias: Alias) -> Alias:
-        """Create or change an alias."""
-
-    async def alias(self, arn: str) -> Alias:
-        """One alias; raises NotFound."""
-
-    async def aliases(self, machine_arn: str, limit: int, token: str | None) -> Page[Alias]:
-        """The aliases of a machine by name."""
-
-    async def delete_alias(self, arn: str) -> None:
-        """Delete an alias."""
-
-    async def tags(self, arn: str) -> Mapping[str, str]:
-        """The tags of a machine or activity; raises NotFound."""
-
-    async def set_tags(
-        self, arn: str, add: Mapping[str, str], remove: Sequence[str]
-    ) -> Mapping[str, str]:
-        """Add and remove tags; returns those in force."""
-
     # --- activities ---------------------------------------------------------------------------
-    async def put_activity(self, activity: Activity) -> Activity:
-        """Create an activity; the same name again is the same activity."""
-
-    async def activity(self, arn: str) -> Activity:
-        """One activity; raises NotFound."""
-
-    async def activities(self, limit: int, token: str | None) -> Page[Activity]:
-        """Activities by name."""
-
-    async def delete_activity(self, arn: str) -> None:
-        """Delete an activity."""
-
     async def offer(self, activity_arn: str, task: ActivityTask) -> None:
         """Let workers have a task; offering it again is harmless, also after it was taken."""
 

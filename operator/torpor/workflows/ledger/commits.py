@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from uuid import UUID
 
-from torpor.workflows.asl.events import Input
+from torpor.workflows.asl.events import Input, TaskFailed, TaskSucceeded
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.ledger.arguments import blob_keys, commit_arguments, start_arguments
-from torpor.workflows.ledger.base import AlreadyExists, Commit, Fenced, LedgerAway, LedgerError
+from torpor.workflows.ledger.base import (
+    AlreadyExists,
+    Commit,
+    Fenced,
+    LedgerAway,
+    LedgerError,
+    NotFound,
+)
 from torpor.workflows.ledger.codec import Memory
 from torpor.workflows.ledger.database import Database
 from torpor.workflows.ledger.encoding import Encoded, encode_commit
@@ -26,6 +34,7 @@ class _Post:
     shard: int
     execution_arn: str
     event: bytes
+    answers: str | None
 
 
 class Commits(Listing):
@@ -67,7 +76,10 @@ class Commits(Listing):
             raise
 
     async def insert(self, execution: Execution) -> Execution:
-        """Start an execution; the same name and input again is the running execution."""
+        """Start an execution; the same name and input again is the running execution.
+
+        Raises NotFound when its machine is not there, is being deleted, or lost the revision.
+        """
         execution = replace(execution, shard=self.shard_of(execution.arn))
         size = len(execution.input.text)
         try:
@@ -80,10 +92,14 @@ class Commits(Listing):
         return execution
 
     async def post(self, execution_arn: str, event: Input) -> None:
-        """Put an event into the inbox of an execution's shard and wake its owner."""
-        body = encode_event(event)
-        post = _Post(self.shard_of(execution_arn), execution_arn, body)
-        await self._posts.write(post, object(), len(body))
+        """Put an event into the inbox of an execution's shard and wake its owner.
+
+        Raises AlreadyExists when another answer to the same task is there.
+        """
+        body, answers = encode_event(event), _answers(event)
+        post = _Post(self.shard_of(execution_arn), execution_arn, body, answers)
+        key = object() if answers is None else (execution_arn, answers)
+        await self._posts.write(post, key, len(body))
 
     async def _flush_commits(self, group: Sequence[Encoded]) -> list[Exception | None]:
         await self._days.ensure(one.day for one in group)
@@ -102,22 +118,24 @@ class Commits(Listing):
     async def _flush_starts(self, group: Sequence[Execution]) -> list[Exception | None]:
         await self._days.ensure(day_of(one.started_at) for one in group)
         arguments = start_arguments(group, self._blobs)
-        inserted = set(
-            await self._database.value(_call("torpor_start", arguments), *arguments) or ()
-        )
-        return [
-            None if key_of(one.arn) in inserted else AlreadyExists(f"execution {one.arn}")
-            for one in group
-        ]
+        row = await self._database.row(_call("torpor_begin", arguments), *arguments)
+        inserted, refused = set(row["inserted"] or ()), set(row["refused"] or ())
+        return [_start_outcome(one, inserted, refused) for one in group]
 
     async def _flush_posts(self, group: Sequence[_Post]) -> list[Exception | None]:
-        await self._database.value(
-            "SELECT torpor_post($1, $2, $3)",
+        kept = await self._database.value(
+            "SELECT torpor_deliver($1, $2, $3, $4)",
             [one.shard for one in group],
             [one.execution_arn for one in group],
             [one.event for one in group],
+            [one.answers for one in group],
         )
-        return [None] * len(group)
+        return [
+            None
+            if one.answers is None or f"{one.execution_arn} {one.answers}" in (kept or ())
+            else AlreadyExists(f"an answer to a task of {one.execution_arn}")
+            for one in group
+        ]
 
     def _each_alone(self, flush: Flush[T]) -> Flush[T]:
         """What PostgreSQL refuses in one write is not the fault of the others in its group."""
@@ -141,5 +159,20 @@ async def _outcome(flush: Flush[T], one: T) -> Exception | None:
         return error
 
 
+def _answers(event: Input) -> str | None:
+    """Which wait of which frame an event answers, None when it answers none."""
+    if isinstance(event, TaskSucceeded | TaskFailed):
+        return f"{event.frame}/{event.ticket}"
+    return None
+
+
+def _start_outcome(one: Execution, inserted: set[UUID], refused: set[UUID]) -> Exception | None:
+    key = key_of(one.arn)
+    if key in refused:
+        return NotFound(f"state machine {one.machine_arn}")
+    return None if key in inserted else AlreadyExists(f"execution {one.arn}")
+
+
 def _call(function: str, arguments: Sequence[object]) -> str:
-    return f"SELECT {function}({', '.join(f'${n}' for n in range(1, len(arguments) + 1))})"
+    places = ", ".join(f"${n}" for n in range(1, len(arguments) + 1))
+    return f"SELECT * FROM {function}({places})"  # noqa: S608 - constants

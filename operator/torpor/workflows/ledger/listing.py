@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -22,10 +23,11 @@ from torpor.workflows.ledger.rows import (
 )
 from torpor.workflows.ledger.store import Store, read_blobs
 from torpor.workflows.ledger.tokens import page_of, place_of
+from torpor.workflows.ledger.values import parse
 from torpor.workflows.records import Execution, HistoryRow, MapRunSummary, Page
 
 _MAP_RUNS = """
-SELECT r.*, e.arn AS execution_arn, e.machine_arn, c.succeeded, c.failed, c.running
+SELECT r.*, e.arn AS execution_arn, e.machine_arn, e.redrive_count, c.succeeded, c.failed, c.running
 FROM map_run r JOIN execution e ON e.key = r.execution, LATERAL (
     SELECT count(*) FILTER (WHERE status = 'SUCCEEDED') AS succeeded,
         count(*) FILTER (WHERE status IN ('FAILED', 'TIMED_OUT', 'ABORTED')) AS failed,
@@ -37,6 +39,12 @@ _CHILDREN = """
 SELECT m.index, m.status, m.started_at, m.stopped_at, r.arn AS run_arn, r.day,
     e.machine_arn, e.revision_id, e.shard, e.arn AS parent_arn
 FROM map_child m JOIN map_run r ON r.key = m.run JOIN execution e ON e.key = r.execution
+"""
+# LATERAL: of each machine by the index, and nothing of the others.
+_COUNTS = """
+SELECT m.arn, c.status, c.count FROM unnest($1::text[]) AS m (arn), LATERAL (
+    SELECT status, count(*) FROM execution WHERE machine_arn = m.arn GROUP BY status
+) AS c
 """
 _EVENTS = """
 SELECT id, previous, type, at, details, large FROM history WHERE day = $1 AND key = $2
@@ -123,11 +131,14 @@ class Listing(Store):
 
     async def counts(self, machine_arn: str) -> Mapping[Status, int]:
         """How many executions of a machine have each status."""
-        rows = await self._database.rows(
-            "SELECT status, count(*) FROM execution WHERE machine_arn = $1 GROUP BY status",
-            machine_arn,
-        )
-        return {Status(row["status"]): row["count"] for row in rows}
+        return (await self.counts_of([machine_arn]))[machine_arn]
+
+    async def counts_of(self, machine_arns: Sequence[str]) -> Mapping[str, Mapping[Status, int]]:
+        """The same of several machines at once."""
+        counts: dict[str, dict[Status, int]] = {arn: {} for arn in machine_arns}
+        for row in await self._database.rows(_COUNTS, list(machine_arns)):
+            counts[row["arn"]][Status(row["status"])] = row["count"]
+        return counts
 
     async def map_runs(self, execution_arn: str) -> list[MapRunSummary]:
         """The Map Runs of an execution, oldest first."""
@@ -141,7 +152,15 @@ class Listing(Store):
         row = await self._database.row(_MAP_RUNS + "WHERE r.key = $1", key_of(arn))
         if row is None:
             raise NotFound(f"Map Run {arn}")
-        return map_run_of(row)
+        found = map_run_of(row)
+        if not row["redrive_count"]:
+            return found
+        events = await self._database.rows(
+            _EVENTS + "AND type = 'MapRunRedriven' ORDER BY id", row["day"], row["execution"]
+        )
+        redrives = [one["at"] for one in events if parse(one["details"])["mapRunArn"] == arn]
+        redriven_at = redrives[-1] if redrives else None
+        return replace(found, redrive_count=len(redrives), redriven_at=redriven_at)
 
 
 class _Absent(dict[Any, Payload]):

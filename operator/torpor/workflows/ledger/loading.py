@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -11,60 +11,99 @@ import asyncpg
 
 from torpor.workflows.asl.frontier import Frontier, Identity, Status
 from torpor.workflows.asl.payload import Payload
-from torpor.workflows.ledger.base import NotFound, Owned, Posted, Stored
+from torpor.workflows.ledger.base import (
+    LedgerAway,
+    LedgerError,
+    NotFound,
+    Owned,
+    Posted,
+    Stored,
+)
 from torpor.workflows.ledger.codec import FrameRow, HeaderRow, Memory, ResultRow
 from torpor.workflows.ledger.decoding import Outcome, Rows, decode
 from torpor.workflows.ledger.keys import key_of
 from torpor.workflows.ledger.mail import decode_event
-from torpor.workflows.ledger.rows import execution_blobs, execution_of
+from torpor.workflows.ledger.rows import Bodies, execution_blobs, execution_of
 from torpor.workflows.ledger.store import Store, read_blobs
 from torpor.workflows.ledger.values import parse
 from torpor.workflows.records import Execution
 
 _AT_ONCE = 500
 """Executions that are read in one go."""
+_WAITS = "SELECT FROM lane_place l WHERE l.key = e.key AND NOT l.admitted"
+_FRESH = f"""
+SELECT e.key FROM fresh e WHERE e.shard = ANY ($1::int[]) AND NOT EXISTS ({_WAITS})
+"""  # noqa: S608 - constants
+_RUNNING = f"""
+SELECT e.key FROM execution e
+WHERE e.status = 'RUNNING' AND e.shard = ANY ($1::int[]) AND NOT EXISTS ({_WAITS})
+UNION ALL (
+    SELECT DISTINCT ON (l.lane) l.key FROM fresh e JOIN lane_place l USING (key)
+    WHERE e.shard = ANY ($1::int[]) AND NOT l.admitted
+)
+"""  # noqa: S608 - constants
+# LATERAL with a LIMIT: for each revision by its key, and never all revisions that there are.
+_MACHINES = """
+SELECT w.machine_arn, w.revision_id, r.body FROM unnest($1::text[], $2::text[])
+    AS w (machine_arn, revision_id),
+    LATERAL (
+        SELECT body FROM revision r
+        WHERE r.machine_arn = w.machine_arn AND r.revision_id = w.revision_id LIMIT 1
+    ) AS r
+"""
+
+_Names = dict[tuple[str, str], tuple[str, str]]
 
 
 class Loading(Store):
     """Recovery: its cost follows the frontiers, never the histories."""
 
     async def load(self, owned: Sequence[Owned]) -> AsyncIterator[list[Stored]]:
-        """Every running execution of these shards with its frontier, some at a time.
+        """The running executions of these shards with their frontiers, some at a time.
 
-        Each part is read when it is asked for: what is not kept of it makes room for the next.
+        Each part is read when it is asked for: what is not kept of it makes room for the next. Of
+        those that wait for a place in a lane there is one for each lane.
         """
-        rows = await self._database.rows(
-            "SELECT key FROM execution WHERE status = 'RUNNING' AND shard = ANY ($1::int[])",
-            [one.shard for one in owned],
-        )
-        for at in range(0, len(rows), _AT_ONCE):
-            async with self._database.snapshot() as connection:
-                part = await self._read(
-                    connection, [row["key"] for row in rows[at : at + _AT_ONCE]]
-                )
-            yield [stored for stored in part if stored.execution.status is Status.RUNNING]
+        async for part in self._parts(_RUNNING, [one.shard for one in owned]):
+            yield part
 
-    async def started(self, shards: Sequence[int]) -> list[Stored]:
-        """The running executions of these shards of which no step was committed yet."""
-        return await self._load_where(
-            "SELECT key FROM fresh WHERE shard = ANY ($1::int[])", list(shards)
-        )
+    async def started(self, shards: Sequence[int]) -> AsyncIterator[list[Stored]]:
+        """The running executions of these shards of which no step was committed yet, in parts.
+
+        Those that wait for a place in a lane are not among them.
+        """
+        async for part in self._parts(_FRESH, list(shards)):
+            yield part
 
     async def load_one(self, execution_arn: str) -> Stored:
         """One execution with its frontier, running or ended; raises NotFound."""
-        async with self._database.snapshot() as connection:
-            found = await self._read(connection, [key_of(execution_arn)])
+        try:
+            found = await self._read([key_of(execution_arn)])
+        except LedgerError:
+            raise
+        except Exception as error:
+            raise LedgerError(f"execution {execution_arn} cannot be read: {error!r}") from error
         if not found:
             raise NotFound(f"execution {execution_arn}")
         return found[0]
 
     async def posted(self, shards: Sequence[int]) -> list[Posted]:
-        """The events waiting in these shards' inboxes, oldest first."""
+        """The events waiting in these shards' inboxes, oldest first.
+
+        One that cannot be read stays there: another release wrote it, and one that can will take
+        the shard.
+        """
         rows = await self._database.rows(
             "SELECT id, execution_arn, event FROM inbox WHERE shard = ANY ($1::int[]) ORDER BY id",
             list(shards),
         )
-        return [Posted(row["id"], row["execution_arn"], decode_event(row["event"])) for row in rows]
+        read = []
+        for row in rows:
+            try:
+                read.append(Posted(row["id"], row["execution_arn"], decode_event(row["event"])))
+            except LedgerError as error:
+                self._leave(row["id"], error)
+        return read
 
     async def discard(self, ids: Sequence[int]) -> None:
         """Take posted events away that come too late: nothing of their execution can run."""
@@ -74,38 +113,47 @@ class Loading(Store):
             list(ids),
         )
 
-    async def _load_where(self, query: str, shards: list[int]) -> list[Stored]:
-        loaded: list[Stored] = []
-        async with self._database.snapshot() as connection:
-            keys = [row["key"] for row in await connection.fetch(query, shards)]
-            for at in range(0, len(keys), _AT_ONCE):
-                loaded += await self._read(connection, keys[at : at + _AT_ONCE])
-        return loaded
+    async def _parts(self, query: str, shards: list[int]) -> AsyncIterator[list[Stored]]:
+        """The executions whose keys a query gives, as far as they still run."""
+        keys = [row["key"] for row in await self._database.rows(query, shards)]
+        for at in range(0, len(keys), _AT_ONCE):
+            part = await self._readable(keys[at : at + _AT_ONCE])
+            yield [stored for stored in part if stored.execution.status is Status.RUNNING]
 
-    async def _read(self, connection: asyncpg.Connection, keys: list[UUID]) -> list[Stored]:
-        rows = await connection.fetch(
-            "SELECT e.*, r.body AS machine FROM execution e LEFT JOIN revision r "
-            "USING (machine_arn, revision_id) WHERE e.key = ANY ($1::uuid[])",
-            keys,
-        )
+    async def _readable(self, keys: list[UUID]) -> list[Stored]:
+        """Those of these executions that this release can read; the others hold up none of them."""
+        try:
+            return await self._read(keys)
+        except LedgerAway:
+            raise
+        except Exception as error:
+            if len(keys) == 1:
+                self._leave(keys[0], error)
+                return []
+        half = len(keys) // 2
+        return await self._readable(keys[:half]) + await self._readable(keys[half:])
+
+    async def _read(self, keys: list[UUID]) -> list[Stored]:
+        async with self._database.snapshot() as connection:
+            return await self._read_with(connection, keys)
+
+    async def _read_with(self, connection: asyncpg.Connection, keys: list[UUID]) -> list[Stored]:
+        rows = await connection.fetch("SELECT * FROM execution WHERE key = ANY ($1::uuid[])", keys)
+        names = await _names(connection, rows)
         frontiers = await _frontier_rows(connection, keys)
         wanted = {key for row in rows for key in execution_blobs(row)}
         for row in rows:
             if row["key"] in frontiers:
                 wanted |= {(row["day"], digest) for digest in frontiers[row["key"]].digests()}
         bodies = await read_blobs(connection, wanted)
-        machines: dict[bytes | None, tuple[str, str]] = {}
-        loaded = []
-        for row in rows:
-            execution = execution_of(row, bodies)
-            if row["machine"] not in machines:
-                machines[row["machine"]] = _name_and_role(row["machine"], execution)
-            mine = {digest: body for (day, digest), body in bodies.items() if day == row["day"]}
-            stored = frontiers.get(row["key"])
-            identity = _identity(execution, *machines[row["machine"]])
-            frontier = self._decode(row["key"], stored, identity, execution, mine)
-            loaded.append(Stored(execution, frontier))
-        return loaded
+        return [self._stored(row, names, frontiers.get(row["key"]), bodies) for row in rows]
+
+    def _stored(self, row: Any, names: _Names, frontier: Rows | None, bodies: Bodies) -> Stored:
+        execution = execution_of(row, bodies)
+        name, role_arn = names.get(_revision(row), _unknown(execution))
+        mine = {digest: body for (day, digest), body in bodies.items() if day == row["day"]}
+        identity = _identity(execution, name, role_arn)
+        return Stored(execution, self._decode(row["key"], frontier, identity, execution, mine))
 
     def _decode(
         self,
@@ -154,11 +202,21 @@ def _header(row: Any) -> HeaderRow:
     return HeaderRow(row["next_frame"], row["next_ticket"], row["deadline"])
 
 
-def _name_and_role(machine: bytes | None, execution: Execution) -> tuple[str, str]:
-    if machine is None:
-        return execution.machine_arn.rpartition(":")[2], ""
-    document = parse(machine)
-    return document["name"], document["role_arn"]
+def _revision(row: Any) -> tuple[str, str]:
+    return row["machine_arn"], row["revision_id"]
+
+
+async def _names(connection: asyncpg.Connection, rows: Iterable[Any]) -> _Names:
+    """Name and role of the machines of executions, by revision."""
+    wanted = sorted({_revision(row) for row in rows})
+    found = await connection.fetch(_MACHINES, [arn for arn, _ in wanted], [id for _, id in wanted])
+    documents = {_revision(row): parse(row["body"]) for row in found}
+    return {of: (one["name"], one["role_arn"]) for of, one in documents.items()}
+
+
+def _unknown(execution: Execution) -> tuple[str, str]:
+    """Name and role where the revision is gone."""
+    return execution.machine_arn.rpartition(":")[2], ""
 
 
 def _identity(execution: Execution, machine_name: str, role_arn: str) -> Identity:

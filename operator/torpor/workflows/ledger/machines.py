@@ -1,4 +1,4 @@
-"""Definitions: machines with their revisions, versions, aliases and tags."""
+"""Definitions: machines with their revisions and tags."""
 
 from __future__ import annotations
 
@@ -7,17 +7,12 @@ from dataclasses import replace
 
 import asyncpg
 
-from torpor.workflows.asl.payload import json_text
-from torpor.workflows.ledger.base import AlreadyExists, NotFound
-from torpor.workflows.ledger.rows import (
-    alias_of,
-    machine_body,
-    machine_of,
-    version_of,
-)
+from torpor.workflows.ledger.base import AlreadyExists, LedgerError, NotFound
+from torpor.workflows.ledger.definitions import NO_TAGS
+from torpor.workflows.ledger.rows import machine_body, machine_of
 from torpor.workflows.ledger.store import Store
 from torpor.workflows.ledger.tokens import page_of, place_of
-from torpor.workflows.records import Alias, Machine, MachineStatus, MachineVersion, Page
+from torpor.workflows.records import Machine, MachineStatus, Page
 
 _THERE = """(m.status = 'ACTIVE' OR EXISTS (
     SELECT FROM execution e WHERE e.machine_arn = m.arn AND e.status = 'RUNNING'))"""
@@ -26,30 +21,32 @@ _LATEST = (
     "SELECT m.*, r.body FROM machine m JOIN revision r "  # noqa: S608 - a constant
     "ON r.machine_arn = m.arn AND r.revision_id = m.revision_id WHERE " + _THERE
 )
+_STARTS = 1_953_460_850
+"""The class of the advisory locks of a machine's starts (schema/0005_once.sql)."""
 
 
 class Machines(Store):
     """What the API's calls on state machines read and write."""
 
-    async def put_machine(self, machine: Machine) -> Machine:
-        """Create a machine, or store a new revision of it; old revisions stay while used.
+    async def put_machine(
+        self,
+        machine: Machine,
+        replaces: str | None = None,
+        tags: Mapping[str, str] = NO_TAGS,
+    ) -> Machine:
+        """Create a machine with these tags, or store the revision that follows `replaces`.
 
-        A new revision of an existing machine keeps the machine's time of creation.
+        Raises AlreadyExists when there is another machine or latest revision than that, NotFound
+        when the machine to change is not there or is being deleted. Old revisions stay while used;
+        the machine keeps its time of creation.
         """
         async with self._database.transaction() as connection:
             await _bury(connection, machine.arn)
-            created_at = await connection.fetchval(
-                "INSERT INTO machine (arn, name, status, revision_id, created_at) "
-                "VALUES ($1, $2, $3, $4, $5) ON CONFLICT (arn) DO UPDATE "
-                "SET revision_id = EXCLUDED.revision_id, status = EXCLUDED.status "
-                "RETURNING created_at",
-                machine.arn,
-                machine.name,
-                machine.status,
-                machine.revision_id,
-                machine.created_at,
-            )
-            stored = replace(machine, created_at=created_at)
+            if replaces is None:
+                created_at = await _created(connection, machine, tags)
+            else:
+                created_at = await _changed(connection, machine, replaces)
+            stored = replace(machine, created_at=created_at, status=MachineStatus.ACTIVE)
             await connection.execute(
                 "INSERT INTO revision (machine_arn, revision_id, updated_at, body) "
                 "VALUES ($1, $2, $3, $4) ON CONFLICT (machine_arn, revision_id) DO UPDATE "
@@ -92,99 +89,23 @@ class Machines(Store):
         places = [(row["name"], row["arn"]) for row in rows]
         return page_of([machine_of(row["body"], row["status"]) for row in rows], limit, places)
 
-    async def delete_machine(self, arn: str) -> None:
-        """Mark a machine DELETING; it is gone when its last running execution ended."""
-        async with self._database.transaction() as connection:
-            await connection.execute("UPDATE machine SET status = 'DELETING' WHERE arn = $1", arn)
-            await _bury(connection, arn)
+    async def delete_machine(self, arn: str, latest: str | None = None) -> None:
+        """Mark a machine DELETING; it is gone when its last running execution ended.
 
-    async def publish(
-        self, machine_arn: str, revision_id: str | None, description: str | None
-    ) -> MachineVersion:
-        """Publish the latest revision as the next version; the same revision again is the same.
-
-        Raises NotFound without such a machine, AlreadyExists when `revision_id` is not its latest.
+        Raises AlreadyExists when `latest` is given and is not its latest revision.
         """
         async with self._database.transaction() as connection:
-            machine = await connection.fetchrow(
-                "SELECT revision_id FROM machine WHERE arn = $1 FOR UPDATE", machine_arn
+            # Waits for the starts that are under way: what they start counts as running below.
+            await connection.execute("SELECT pg_advisory_xact_lock($1, hashtext($2))", _STARTS, arn)
+            marked = await connection.fetchval(
+                "UPDATE machine SET status = 'DELETING' "
+                "WHERE arn = $1 AND ($2::text IS NULL OR revision_id = $2) RETURNING true",
+                arn,
+                latest,
             )
-            if machine is None:
-                raise NotFound(f"state machine {machine_arn}")
-            if revision_id is not None and revision_id != machine["revision_id"]:
-                raise AlreadyExists(f"state machine {machine_arn} has another latest revision")
-            row = await _published(connection, machine_arn, machine["revision_id"])
-            if row is None:
-                row = await _next_version(
-                    connection, machine_arn, machine["revision_id"], description
-                )
-        return version_of(row)
-
-    async def versions(
-        self, machine_arn: str, limit: int, token: str | None
-    ) -> Page[MachineVersion]:
-        """Published versions, newest first."""
-        place = place_of(token, int)
-        rows = await self._database.rows(
-            "SELECT * FROM version WHERE machine_arn = $1 AND ($2::int IS NULL OR number < $2) "
-            "ORDER BY number DESC LIMIT $3",
-            machine_arn,
-            place[0] if place else None,
-            limit + 1,
-        )
-        places = [(row["number"],) for row in rows]
-        return page_of([version_of(row) for row in rows], limit, places)
-
-    async def version(self, arn: str) -> MachineVersion:
-        """One version; raises NotFound."""
-        row = await self._database.row("SELECT * FROM version WHERE arn = $1", arn)
-        if row is None:
-            raise NotFound(f"version {arn}")
-        return version_of(row)
-
-    async def delete_version(self, arn: str) -> None:
-        """Delete a version."""
-        await self._database.rows("DELETE FROM version WHERE arn = $1", arn)
-
-    async def put_alias(self, alias: Alias) -> Alias:
-        """Create or change an alias."""
-        row = await self._database.row(
-            "INSERT INTO alias (arn, machine_arn, name, description, routing, created_at, "
-            "updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (arn) DO UPDATE "
-            "SET description = EXCLUDED.description, routing = EXCLUDED.routing, "
-            "updated_at = EXCLUDED.updated_at RETURNING *",
-            alias.arn,
-            alias.machine_arn,
-            alias.name,
-            alias.description,
-            json_text([list(route) for route in alias.routing]),
-            alias.created_at,
-            alias.updated_at,
-        )
-        return alias_of(row)
-
-    async def alias(self, arn: str) -> Alias:
-        """One alias; raises NotFound."""
-        row = await self._database.row("SELECT * FROM alias WHERE arn = $1", arn)
-        if row is None:
-            raise NotFound(f"alias {arn}")
-        return alias_of(row)
-
-    async def aliases(self, machine_arn: str, limit: int, token: str | None) -> Page[Alias]:
-        """The aliases of a machine by name."""
-        place = place_of(token, str)
-        rows = await self._database.rows(
-            "SELECT * FROM alias WHERE machine_arn = $1 AND ($2::text IS NULL OR name > $2) "
-            "ORDER BY name LIMIT $3",
-            machine_arn,
-            place[0] if place else None,
-            limit + 1,
-        )
-        return page_of([alias_of(row) for row in rows], limit, [(row["name"],) for row in rows])
-
-    async def delete_alias(self, arn: str) -> None:
-        """Delete an alias."""
-        await self._database.rows("DELETE FROM alias WHERE arn = $1", arn)
+            if not marked and latest is not None:
+                raise await _in_the_way(connection, arn)
+            await _bury(connection, arn)
 
     async def tags(self, arn: str) -> Mapping[str, str]:
         """The tags of a machine or activity; raises NotFound."""
@@ -199,43 +120,62 @@ class Machines(Store):
             await connection.execute(
                 "DELETE FROM tag WHERE arn = $1 AND name = ANY ($2::text[])", arn, list(remove)
             )
-            await connection.execute(
-                "INSERT INTO tag SELECT $1, * FROM unnest($2::text[], $3::text[]) "
-                "ON CONFLICT (arn, name) DO UPDATE SET value = EXCLUDED.value",
-                arn,
-                list(add),
-                list(add.values()),
-            )
+            await add_tags(connection, arn, add)
             return await _tags(connection, arn)
 
 
-async def _published(
-    connection: asyncpg.Connection, machine_arn: str, revision_id: str
-) -> asyncpg.Record | None:
-    return await connection.fetchrow(
-        "SELECT * FROM version WHERE machine_arn = $1 AND revision_id = $2 "
-        "ORDER BY number DESC LIMIT 1",
-        machine_arn,
-        revision_id,
+async def _created(
+    connection: asyncpg.Connection, machine: Machine, tags: Mapping[str, str]
+) -> float:
+    """Insert a machine; returns when it was created."""
+    created_at: float | None = await connection.fetchval(
+        "INSERT INTO machine (arn, name, status, revision_id, created_at) "
+        "VALUES ($1, $2, 'ACTIVE', $3, $4) ON CONFLICT DO NOTHING RETURNING created_at",
+        machine.arn,
+        machine.name,
+        machine.revision_id,
+        machine.created_at,
     )
+    if created_at is None:
+        raise AlreadyExists(f"state machine {machine.arn}")
+    await add_tags(connection, machine.arn, tags)
+    return created_at
 
 
-async def _next_version(
-    connection: asyncpg.Connection, machine_arn: str, revision_id: str, description: str | None
-) -> asyncpg.Record:
-    number = await connection.fetchval(
-        "UPDATE machine SET last_version = last_version + 1 WHERE arn = $1 RETURNING last_version",
-        machine_arn,
+async def _changed(connection: asyncpg.Connection, machine: Machine, replaces: str) -> float:
+    """Let a machine have another latest revision; returns when it was created."""
+    created_at: float | None = await connection.fetchval(
+        "UPDATE machine SET revision_id = $3 "
+        "WHERE arn = $1 AND revision_id = $2 AND status = 'ACTIVE' RETURNING created_at",
+        machine.arn,
+        replaces,
+        machine.revision_id,
     )
-    return await connection.fetchrow(
-        "INSERT INTO version (machine_arn, number, arn, revision_id, description, created_at) "
-        "VALUES ($1, $2, $3, $4, $5, extract(epoch FROM now())) RETURNING *",
-        machine_arn,
-        number,
-        f"{machine_arn}:{number}",
-        revision_id,
-        description,
+    if created_at is None:
+        raise await _in_the_way(connection, machine.arn)
+    return created_at
+
+
+async def _in_the_way(connection: asyncpg.Connection, arn: str) -> LedgerError:
+    """Why a machine with an expected latest revision was not found."""
+    active = await connection.fetchval(
+        "SELECT true FROM machine WHERE arn = $1 AND status = 'ACTIVE'", arn
     )
+    if active:
+        return AlreadyExists(f"state machine {arn} has another latest revision")
+    return NotFound(f"state machine {arn}")
+
+
+async def add_tags(connection: asyncpg.Connection, arn: str, tags: Mapping[str, str]) -> None:
+    """Set these tags of a machine or activity."""
+    if tags:
+        await connection.execute(
+            "INSERT INTO tag SELECT $1, * FROM unnest($2::text[], $3::text[]) "
+            "ON CONFLICT (arn, name) DO UPDATE SET value = EXCLUDED.value",
+            arn,
+            list(tags),
+            list(tags.values()),
+        )
 
 
 async def _bury(connection: asyncpg.Connection, arn: str) -> None:

@@ -26,14 +26,16 @@ def encode_event(event: Input) -> bytes:
 
 
 def decode_event(body: bytes) -> Input:
-    """The event of these bytes; raises LedgerError when a newer release wrote it."""
-    document = parse(body)
-    made_as = _TYPES.get(document.pop("type"))
-    if made_as is None:
-        raise LedgerError(f"an event of an unknown type: {body[:80]!r}")
-    names = {field.name for field in dataclasses.fields(made_as)}
-    fields = {name: _value(value) for name, value in document.items() if name in names}
-    event: Input = made_as(**fields)
+    """The event of these bytes; raises LedgerError when another release wrote it."""
+    try:
+        document = parse(body)
+        made_as = _TYPES[document.pop("type")]
+        names = {field.name for field in dataclasses.fields(made_as)}
+        fields = {name: _value(value) for name, value in document.items() if name in names}
+        event: Input = made_as(**fields)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        # Not its bytes: an event may carry a secret.
+        raise LedgerError(f"an event that cannot be read: {type(error).__name__}") from error
     return event
 
 

@@ -52,7 +52,7 @@ def last_time(commit: Commit) -> float:
 
 
 def child_rows(history: Iterable[HistoryEvent]) -> Iterable[ChildRow]:
-    """Children of Map Runs that started or ended; one that did both has only its end's row."""
+    """Children of Map Runs that started or ended; one that did both has a row for each."""
     rows: dict[str, ChildRow] = {}
     started: dict[str, ChildRow] = {}
     for event in history:
@@ -89,8 +89,8 @@ def run_rows(commit: Commit, memory: Memory, day: int) -> tuple[list[RunRow], di
     for event in begun:
         arn = event.details["mapRunArn"]
         if arn not in known:
-            total = sum(1 for child in child_rows(commit.history) if child.run == key_of(arn))
-            rows.append(_run_row(arn, -1, day, ended_as, event.at, None, total))
+            children = {row.child for row in child_rows(commit.history) if row.run == key_of(arn)}
+            rows.append(_run_row(arn, -1, day, ended_as, event.at, None, len(children)))
     if frontier.status is not Status.RUNNING:
         rows = [_ended(row, ended_as, commit) for row in rows]
         rows += [

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 
 from torpor.workflows.ledger.activities import Activities
-from torpor.workflows.ledger.base import SHARDS
+from torpor.workflows.ledger.base import SHARDS, Admitted
 from torpor.workflows.ledger.commits import Commits
 from torpor.workflows.ledger.database import open_database
 from torpor.workflows.ledger.keys import key_of
@@ -21,6 +21,7 @@ from torpor.workflows.ledger.machines import Machines
 from torpor.workflows.ledger.migrations import migrate
 from torpor.workflows.ledger.retention import Retention
 from torpor.workflows.ledger.shards import Shards
+from torpor.workflows.ledger.versions import Versions
 
 _LOOK_SECONDS = 5.0
 _WAITING = """
@@ -29,7 +30,7 @@ UNION SELECT DISTINCT shard FROM fresh WHERE shard = ANY ($1::int[])
 """
 
 
-class PostgresLedger(Commits, Loading, Shards, Machines, Activities, Retention):
+class PostgresLedger(Commits, Loading, Shards, Machines, Versions, Activities, Retention):
     """All of the ledger. Use it inside the event loop that opened it."""
 
     def start(self) -> None:
@@ -67,19 +68,17 @@ class PostgresLedger(Commits, Loading, Shards, Machines, Activities, Retention):
         """An event that is set whenever there may be news of a subject, until the block ends."""
         return self._notices.listening(subject)
 
-    async def admit(
-        self, lane: str, most: int, entering: Sequence[tuple[str, float]]
-    ) -> Sequence[str]:
-        """Let the executions that wait longest in a lane have its free places; who has one."""
-        rows = await self._database.rows(
-            "SELECT * FROM torpor_admit($1, $2, $3, $4, $5)",
+    async def admit(self, lane: str, most: int, entering: Sequence[tuple[str, float]]) -> Admitted:
+        """Let the executions that wait longest in a lane have its free places."""
+        row = await self._database.row(
+            "SELECT * FROM torpor_places($1, $2, $3, $4, $5)",
             key_of(lane),
             most,
             [key_of(arn) for arn, _ in entering],
             [arn for arn, _ in entering],
             [at for _, at in entering],
         )
-        return [arn for (arn,) in rows]
+        return Admitted(frozenset(row["placed"]), row["waiting"])
 
     async def _look(self, shards: set[int]) -> set[int]:
         return {shard for (shard,) in await self._database.rows(_WAITING, sorted(shards))}

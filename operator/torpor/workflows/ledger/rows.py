@@ -57,6 +57,8 @@ def execution_of(row: Any, bodies: Bodies) -> Execution:
         row["alias_arn"],
         row["parent_arn"],
         row["trace_header"],
+        row["parent_task"],
+        row["depth"],
     )
 
 

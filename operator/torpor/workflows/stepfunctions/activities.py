@@ -37,9 +37,7 @@ async def create_activity(service: Service, values: Values) -> Answer:
         raise Refused(refusal.code, refusal.message)
     tags = check_tags(values.get("tags", ()))
     made = Activity(service.settings.place.activity(name), name, service.outside.now())
-    kept = await service.ledger.put_activity(made)
-    if tags:
-        await service.ledger.set_tags(kept.arn, tags, ())
+    kept = await service.ledger.put_activity(made, tags)
     return {"activityArn": kept.arn, "creationDate": stamp(kept.created_at)}
 
 

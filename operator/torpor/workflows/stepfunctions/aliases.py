@@ -11,7 +11,7 @@ from torpor.workflows.records import Alias
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Arn, Kind, read_arn
 from torpor.workflows.stepfunctions.errors import Refused
-from torpor.workflows.stepfunctions.machines import (
+from torpor.workflows.stepfunctions.machine_access import (
     active_machine,
     check_unmanaged,
     check_unmanaged_arn,
@@ -47,10 +47,7 @@ async def create_state_machine_alias(service: Service, values: Values) -> Answer
     alias = Alias(
         f"{machine_arn}:{name}", name, machine_arn, values.get("description"), routing, now, now
     )
-    try:
-        found = await service.ledger.alias(alias.arn)
-    except NotFound:
-        found = await _put(service, alias)
+    found = await _created(service, alias)
     if (found.description, found.routing) != (alias.description, alias.routing):
         raise errors.conflict(
             "Failed to create alias because an alias with the same name and a different routing "
@@ -59,13 +56,14 @@ async def create_state_machine_alias(service: Service, values: Values) -> Answer
     return {"stateMachineAliasArn": found.arn, "creationDate": stamp(found.created_at)}
 
 
-async def _put(service: Service, alias: Alias) -> Alias:
+async def _created(service: Service, alias: Alias) -> Alias:
+    """The alias after creation; the one that is there already, whatever it is."""
     try:
-        return await service.ledger.put_alias(alias)
+        return await service.ledger.create_alias(alias)
     except AlreadyExists:
-        return await service.ledger.alias(alias.arn)
+        return await _alias(service, alias.arn)
     except NotFound:
-        raise errors.reference_missing() from None
+        raise errors.machine_missing(alias.machine_arn) from None
 
 
 async def _routing(
@@ -118,7 +116,10 @@ async def update_state_machine_alias(service: Service, values: Values) -> Answer
         routing=routing,
         updated_at=service.outside.now(),
     )
-    kept = await service.ledger.put_alias(changed)
+    try:
+        kept = await service.ledger.change_alias(changed)
+    except NotFound:
+        raise errors.reference_missing() from None
     return {"updateDate": stamp(kept.updated_at)}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _SERVICE = "com.amazonaws.swf.service.v2.model#"
 _FRAMEWORK = {
@@ -48,6 +48,11 @@ def violations(found: Sequence[str]) -> Refused:
 def invalid_arn(reason: str) -> Refused:
     """An ARN that has not the form, or names another kind of thing than the call is about."""
     return Refused("InvalidArn", f"Invalid Arn: '{reason}'")
+
+
+def invalid_member(member: str) -> Callable[[str], Refused]:
+    """The refusal, given its reason, of what is the JSON text in a member of a request."""
+    return lambda reason: validation(f"Invalid {member}: '{reason}'")
 
 
 def invalid_input(reason: str) -> Refused:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import EMPTY, Payload
-from torpor.workflows.engine.base import NotRedrivable
+from torpor.workflows.engine.base import NotRedrivable, Throttled
 from torpor.workflows.ledger.base import AlreadyExists, NotFound
 from torpor.workflows.records import Execution, MachineType
 from torpor.workflows.request_rules import check_name
@@ -40,8 +40,9 @@ from torpor.workflows.stepfunctions.shapes import (
     Values,
     shape_of,
 )
-from torpor.workflows.stepfunctions.targets import Target, find_target
+from torpor.workflows.stepfunctions.targets import find_target
 from torpor.workflows.stepfunctions.times import optional_stamp, stamp
+from torpor.workflows.targets import Target
 
 REDRIVABLE_SECONDS = 14 * 86_400.0
 """How long after its end an execution can be redriven (API reference, "RedriveExecution")."""
@@ -53,7 +54,7 @@ async def start_execution(service: Service, values: Values) -> Answer:
     """StartExecution: durable when answered; express executions run in memory."""
     execution, type = await _new_execution(service, values)
     if type is MachineType.EXPRESS:
-        started = await service.engine.run_express(execution, wait=False)
+        started = await _run_express(service, execution, wait=False)
     else:
         try:
             started = await service.engine.start(execution)
@@ -69,7 +70,7 @@ async def start_sync_execution(service: Service, values: Values) -> Answer:
     execution, type = await _new_execution(service, values)
     if type is not MachineType.EXPRESS:
         raise errors.wrong_machine_type()
-    ended = await service.engine.run_express(execution, wait=True)
+    ended = await _run_express(service, execution, wait=True)
     stopped_at = ended.started_at if ended.stopped_at is None else ended.stopped_at
     return present(
         executionArn=ended.arn,
@@ -84,6 +85,15 @@ async def start_sync_execution(service: Service, values: Values) -> Answer:
         traceHeader=ended.trace_header,
         billingDetails=_bill(stopped_at - ended.started_at),
     )
+
+
+async def _run_express(service: Service, execution: Execution, *, wait: bool) -> Execution:
+    try:
+        return await service.engine.run_express(execution, wait=wait)
+    except NotFound:
+        raise errors.machine_missing(execution.machine_arn) from None
+    except Throttled as refused:
+        raise Refused("ThrottlingException", str(refused)) from None
 
 
 def _bill(seconds: float) -> Answer:

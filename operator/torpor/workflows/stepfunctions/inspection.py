@@ -20,6 +20,21 @@ from torpor.workflows.stepfunctions.trial import Outcome, Result, Setup, Trial
 Found = tuple[str, Any]
 
 
+class Exchange:
+    """What an HTTP task sent and got (`engine.base.Observer`), as members of `inspectionData`."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Json] = {}
+
+    def sent(self, request: Mapping[str, str]) -> None:
+        """Take in the request."""
+        self.members["request"] = dict(request)
+
+    def got(self, response: Mapping[str, str]) -> None:
+        """Take in the response."""
+        self.members["response"] = dict(response)
+
+
 def inspect(
     setup: Setup, outside: Outside, task: Dispatch | None, outcome: Outcome | None, result: Result
 ) -> dict[str, Any]:

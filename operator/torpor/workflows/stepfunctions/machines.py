@@ -9,10 +9,11 @@ from typing import Any
 from torpor.workflows.admission import check_admission
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.asl.validate import create_error
+from torpor.workflows.beside import check_beside
 from torpor.workflows.ledger.base import AlreadyExists, NotFound
-from torpor.workflows.machines import workflow_key
 from torpor.workflows.records import Machine, MachineStatus, MachineType, MachineVersion, Options
 from torpor.workflows.request_rules import (
+    LOG_LEVELS,
     Refusal,
     check_logging,
     check_name,
@@ -21,6 +22,11 @@ from torpor.workflows.request_rules import (
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Kind, read_arn
 from torpor.workflows.stepfunctions.errors import Refused
+from torpor.workflows.stepfunctions.machine_access import (
+    active_machine,
+    check_unmanaged,
+    machine_there,
+)
 from torpor.workflows.stepfunctions.service import (
     Action,
     Answer,
@@ -51,7 +57,7 @@ INITIAL = "INITIAL"
 TYPE = OneOf(("STANDARD", "EXPRESS"))
 LOGGING = Group(
     {
-        "level": OneOf(("ALL", "ERROR", "FATAL", "OFF")),
+        "level": OneOf(LOG_LEVELS),
         "includeExecutionData": Flag(),
         "destinations": Many(
             Group({"cloudWatchLogsLogGroup": Group({"logGroupArn": Text(1, MOST_DESTINATION_ARN)})})
@@ -78,11 +84,9 @@ async def create_state_machine(service: Service, values: Values) -> Answer:
     _check_encryption(values)
     tags = check_tags(values.get("tags", ()))
     type = MachineType(values.get("type", "STANDARD"))
-    check_text(values["definition"], type)
+    await check_text(values["definition"], type)
     machine = _made(service, values, type)
-    kept = await _stored(service, machine)
-    if tags:
-        await service.ledger.set_tags(kept.arn, tags, ())
+    kept = await _stored(service, machine, tags)
     version = await _published(service, kept, values)
     return present(
         stateMachineArn=kept.arn,
@@ -111,15 +115,12 @@ def _made(service: Service, values: Values, type: MachineType) -> Machine:
     )
 
 
-async def _stored(service: Service, machine: Machine) -> Machine:
-    """The machine after creation; the one that is there already when it is the same."""
+async def _stored(service: Service, machine: Machine, tags: Mapping[str, str]) -> Machine:
+    """The machine after creation; the one that is there already when it is the same, as it is."""
     try:
-        found = await service.ledger.machine(machine.arn)
-    except NotFound:
-        try:
-            return await service.ledger.put_machine(machine)
-        except AlreadyExists:
-            found = await service.ledger.machine(machine.arn)
+        return await service.ledger.put_machine(machine, tags=tags)
+    except AlreadyExists:
+        found = await machine_there(service, machine.arn)
     if found.status is MachineStatus.DELETING:
         raise errors.machine_deleting(machine.arn)
     if _identity(found) != _identity(machine):
@@ -148,13 +149,17 @@ async def update_state_machine(service: Service, values: Values) -> Answer:
     machine = await active_machine(service, values["stateMachineArn"])
     check_unmanaged(machine)
     if "definition" in values:
-        check_text(values["definition"], machine.type)
+        await check_text(values["definition"], machine.type)
     updated = _updated(machine, values)
     if updated != machine:
         now, revision = service.outside.now(), service.outside.uuid()
-        machine = await service.ledger.put_machine(
-            replace(updated, updated_at=now, revision_id=revision)
-        )
+        updated = replace(updated, updated_at=now, revision_id=revision)
+        try:
+            machine = await service.ledger.put_machine(updated, machine.revision_id)
+        except AlreadyExists:
+            raise changed_meanwhile(machine.arn) from None
+        except NotFound:
+            raise errors.machine_deleting(machine.arn) from None
     version = await _published(service, machine, values)
     return present(
         updateDate=stamp(machine.updated_at),
@@ -202,51 +207,30 @@ def stale_revision(wanted: str, current: str) -> Refused:
     )
 
 
+def changed_meanwhile(arn: str) -> Refused:
+    """The refusal to change a machine that another request changed since it was looked at."""
+    return errors.conflict(f"State Machine {arn} was changed by another request: try again")
+
+
 async def delete_state_machine(service: Service, values: Values) -> Answer:
     """DeleteStateMachine: of one that is not there, too."""
     arn = read_arn(values["stateMachineArn"], Kind.MACHINE)
     if arn.qualifier is not None:
         raise errors.validation(f"The state machine ARN must not be qualified: '{arn.text}'")
-    await check_unmanaged_arn(service, arn.text)
     try:
-        await service.ledger.delete_machine(arn.text)
+        machine = await service.ledger.machine(arn.text)
+        check_unmanaged(machine)
+        await service.ledger.delete_machine(arn.text, machine.revision_id)
+    except AlreadyExists:
+        raise changed_meanwhile(arn.text) from None
     except NotFound:
         return {}
     return {}
 
 
-async def active_machine(service: Service, text: str) -> Machine:
-    """The latest revision of a machine that an unqualified ARN names."""
-    arn = read_arn(text, Kind.MACHINE)
-    if arn.qualifier is not None:
-        raise errors.machine_missing(text)
-    try:
-        machine = await service.ledger.machine(text)
-    except NotFound:
-        raise errors.machine_missing(text) from None
-    if machine.status is MachineStatus.DELETING:
-        raise errors.machine_deleting(text)
-    return machine
-
-
-def check_unmanaged(machine: Machine) -> None:
-    """Refuse to change what a Workflow says: whoever may start executions may not rewrite it."""
-    if machine.options.workflow_uid is not None:
-        raise errors.machine_managed(machine.arn, str(workflow_key(machine.name)))
-
-
-async def check_unmanaged_arn(service: Service, arn: str) -> None:
-    """The same of an unqualified ARN; one that names no machine passes."""
-    try:
-        machine = await service.ledger.machine(arn)
-    except NotFound:
-        return
-    check_unmanaged(machine)
-
-
-def check_text(definition: str, type: MachineType) -> None:
+async def check_text(definition: str, type: MachineType) -> None:
     """Refuse a definition that has errors, or a resource that the engine cannot run."""
-    problems = check_admission(definition, type)
+    problems = await check_beside(definition, lambda: check_admission(definition, type))
     if problems:
         raise Refused(*create_error(problems, definition))
 

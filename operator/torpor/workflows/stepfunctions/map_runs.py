@@ -46,7 +46,8 @@ async def describe_map_run(service: Service, values: Values) -> Answer:
         toleratedFailureCount=int(tolerated) if math.isfinite(tolerated) else found.total,
         itemCounts=counts,
         executionCounts=counts,
-        redriveCount=0,
+        redriveCount=found.redrive_count,
+        redriveDate=optional_stamp(found.redriven_at),
     )
 
 

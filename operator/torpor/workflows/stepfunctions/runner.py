@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torpor.workflows.asl.events import Dispatch, TaskFailed, TaskSucceeded
 from torpor.workflows.asl.fault import RUNTIME
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import EMPTY
 from torpor.workflows.asl.scope import Entropy
-from torpor.workflows.engine.base import Integration, Job
+from torpor.workflows.engine.base import Integration, Job, Observer
 from torpor.workflows.records import Execution, Machine, MachineType, Options
 from torpor.workflows.stepfunctions.arns import Place, express_arn
 
@@ -26,13 +26,13 @@ class IntegrationRunner:
     place: Place
     namespace: str = "default"
 
-    async def run_once(self, dispatch: Dispatch) -> TaskSucceeded | TaskFailed:
+    async def run_once(self, dispatch: Dispatch, observer: Observer) -> TaskSucceeded | TaskFailed:
         """The task's end; one that only starts a job, or that waits for a token, fails."""
         integration = self.integrations.get(dispatch.resource.service)
         if integration is None:
             cause = f"The resource '{dispatch.resource.text}' is not supported"
             return TaskFailed(dispatch.frame, dispatch.ticket, RUNTIME, cause)
-        end = await integration.run(self._job(dispatch))
+        end = await integration.run(replace(self._job(dispatch), observer=observer))
         if isinstance(end, TaskSucceeded | TaskFailed):
             return end
         cause = "A task that ends later can only be tested with a mock"

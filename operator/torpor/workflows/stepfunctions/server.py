@@ -79,6 +79,7 @@ class Server:
             self.app(),
             access_log=None,
             handler_cancellation=True,
+            auto_decompress=False,  # what is signed is the body as it was sent
             shutdown_timeout=self._service.settings.drain_seconds,
         )
         await self._runner.setup()
@@ -150,6 +151,10 @@ async def _healthz(_: web.Request) -> web.Response:
 
 
 async def _body(request: web.Request) -> bytes:
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        message = f"A body with the Content-Encoding '{encoding}' is not taken: send it as it is"
+        raise Refused("SerializationException", message)
     try:
         async with asyncio.timeout(BODY_SECONDS):
             return await request.read()

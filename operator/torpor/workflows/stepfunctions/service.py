@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from torpor.workflows.asl.events import Dispatch, TaskFailed, TaskSucceeded
 from torpor.workflows.asl.scope import Entropy
-from torpor.workflows.engine.base import Api
+from torpor.workflows.engine.base import Api, Observer
 from torpor.workflows.ledger.base import Ledger
 from torpor.workflows.stepfunctions.arns import Place
 from torpor.workflows.stepfunctions.errors import invalid_token
@@ -21,8 +21,8 @@ DEFAULT_PAGE = 100
 """Items of a page when the request names no number, as AWS does."""
 MOST_POLL_SECONDS = 60.0
 """How long GetActivityTask waits for a task (API reference, "GetActivityTask")."""
-REQUEST_BYTES = 1_048_576
-"""The longest request of AWS (quotas, "Maximum request size")."""
+REQUEST_BYTES = 8 * 1_048_576
+"""The longest request: a definition of 1 MiB fits, escaped at worst to six times its length."""
 UNLIMITED_REQUEST_BYTES = 64 * 1_048_576
 """The longest request where payloads have no quota: it has to fit into memory."""
 
@@ -30,7 +30,7 @@ UNLIMITED_REQUEST_BYTES = 64 * 1_048_576
 class TaskRunner(Protocol):
     """Does one task outside any execution, for TestState."""
 
-    async def run_once(self, dispatch: Dispatch) -> TaskSucceeded | TaskFailed:
+    async def run_once(self, dispatch: Dispatch, observer: Observer) -> TaskSucceeded | TaskFailed:
         """The task's end; it is cancelled when its caller goes away."""
 
 

@@ -42,6 +42,8 @@ class Text:
             yield _broken(quoted, where, f"have length less than or equal to {self.most}")
         if self.pattern is not None and not re.fullmatch(self.pattern, value):
             yield _broken(quoted, where, f"satisfy regular expression pattern: {self.pattern}")
+        if "\0" in value:  # PostgreSQL has no place for it in a text
+            yield _broken(quoted, where, r"satisfy regular expression pattern: [^\x00]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,4 +173,4 @@ CAUSE = Text(0, 32_768, hidden=True)
 TASK_TOKEN = Text(1, 2_048, hidden=True)
 INCLUDED = OneOf(("ALL_DATA", "METADATA_ONLY"))
 TAGS = Many(Group({"key": Text(1, 128), "value": Text(0, 256)}))
-TRACE = Text(0, 256, r"[\x00-\x7f]*")
+TRACE = Text(0, 256, r"[\x01-\x7f]*")

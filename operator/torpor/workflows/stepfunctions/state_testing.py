@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from torpor.workflows.asl.events import Dispatch, TaskFailed
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Identity
-from torpor.workflows.asl.payload import EMPTY, Payload
+from torpor.workflows.asl.payload import EMPTY
 from torpor.workflows.asl.problem import InvalidDefinition, Problem
 from torpor.workflows.asl.resource import Pattern
 from torpor.workflows.asl.run import Limits
@@ -17,17 +19,17 @@ from torpor.workflows.asl.scope import Json, QueryLanguage
 from torpor.workflows.asl.timestamps import epoch_seconds
 from torpor.workflows.asl.validate import check_definition, create_error
 from torpor.workflows.asl.validate.findings import Code
+from torpor.workflows.beside import check_beside
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.errors import Refused
-from torpor.workflows.stepfunctions.inspection import inspect
+from torpor.workflows.stepfunctions.inspection import Exchange, inspect
+from torpor.workflows.stepfunctions.mocks import MOCK, mocked
 from torpor.workflows.stepfunctions.payloads import read_payload
 from torpor.workflows.stepfunctions.service import Action, Answer, Service, present
 from torpor.workflows.stepfunctions.shapes import (
     ARN,
-    CAUSE,
     DATA,
     DEFINITION,
-    ERROR,
     NAME,
     Flag,
     Group,
@@ -40,7 +42,6 @@ from torpor.workflows.stepfunctions.trial import Outcome, Setup, Trial, conclude
 
 ALONE = "StateName"
 """What a state that is tested without its machine is called, in its context object too."""
-_MOCKED = ("Task", "Map", "Parallel")
 _ELSEWHERE = (Code.MISSING_TARGET, Code.MISSING_END_STATE)
 """Findings about other states, which a state that is tested alone does not have."""
 
@@ -67,18 +68,17 @@ class _Outside:
 
 async def test_state(service: Service, values: Values) -> Answer:
     """TestState: one state, in memory; its task is done really unless it is mocked."""
-    setup = _setup(service, values)
-    mocked = _mocked(setup.state, values)
+    setup = await check_beside(values["definition"], partial(_setup, service, values))
+    outcome, exchange = mocked(setup.state, values), Exchange()
     context = _json(values, "context")
     outside = _Outside(service, _part(context, "Task", "Token") or service.outside.uuid())
     bare = Trial(setup, outside, frozenset({"Retry", "Catch"}))
-    task = bare.enter()
-    outcome = mocked
+    task = await asyncio.to_thread(bare.enter)
     if bare.waits:
         if outcome is None:
-            outcome = await _done(service, task)
-        bare.settle(outcome)
-    result = conclude(setup, outside, bare, outcome)
+            outcome = await _done(service, task, exchange)
+        await asyncio.to_thread(bare.settle, outcome)
+    result = await asyncio.to_thread(conclude, setup, outside, bare, outcome)
     failure = result.failure
     level = values.get("inspectionLevel", "INFO")
     return present(
@@ -88,16 +88,19 @@ async def test_state(service: Service, values: Values) -> Answer:
         error=failure and failure.error,
         cause=failure and failure.cause,
         inspectionData=(
-            None if level == "INFO" else inspect(setup, outside, task, outcome, result)
+            None
+            if level == "INFO"
+            else inspect(setup, outside, task, outcome, result)
+            | (exchange.members if level == "TRACE" else {})
         ),
     )
 
 
-async def _done(service: Service, task: Dispatch | None) -> Outcome:
+async def _done(service: Service, task: Dispatch | None, exchange: Exchange) -> Outcome:
     """What a task really comes to."""
     if task is None or service.tasks is None or task.resource.pattern is Pattern.TASK_TOKEN:
         raise errors.validation("This state can only be tested with a mock.")
-    end = await service.tasks.run_once(task)
+    end = await service.tasks.run_once(task, exchange)
     return Fault(end.error, end.cause) if isinstance(end, TaskFailed) else end.output
 
 
@@ -211,55 +214,9 @@ def _part(context: Json, group: str, name: str) -> Any:
 
 def _json(values: Values, member: str) -> Json:
     text = values.get(member)
-    return None if text is None else read_payload(text, member, None, _invalid(member)).value
-
-
-def _invalid(member: str) -> Any:
-    return lambda reason: errors.validation(f"Invalid {member}: '{reason}'")
-
-
-def _mocked(state: Mapping[str, Json], values: Values) -> Outcome | None:
-    """The outcome that the caller made up for the state's work."""
-    mock = values.get("mock")
-    if mock is None:
+    if text is None:
         return None
-    kind = state.get("Type")
-    if kind not in _MOCKED:
-        raise errors.validation(f"State type '{kind}' is not supported when a mock is specified")
-    result, error = mock.get("result"), mock.get("errorOutput")
-    if result is not None and error is not None:
-        raise errors.validation(
-            "A test mock should have only one of the following fields: [result, errorOutput]."
-        )
-    if values.get("revealSecrets"):
-        raise errors.validation(
-            "TestState does not support RevealSecrets when a mock is specified."
-        )
-    if error is not None:
-        return Fault(error.get("error"), error.get("cause"))
-    if result is None:
-        raise errors.validation(
-            "A test mock must have one of the following fields: [result, errorOutput]."
-        )
-    payload = read_payload(result, "mock.result", None, _invalid("mock.result"))
-    _check_mock(state, payload)
-    return payload
-
-
-def _check_mock(state: Mapping[str, Json], payload: Payload) -> None:
-    """A Map's or Parallel's result is a list, unless a ResultWriter takes it."""
-    if state["Type"] == "Task":
-        return
-    if state.get("ResultWriter"):
-        if not isinstance(payload.value, dict):
-            raise errors.validation("Mocked result must be a JSON object.")
-        return
-    if not isinstance(payload.value, list):
-        raise errors.validation("Mocked result must be an array.")
-    if state["Type"] == "Parallel" and len(payload.value) != len(state["Branches"]):
-        raise errors.validation(
-            "Mocked result must contain the same number of items as number of Parallel branches."
-        )
+    return read_payload(text, member, None, errors.invalid_member(member)).value
 
 
 class _Nowhere:
@@ -290,13 +247,7 @@ ACTIONS: Mapping[str, Action] = {
             revealSecrets=Flag(),
             variables=DATA,
             stateName=NAME,
-            mock=Group(
-                {
-                    "result": DATA,
-                    "errorOutput": Group({"error": ERROR, "cause": CAUSE}),
-                    "fieldValidationMode": OneOf(("STRICT", "PRESENT", "NONE")),
-                }
-            ),
+            mock=MOCK,
             context=DATA,
             stateConfiguration=Group(
                 {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from torpor.workflows.asl.problem import Problem, Severity
 from torpor.workflows.asl.validate import MachineType, check_definition
+from torpor.workflows.beside import check_beside
 from torpor.workflows.engine.integrations.supported import refuse_resource
 from torpor.workflows.stepfunctions.machines import TYPE
 from torpor.workflows.stepfunctions.service import Action, Answer, Service, present
@@ -16,12 +18,15 @@ MOST_DIAGNOSTICS = 100
 
 async def validate_state_machine_definition(service: Service, values: Values) -> Answer:
     """ValidateStateMachineDefinition: every problem at once, errors first."""
-    problems = check_definition(
-        values["definition"],
+    definition = values["definition"]
+    check = partial(
+        check_definition,
+        definition,
         machine_type=MachineType(values.get("type", "STANDARD")),
         severity=Severity(values.get("severity", "ERROR")),
         refuse_resource=refuse_resource,
     )
+    problems = await check_beside(definition, check)
     most = values.get("maxResults") or MOST_DIAGNOSTICS
     failed = any(problem.severity is Severity.ERROR for problem in problems)
     return {

@@ -7,15 +7,12 @@ from collections.abc import Mapping
 from torpor.workflows.ledger.base import NotFound
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Arn, Kind, read_arn
-from torpor.workflows.stepfunctions.machines import (
-    INITIAL,
+from torpor.workflows.stepfunctions.machine_access import (
     active_machine,
     check_unmanaged,
     check_unmanaged_arn,
-    publish,
-    shown_revision,
-    stale_revision,
 )
+from torpor.workflows.stepfunctions.machines import INITIAL, publish, shown_revision, stale_revision
 from torpor.workflows.stepfunctions.service import (
     Action,
     Answer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 import threading
 
 import pytest
@@ -186,3 +187,28 @@ def test_a_number_that_json_has_not_is_refused_in_words_of_jsonata(text: str) ->
     assert failure.value.error == "States.QueryEvaluationError"
     assert "D1001: Number out of range" in (failure.value.cause or "")
     assert "Error:" not in (failure.value.cause or "").split("evaluation.")[1]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("$parseInteger('12', '')", "sequence starting with that is not supported"),
+        ("$number('0x')", "given a value that it cannot take"),
+        ("$sort([1, 'a'])", "given a value that it cannot take"),
+        ("$fromMillis(1, '[')", "No matching closing bracket"),
+    ],
+)
+def test_a_failure_is_told_without_the_words_of_python(text: str, told: str) -> None:
+    with pytest.raises(Fault) as failed:
+        compile_jsonata(text).evaluate(a_scope(), "Output")
+    assert told in str(failed.value)
+    assert not re.search(r"Error: |object|instances|int\(\)|recursion", _reason_of(failed.value))
+
+
+def _reason_of(failed: Fault) -> str:
+    return str(failed).partition("threw an error during evaluation. ")[2]
+
+
+def test_what_nests_too_deeply_is_refused_in_plain_words() -> None:
+    with pytest.raises(ValueError, match="Expression is nested too deeply"):
+        compile_jsonata("(" * 20_000 + "1" + ")" * 20_000)

@@ -72,6 +72,27 @@ def test_only_the_children_of_a_map_run_that_did_not_succeed_run_again() -> None
     assert "MapRunRedriven" in outcome.types
 
 
+def test_a_redriven_map_run_goes_on_at_the_first_item_without_a_trace() -> None:
+    """As the ledger, which does not keep the index, finds it again."""
+
+    answers = {1: failure("E"), 2: Answer("done")}
+
+    def work(call: Dispatch) -> Answer | None:
+        return answers.get(call.argument.value)
+
+    config = {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}
+    processor = machine("I", {"I": task(End=True)}, ProcessorConfig=config)
+    state = {"Type": "Map", "ItemProcessor": processor, "MaxConcurrency": 2}
+    player = Player(only({**state, "ToleratedFailureCount": 1}), work)
+    player.begin([0, 1, 2])
+    player.play()
+    player.stop()
+    player.send(Redrive())
+    [join] = [frame.join for frame in player.frontier.frames.values() if frame.join]
+    assert list(join.results) == [2]
+    assert join.next_index == join.total
+
+
 def test_a_stopped_wait_waits_again() -> None:
     player = Player(only({"Type": "Wait", "Seconds": 60}))
     player.begin()

@@ -18,6 +18,7 @@ from tests.support.engine_rig import (
     running,
 )
 from tests.support.memory_ledger import MemoryLedger
+from torpor.telemetry.metrics import WORKFLOW_STARTED
 from torpor.workflows.asl.events import HeartbeatSeen, Input, Redrive, Stop
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Status
@@ -201,6 +202,7 @@ async def test_stop_cancels_what_runs_and_redrive_runs_it_again() -> None:
         await gate.wait()
         return "done"
 
+    begun = WORKFLOW_STARTED.labels("STANDARD")._value.get()
     async with rig({"slow": slow}) as it:
         execution = await it.start(await it.machine(chain(("s", task("slow")))))
         await it.until(lambda: it.tasks.running == 1)
@@ -214,6 +216,7 @@ async def test_stop_cancels_what_runs_and_redrive_runs_it_again() -> None:
         gate.set()
         end = await it.end(execution)
         assert (end.status, end.redrive_count) == (Status.SUCCEEDED, 1)
+        assert WORKFLOW_STARTED.labels("STANDARD")._value.get() - begun == 2
 
 
 async def test_an_activity_is_given_to_the_worker_that_polls() -> None:

@@ -101,12 +101,17 @@ async def test_a_function_gets_its_payload_and_the_key_of_its_task() -> None:
     [
         (Options(namespace="shop"), "/function/shop/validate-order/"),
         (Options(resources={ARN: "checks"}), "/function/default/checks/"),
-        (Options(resources={ARN: "other/checks"}), "/function/other/checks/"),
         (Options(resources={"validateOrder": "v2"}), "/function/default/v2/"),
     ],
 )
 async def test_names_map_to_functions(options: Options, path: str) -> None:
     assert of(await invoked(reflect, job(ARN, {}, options)))["path"] == path
+
+
+async def test_no_name_reaches_a_function_of_another_namespace() -> None:
+    end = await invoked(reflect, job(ARN, {}, Options(resources={ARN: "other/checks"})))
+    assert isinstance(end, TaskFailed)
+    assert end.error == "Lambda.ResourceNotFoundException"
 
 
 async def test_lambda_invoke_wraps_the_payload() -> None:
@@ -180,6 +185,28 @@ async def test_a_functions_own_error_is_passed_on_as_lambda_tells_it() -> None:
     outcome = await invoked(says(body, "application/json", 500), job(ARN, {}))
     assert isinstance(outcome, TaskFailed)
     assert (outcome.error, outcome.cause) == ("OutOfStock", body)
+
+
+PROBLEM = {"code": "function-failed", "detail": "it failed", "requestId": "r", "errorType": "E"}
+
+
+@pytest.mark.parametrize(
+    ("told", "cause"),
+    [
+        ({}, '{"errorMessage":"it failed","errorType":"E","requestId":"r"}'),
+        (
+            {"errorMessage": "", "stackTrace": ["  File \n"]},
+            '{"errorMessage":"","errorType":"E","requestId":"r","stackTrace":["  File \\n"]}',
+        ),
+    ],
+)
+async def test_an_exception_is_told_in_the_fields_and_the_order_of_lambda(
+    told: Mapping[str, Any], cause: str
+) -> None:
+    body = json.dumps({**PROBLEM, **told})
+    outcome = await invoked(says(body, "application/problem+json", 500), job(ARN, {}))
+    assert isinstance(outcome, TaskFailed)
+    assert (outcome.error, outcome.cause) == ("E", cause)
 
 
 async def test_no_gateway() -> None:

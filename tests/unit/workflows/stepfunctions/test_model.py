@@ -84,3 +84,12 @@ def test_an_alias_picks_by_weight(chance: float, version: str) -> None:
 def test_a_version_without_weight_is_never_picked() -> None:
     alias = Alias("a", "a", "m", None, (("1", 0), ("2", 100)), 0.0, 0.0)
     assert alias.pick(0.0) == "2"
+
+
+@pytest.mark.parametrize("name", sorted(ACTIONS))
+def test_no_text_with_a_nul_gets_to_postgresql(name: str) -> None:
+    shape = ACTIONS[name].shape
+    for member, ours in shape.members.items():
+        if isinstance(ours, Text):
+            told = "".join(ours.check("a\0", member))
+            assert f"at '{member}' failed to satisfy constraint" in told

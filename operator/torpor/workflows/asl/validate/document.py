@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -10,9 +11,12 @@ from typing import NoReturn
 
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.asl.validate.findings import Code, Findings
+from torpor.workflows.asl.values import read_fraction, read_integer
 
 MAX_SIZE_BYTES = 1_048_576
 """The most that CreateStateMachine takes (quotas, "Maximum request size")."""
+
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
 
 MAX_DEPTH = 200
 """Levels of arrays and objects; the checks recurse, so a definition must not exhaust the stack."""
@@ -38,6 +42,9 @@ def read_document(text: str, findings: Findings) -> Json:
         findings.add(Code.INVALID_JSON, message, "/")
         return None
     value = _parse(text, findings)
+    if not _is_encodable(text, value):
+        findings.add(Code.INVALID_JSON, "Unpaired surrogate in a string", "/")
+        return None
     if _is_deeper(value, MAX_DEPTH):
         _report_depth(findings)
     return value
@@ -56,7 +63,13 @@ def write_document(definition: Mapping[str, Json], findings: Findings) -> str:
 
 def _parse(text: str, findings: Findings) -> Json:
     try:
-        return json.loads(text, object_pairs_hook=_to_object, parse_constant=_refuse_constant)
+        return json.loads(
+            text,
+            object_pairs_hook=_to_object,
+            parse_constant=_refuse_constant,
+            parse_float=read_fraction,
+            parse_int=read_integer,
+        )
     except json.JSONDecodeError as wrong:
         place = f"[line: {wrong.lineno}, column: {wrong.colno}]"
         findings.add(Code.INVALID_JSON, wrong.msg, place)
@@ -70,6 +83,19 @@ def _parse(text: str, findings: Findings) -> Json:
 def repeated_names(value: Json) -> tuple[str, ...]:
     """The names that an object of the text had more than once."""
     return value.repeated if isinstance(value, Repeating) else ()
+
+
+def _is_encodable(text: str, value: Json) -> bool:
+    """Whether every text in it can be stored: a surrogate without its other half cannot."""
+    if not _SURROGATE.search(text):
+        return True
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    except RecursionError:
+        return True  # too deep: that is reported, too
+    return True
 
 
 def _to_object(pairs: list[tuple[str, Json]]) -> dict[str, Json]:

@@ -16,6 +16,12 @@ from torpor.workflows.asl.validate.values import is_text
 MAX_VARIABLE_NAME = 80
 """Characters of a variable's name (ASL, "Variables")."""
 
+MAX_EXPRESSION = 16_384
+"""Characters of one JSONata expression: the parser takes 0.1 s for them, some 0.3 s."""
+
+MAX_EXPRESSIONS = 131_072
+"""Characters of all JSONata expressions of a definition together."""
+
 _VARIABLE = re.compile(r"[^\W\d]\w*")
 _DELIMITERS = (
     "A JSONata expression must start with '{%' and end with '%}', with no spaces before or after"
@@ -148,6 +154,8 @@ def _is_misdelimited(value: str) -> bool:
 
 def _check_jsonata(value: str, spot: Spot) -> None:
     source = value[2:-2].strip()
+    if not _is_within_bounds(source, spot):
+        return
     try:
         compile_jsonata(source)
         wrong_ones = wrong_references(source, spot.offered)
@@ -159,6 +167,18 @@ def _check_jsonata(value: str, spot: Spot) -> None:
     else:
         for message in wrong_ones:
             spot.error(message, Code.UNSUPPORTED_JSONATA)
+
+
+def _is_within_bounds(source: str, spot: Spot) -> bool:
+    """Whether an expression may be compiled at all; the sum is reported where it is passed."""
+    before = spot.findings.expression_characters
+    spot.findings.expression_characters = after = before + len(source)
+    if len(source) > MAX_EXPRESSION:
+        spot.error(f"Expression is longer than {MAX_EXPRESSION} characters", Code.INVALID_JSONATA)
+    elif before <= MAX_EXPRESSIONS < after:
+        message = f"The expressions up to here have more than {MAX_EXPRESSIONS} characters together"
+        spot.error(message, Code.INVALID_JSONATA)
+    return len(source) <= MAX_EXPRESSION and after <= MAX_EXPRESSIONS
 
 
 def with_states(field: str, check: Check) -> Check:

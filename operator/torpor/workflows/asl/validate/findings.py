@@ -62,6 +62,7 @@ class Findings:
 
     problems: list[Problem] = field(default_factory=list)
     labels: set[str] = field(default_factory=set)
+    expression_characters: int = 0
 
     def add(
         self, code: Code, message: str, location: str, severity: Severity = Severity.ERROR

@@ -8,27 +8,33 @@ not exist where the expression stands.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
-from jsonata import Jsonata
 from jsonata.parser import Parser
+
+from torpor.workflows.asl.jsonata import syntax_tree
 
 Node = Any
 """A node of the syntax tree of jsonata-python."""
+
+_CACHED: Final = 4096
 
 ALWAYS = frozenset({"input", "context"})
 """The fields that `$states` has everywhere."""
 
 
+@lru_cache(_CACHED)
 def wrong_references(source: str, offered: frozenset[str]) -> tuple[str, ...]:
     """A message for each distinct thing that an expression must not refer to, in source order.
 
     `source` is the expression without its `{%` and `%}`, and must be valid; `offered` are the
     fields that `$states` has besides those it always has.
     """
-    tree = Jsonata(source).ast
+    tree = syntax_tree(source)
     messages = [f"Reference to '{name}' at the top level is not supported." for name in _top(tree)]
-    fields = (name for name in _states_fields(tree, set()) if name not in ALWAYS | offered)
+    found = _states_fields(tree) if "$states" in source else ()
+    fields = (name for name in found if name not in ALWAYS | offered)
     messages += [f"Field '$states.{name}' does not exist." for name in fields]
     return tuple(dict.fromkeys(messages))
 
@@ -71,16 +77,18 @@ def _top_of(node: Node) -> Iterator[str]:
             yield from _top(part)
 
 
-def _states_fields(node: Node, seen: set[int]) -> Iterator[str]:
-    """The fields of `$states` that a tree reads, at any depth."""
-    if isinstance(node, list | tuple):
-        for part in node:
-            yield from _states_fields(part, seen)
-    elif isinstance(node, Parser.Symbol) and id(node) not in seen:
-        seen.add(id(node))
-        yield from _own_states_field(node)
-        for part in vars(node).values():
-            yield from _states_fields(part, seen)
+def _states_fields(tree: Node) -> Iterator[str]:
+    """The fields of `$states` that a tree reads, at any depth, in source order."""
+    seen: set[int] = set()
+    left: list[Node] = [tree]
+    while left:
+        node = left.pop()
+        if isinstance(node, list | tuple):
+            left.extend(reversed(node))
+        elif isinstance(node, Parser.Symbol) and id(node) not in seen:
+            seen.add(id(node))
+            yield from _own_states_field(node)
+            left.extend(part for part in reversed([*vars(node).values()]) if part is not None)
 
 
 def _own_states_field(node: Node) -> Iterator[str]:

@@ -10,9 +10,10 @@ from torpor.workflows.asl.fault import ITEM_READER_FAILED, RESULT_WRITER_FAILED,
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.engine.base import Api, Integration, Items
+from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
 from torpor.workflows.engine.integrations.executions import Executions
 from torpor.workflows.engine.integrations.functions import Functions, Invokes
-from torpor.workflows.engine.integrations.http import PUBLIC, Connections, Http
+from torpor.workflows.engine.integrations.http import NO_CONNECTIONS, PUBLIC, Http
 from torpor.workflows.engine.integrations.objects import ObjectStore
 from torpor.workflows.engine.integrations.reach import Reach
 from torpor.workflows.engine.integrations.store import S3, StoredItems
@@ -56,17 +57,17 @@ def catalog(
     engine: Callable[[], Api],
     clock: Clock,
     store: ObjectStore | None = None,
-    connections: Connections | None = None,
+    connections: ConnectionFiles = NO_CONNECTIONS,
     reach: Reach = PUBLIC,
 ) -> Catalog:
     """All services, those of objects where there is a store.
 
-    `reach` says what HTTP tasks may call.
+    `connections` are what HTTP tasks may show, `reach` is what they may call.
     """
     services: dict[str, Integration] = {
         "lambda": Functions(invoker),
         "states": Executions(ledger, engine, clock),
-        "http": Http(connections, reach),
+        "http": Http(connections, reach, clock),
         **dict.fromkeys(JOB_SERVICES, JOBS),
         **dict.fromkeys(BUS_SERVICES, BUS),
     }

@@ -1,7 +1,8 @@
 """`states:startExecution[.sync[:2]]`: an execution starts another one.
 
-A child without a name is named after the task's key, so starting it again after a crash finds it
-again. With `.sync` the ledger tells of its end; it is also looked for now and then.
+A child without a name is named after the task's key, and every child knows that key: starting it
+again after a crash finds it again. With `.sync` the ledger tells of its end; it is also looked for
+now and then. What the API refuses to start is refused here, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import asyncio
 import contextlib
 import uuid
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from torpor.workflows.asl.events import Input
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload, json_text
 from torpor.workflows.asl.resource import Pattern
-from torpor.workflows.engine.base import Api, Job
+from torpor.workflows.engine.base import Api, Job, Throttled
 from torpor.workflows.engine.integrations.outcomes import (
     answered,
     arguments,
@@ -29,7 +30,9 @@ from torpor.workflows.engine.integrations.outcomes import (
 )
 from torpor.workflows.engine.world import Clock
 from torpor.workflows.ledger.base import AlreadyExists, Ledger, LedgerAway, NotFound
-from torpor.workflows.records import Execution, Machine, MachineType
+from torpor.workflows.records import Execution, MachineType
+from torpor.workflows.request_rules import check_name
+from torpor.workflows.targets import BeingDeleted, Target, find_target
 
 _NAMES = uuid.UUID("6f2d2f0a-54cc-4f6b-8c1e-1f8a2f0f7c11")
 _PAUSE_SECONDS = 0.5
@@ -37,8 +40,21 @@ _LOOK_SECONDS = 30.0
 """How often the end is looked for when nothing is told."""
 
 
-class Foreign(Exception):
-    """The state machine is of another namespace, whose Workflows are not this one's to start."""
+MOST_DEEP = 100
+"""Through how many others an execution may be started: a Workflow that starts itself ends there."""
+
+MOST_CAUSE_CHARACTERS = 32_768
+"""AWS's limit for a cause (API reference, "FailureCause")."""
+SHORT_CAUSE_CHARACTERS = 1_000
+"""How much of a child's cause is told when with all of it the limit would be passed."""
+
+
+class Refused(Exception):
+    """The execution may not be started; `error` is the name of the task's failure."""
+
+    def __init__(self, error: str, cause: str) -> None:
+        super().__init__(cause)
+        self.error = f"StepFunctions.{error}"
 
 
 class Executions:
@@ -56,8 +72,10 @@ class Executions:
             return failed(job, "States.TaskFailed", f"states:{action} is not supported.")
         try:
             child = await _patiently(lambda: self._start(job))
-        except Foreign as error:
-            return failed(job, "StepFunctions.AccessDeniedException", str(error))
+        except Refused as refused:
+            return failed(job, refused.error, str(refused))
+        except BeingDeleted as error:
+            return failed(job, "StepFunctions.StateMachineDeletingException", str(error))
         except NotFound as error:
             return failed(job, "StepFunctions.StateMachineDoesNotExistException", str(error))
         except AlreadyExists as error:
@@ -73,7 +91,7 @@ class Executions:
 
     async def follow(self, job: Job) -> Input:
         """Wait for the end of the execution that the task started."""
-        arn = await _patiently(lambda: self._child_arn(job))
+        arn = _child_arn(job)
         with self._ledger.news(arn) as news:
             while True:
                 news.clear()
@@ -86,76 +104,112 @@ class Executions:
 
     async def abandon(self, job: Job) -> None:
         """Stop the execution that the task started."""
-        arn = await _patiently(lambda: self._child_arn(job))
+        arn = _child_arn(job)
         cause = f"The task of {job.execution.arn} that waited for it is over."
         await _patiently(lambda: self._engine().stop(arn, None, cause))
 
     async def _start(self, job: Job) -> Execution:
-        machine, child = await self._child(job)
-        home = job.machine.options.namespace
-        if machine.options.namespace != home:
-            raise Foreign(f"{machine.arn} is not of the namespace {home}")
-        if machine.type is MachineType.EXPRESS:
-            wait = job.dispatch.resource.action == "startSyncExecution"
-            return await self._engine().run_express(child, wait=wait)
+        _check(job)
         try:
-            return await self._engine().start(child)
-        except AlreadyExists:
-            known = await self._ledger.execution(child.arn)
-            if "Name" in arguments(job) or known.parent_arn != child.parent_arn:
+            return await self._start_new(job)
+        except (AlreadyExists, NotFound, BeingDeleted):
+            known = await self._started_before(job)
+            if known is None:
                 raise
             return known
 
-    async def _child_arn(self, job: Job) -> str:
-        return (await self._child(job))[1].arn
+    async def _start_new(self, job: Job) -> Execution:
+        base, qualifier = _split(_machine_arn(job))
+        chance = partial(_chance, job)
+        target = await find_target(self._ledger, base, qualifier, chance)
+        machine, sync = target.machine, job.dispatch.resource.action == "startSyncExecution"
+        home = job.machine.options.namespace
+        if machine.options.namespace != home:
+            raise Refused("AccessDeniedException", f"{machine.arn} is not of the namespace {home}")
+        if machine.type is MachineType.EXPRESS:
+            try:
+                return await self._engine().run_express(self._child(job, target), wait=sync)
+            except Throttled as refused:
+                raise Refused("ThrottlingException", str(refused)) from None
+        if sync:
+            text = (
+                f"startSyncExecution runs Express state machines, {machine.arn} is a Standard one"
+            )
+            raise Refused("StateMachineTypeNotSupportedException", text)
+        return await self._engine().start(self._child(job, target))
 
-    async def _child(self, job: Job) -> tuple[Machine, Execution]:
-        given = arguments(job)
-        base, qualifier = _split(str(given.get("StateMachineArn", "")))
-        machine = await self._ledger.machine(base)
-        target = await self._target(job, machine, qualifier)
-        name = given.get("Name")
-        name = name if isinstance(name, str) else str(uuid.uuid5(_NAMES, job.key))
+    async def _started_before(self, job: Job) -> Execution | None:
+        """The child that this very task started before a crash, whatever its machine is now."""
+        try:
+            known: Execution = await self._ledger.execution(_child_arn(job))
+        except NotFound:
+            return None
+        named = "Name" in arguments(job)
+        # One without a name of its own has that of the task's key.
+        mine = known.parent_task == job.key if named else known.parent_arn == job.execution.arn
+        return known if mine else None
+
+    def _child(self, job: Job, target: Target) -> Execution:
+        machine, name = target.machine, _name(job)
         if machine.type is MachineType.EXPRESS:
             run = uuid.uuid5(_NAMES, job.key)
-            arn = f"{base.replace(':stateMachine:', ':express:')}:{name}:{run}"
+            arn = f"{machine.arn.replace(':stateMachine:', ':express:')}:{name}:{run}"
         else:
-            arn = f"{base.replace(':stateMachine:', ':execution:')}:{name}"
-        return machine, Execution(
+            arn = _child_arn(job)
+        return Execution(
             arn,
             name,
-            base,
-            target.revision_id,
+            machine.arn,
+            machine.revision_id,
             self._ledger.shard_of(arn),
             Status.RUNNING,
-            _input(given.get("Input")),
+            _input(arguments(job).get("Input")),
             self._clock.now(),
             machine_version_arn=target.version_arn,
             alias_arn=target.alias_arn,
             parent_arn=job.execution.arn,
             trace_header=job.trace,
+            parent_task=job.key,
+            depth=job.execution.depth + 1,
         )
 
-    async def _target(self, job: Job, machine: Machine, qualifier: str | None) -> _Target:
-        """What a machine's ARN means with this qualifier: the same for the task, whenever asked."""
-        if qualifier is None:
-            return _Target(machine.revision_id)
-        asked, alias_arn = f"{machine.arn}:{qualifier}", None
-        if not qualifier.isdecimal():
-            alias = await self._ledger.alias(asked)
-            chance = uuid.uuid5(_NAMES, job.key).int / 2**128
-            asked, alias_arn = alias.pick(chance), alias.arn
-        version = await self._ledger.version(asked)
-        return _Target(version.revision_id, version.arn, alias_arn)
+
+def _check(job: Job) -> None:
+    """Refuse what no state machine could be started with; raises Refused."""
+    if job.execution.depth >= MOST_DEEP:
+        text = (
+            f"{job.execution.arn} was started through {MOST_DEEP} other executions, the most that "
+            "there may be: does a state machine start itself without end?"
+        )
+        raise Refused("ExecutionLimitExceededException", text)
+    name = arguments(job).get("Name")
+    if name is None:
+        return
+    if not isinstance(name, str):
+        raise Refused("InvalidNameException", "Invalid Name: it is not a string")
+    if (refusal := check_name(name)) is not None:
+        raise Refused("InvalidNameException", refusal.message)
 
 
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """The revision to run, and the version and alias that led to it."""
+def _machine_arn(job: Job) -> str:
+    return str(arguments(job).get("StateMachineArn", ""))
 
-    revision_id: str
-    version_arn: str | None = None
-    alias_arn: str | None = None
+
+def _name(job: Job) -> str:
+    """The child's name: as given, or one that is the same for the task, whenever asked."""
+    given = arguments(job).get("Name")
+    return str(uuid.uuid5(_NAMES, job.key)) if given is None else str(given)
+
+
+def _chance(job: Job) -> float:
+    """Where the choice of an alias falls: the same for the task, whenever asked."""
+    return uuid.uuid5(_NAMES, job.key).int / 2**128
+
+
+def _child_arn(job: Job) -> str:
+    """The ARN of the durable execution that a task starts."""
+    base, _ = _split(_machine_arn(job))
+    return f"{base.replace(':stateMachine:', ':execution:')}:{_name(job)}"
 
 
 async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
@@ -191,7 +245,17 @@ def _end(job: Job, child: Execution) -> Input:
     described = _described(child, as_json=job.dispatch.resource.pattern is Pattern.SYNC_JSON)
     if child.status is Status.SUCCEEDED:
         return succeeded(job, described)
-    return failed(job, "States.TaskFailed", json_text(described))
+    return failed(job, "States.TaskFailed", _cause(described))
+
+
+def _cause(described: dict[str, Any]) -> str:
+    """What became of the child, as text; each level that it passes doubles a text's escapes."""
+    text = json_text(described)
+    if len(text) <= MOST_CAUSE_CHARACTERS:
+        return text
+    short = {name: value for name, value in described.items() if not name.startswith("Input")}
+    short |= {"Cause": str(described.get("Cause", ""))[:SHORT_CAUSE_CHARACTERS]}
+    return json_text(short)
 
 
 def _described(child: Execution, *, as_json: bool) -> dict[str, Any]:

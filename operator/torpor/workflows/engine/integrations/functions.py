@@ -6,7 +6,8 @@ that must not do its work twice compares it. Answers are read as AWS reads Lambd
 - 2xx: the body is the result. A JSON body is parsed, another text is a string, no body is null.
 - An error status, or the header `X-Amz-Function-Error`, with a JSON object that has `errorType`:
   that is the Error Name, and the body is the Cause; of a problem (RFC 9457), as the runtimes of
-  Torpor answer an exception, the Cause is JSON with errorType, errorMessage and requestId.
+  Torpor answer an exception, the Cause is JSON with errorMessage, errorType, requestId and
+  stackTrace, as Lambda's.
 - Any other error status: `Lambda.TooManyRequestsException` (429),
   `Lambda.ResourceNotFoundException` (the gateway knows no such function),
   `Lambda.ServiceException` (502, 503 and 504), else `Lambda.Unknown`; the Cause is JSON with
@@ -152,7 +153,9 @@ class Functions:
         try:
             _result(await self._call(job, key, body, LONGEST_SECONDS))
         except BadAnswer as bad:
-            fields = {"function": str(key), "task": job.key, "problem": str(bad)}
+            # What an exception says may show data: the function's own log has it.
+            problem = str(bad) if bad.error in _REFUSALS else bad.error
+            fields = {"function": str(key), "task": job.key, "problem": problem}
             log.warning("an event's function failed", extra={"fields": fields})
             return bad
         return None
@@ -187,10 +190,8 @@ def _key(job: Job, text: str, name: str) -> FunctionKey:
     """The Function that a Resource string or FunctionName means for this machine."""
     options = job.machine.options
     mapped = options.resources.get(text) or options.resources.get(name)
-    if mapped is not None and "/" in mapped:
-        return FunctionKey.parse(mapped)
     found = mapped or function_name(name)
-    if found is None:
+    if found is None or "/" in found:
         cause = f"{name!r} cannot be the name of a Function: map it in spec.resources."
         raise _plain("Lambda.ResourceNotFoundException", cause)
     return FunctionKey(options.namespace, found)
@@ -242,11 +243,13 @@ def _failure(response: Response) -> BadAnswer:
 
 def _cause(response: Response, error: str, problem: Mapping[str, Any]) -> str:
     """What Lambda tells of an exception, of a problem."""
-    told = {
+    told: dict[str, Any] = {
+        "errorMessage": str(problem.get("errorMessage", problem["detail"])),
         "errorType": error,
-        "errorMessage": str(problem["detail"]),
         "requestId": str(problem.get("requestId") or response.request_id),
     }
+    if "stackTrace" in problem:
+        told["stackTrace"] = problem["stackTrace"]
     return json.dumps(told, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -18,6 +18,8 @@ from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+MOST_CONTENT_BYTES = 64 * 1_048_576
+"""The largest object that is read: it is in memory as a whole."""
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
@@ -43,7 +45,7 @@ class Objects(Protocol):
     """Objects by bucket and key."""
 
     async def get(self, bucket: str, key: str) -> bytes:
-        """The content; raises NoObject, StoreFailed."""
+        """The content; raises NoObject, StoreFailed (also for one that is too large)."""
 
     async def put(self, bucket: str, key: str, content: bytes) -> str:
         """Write an object and return its ETag; raises StoreFailed."""
@@ -110,11 +112,13 @@ class Obstore:
         path = _path(bucket, key)
         try:
             answer = await self._store.get_async(self._folder + path)
-            return bytes(await answer.bytes_async())
+            if answer.meta["size"] <= MOST_CONTENT_BYTES:
+                return bytes(await answer.bytes_async())
         except (NotFoundError, FileNotFoundError):
             raise NoObject(f"The specified key does not exist: s3://{path}") from None
         except (BaseError, OSError) as error:
             raise StoreFailed(str(error)) from error
+        raise StoreFailed(f"s3://{path} has more than {MOST_CONTENT_BYTES} bytes: divide it")
 
     async def put(self, bucket: str, key: str, content: bytes) -> str:
         """Write an object."""

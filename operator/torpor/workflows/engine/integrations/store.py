@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import gzip
 import io
-import json
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -31,6 +32,10 @@ MOST_OBJECT_BYTES = 5 * 1_048_576
 """How much of a result file is gathered before the next one begins."""
 MOST_CELL_CHARACTERS = 5 * 1_048_576
 """The longest cell of a CSV file; a longer one fails the Map."""
+MOST_ITEMS_BYTES = 64 * 1_048_576
+"""What all the files that a Map reads its items from may hold together, unpacked."""
+MOST_JSON_BYTES = 16 * 1_048_576
+"""How long one JSON document may be: nothing else runs while it is parsed."""
 csv.field_size_limit(MOST_CELL_CHARACTERS)
 _UNREADABLE = (ValueError, LookupError, TypeError, EOFError, csv.Error, zlib.error)
 """What the readers of JSON, CSV and gzip raise for bad content."""
@@ -133,20 +138,26 @@ async def _read(objects: Objects, given: Mapping[str, Any], request: ReadItems) 
     kind = str(request.config.get("InputType", "JSON"))
     if kind == "MANIFEST":
         return await _manifest(objects, content, request)
-    return _items(kind, content, request)
+    return await asyncio.to_thread(_items, kind, content, request)
 
 
 async def _manifest(objects: Objects, content: bytes, request: ReadItems) -> list[Json]:
     """The rows of all the files that an S3 inventory's manifest lists."""
-    manifest = json.loads(content)
+    manifest = _document(content)
     bucket = str(manifest["destinationBucket"]).rpartition(":")[2]
     names = [name.strip() for name in str(manifest["fileSchema"]).split(",")]
+    config = {"CSVHeaderLocation": "GIVEN", "CSVHeaders": names}
     rows: list[Json] = []
+    left_bytes = MOST_ITEMS_BYTES
     for file in manifest["files"]:
+        left = None if request.max_items is None else request.max_items - len(rows)
+        if left == 0:
+            break
         data = await objects.get(bucket, str(file["key"]))
-        config = {"CSVHeaderLocation": "GIVEN", "CSVHeaders": names}
-        rows += _csv(await asyncio.to_thread(_plain, data), config, request.max_items)
-    return _cut(rows, request.max_items)
+        data = await asyncio.to_thread(_plain, data, left_bytes)
+        left_bytes -= len(data)
+        rows += await asyncio.to_thread(_csv, data, config, left)
+    return rows
 
 
 async def _page(objects: Objects, bucket: str, given: Mapping[str, Any]) -> Json:
@@ -168,17 +179,17 @@ async def _page(objects: Objects, bucket: str, given: Mapping[str, Any]) -> Json
 
 
 def _items(kind: str, content: bytes, request: ReadItems) -> list[Json]:
-    content = _plain(content)
+    content = _plain(content, MOST_ITEMS_BYTES)
     if kind == "JSON":
-        found = _pointed(json.loads(content), str(request.config.get("ItemsPointer", "")))
+        found = _pointed(_document(content), str(request.config.get("ItemsPointer", "")))
         if isinstance(found, dict):
             found = [{"Key": key, "Value": value} for key, value in found.items()]
         if not isinstance(found, list):
             raise ValueError("Attempting to map over non-iterable node.")
         return _cut(found, request.max_items)
     if kind == "JSONL":
-        lines = (line for line in content.splitlines() if line.strip())
-        return _cut([json.loads(line) for line in lines], request.max_items)
+        lines = (line for line in io.BytesIO(content) if line.strip())
+        return [_document(line) for line in islice(lines, request.max_items)]
     if kind == "CSV":
         return _csv(content, request.config, request.max_items)
     raise ValueError(f"the InputType {kind} is not supported")
@@ -210,14 +221,23 @@ def _pointed(value: Json, pointer: str) -> Json:
     return value
 
 
-def _plain(content: bytes) -> bytes:
-    """The content, unpacked when it is compressed with gzip; at most 1 GiB comes out."""
-    if not content.startswith(b"\x1f\x8b"):
-        return content
-    import gzip
+def _document(content: bytes) -> Any:
+    """The value of a JSON text; ValueError for one that is none or too long."""
+    if len(content) > MOST_JSON_BYTES:
+        raise ValueError(
+            f"a JSON document has more than {MOST_JSON_BYTES} bytes: use InputType JSONL"
+        )
+    return orjson.loads(content)
 
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
-        return file.read(1 << 30)
+
+def _plain(content: bytes, most_bytes: int) -> bytes:
+    """The content, unpacked when it is compressed with gzip; ValueError when it is too much."""
+    if content.startswith(b"\x1f\x8b"):
+        with gzip.GzipFile(fileobj=io.BytesIO(content)) as file:
+            content = file.read(most_bytes + 1)
+    if len(content) > most_bytes:
+        raise ValueError(f"the items hold more than {MOST_ITEMS_BYTES} bytes: divide them")
+    return content
 
 
 def _cut(items: list[Json], most: int | None) -> list[Json]:

@@ -17,6 +17,7 @@ from torpor.workflows.graph.visits import state_of_events
 
 _WORD = re.compile(r"[A-Za-z0-9_-]{40,}")
 _CALLBACK = ".waitForTaskToken"
+_ENDS = frozenset(f"Execution{word}" for word in ("Succeeded", "Failed", "TimedOut", "Aborted"))
 _OVER = ("TaskSucceeded", "TaskFailed", "TaskTimedOut", "TaskStateExited", "TaskStateAborted")
 
 
@@ -41,6 +42,8 @@ def waiting(history: Sequence[Mapping[str, Any]], execution: str) -> list[Waitin
                 found[event["id"]] = Waiting(states[event["id"]], token)
         elif event["type"] in _OVER:
             _drop(found, before, event["id"])
+        elif event["type"] in _ENDS:
+            found.clear()
     return list(found.values())
 
 

@@ -53,34 +53,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 @asynccontextmanager
-async def connect(args: argparse.Namespace) -> AsyncIterator[StepFunctions]:
-    """Open a session with the execution API that the options name."""
+async def connect(
+    args: argparse.Namespace, answer_seconds: float = ANSWER_SECONDS
+) -> AsyncIterator[StepFunctions]:
+    """Open a session with the execution API that the options name; each call may take so long."""
     if args.endpoint:
         async with aiohttp.ClientSession() as session:
-            yield _direct(session, str(args.endpoint))
+            yield _direct(session, str(args.endpoint), answer_seconds)
         return
     async with cluster.connect(args) as api:
-        yield _through(api, str(args.torpor_namespace))
+        yield _through(api, str(args.torpor_namespace), answer_seconds)
 
 
-def _direct(session: aiohttp.ClientSession, endpoint: str) -> StepFunctions:
+def _direct(session: aiohttp.ClientSession, endpoint: str, seconds: float) -> StepFunctions:
     url = endpoint if "://" in endpoint else f"http://{endpoint}"
     token = os.environ.get(TOKEN_VARIABLE)
     proof = {"authorization": f"Bearer {token}"} if token else {}
 
     async def send(headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        request = Request("POST", url, {**headers, **proof}, body, ANSWER_SECONDS)
+        request = Request("POST", url, {**headers, **proof}, body, seconds)
         async with cluster.exchange(session, request, f"the execution API at {url}") as answer:
             return answer.status, await answer.read()
 
     return StepFunctions(send)
 
 
-def _through(api: cluster.Cluster, namespace: str) -> StepFunctions:
+def _through(api: cluster.Cluster, namespace: str, seconds: float) -> StepFunctions:
     path = f"/api/v1/namespaces/{namespace}/services/{SERVICE}/proxy/"
 
     async def send(headers: Mapping[str, str], body: bytes) -> tuple[int, bytes]:
-        async with api.stream(Request("POST", path, headers, body, ANSWER_SECONDS)) as answer:
+        async with api.stream(Request("POST", path, headers, body, seconds)) as answer:
             content = await answer.read()
             if answer.status >= 400 and _is_status(content):
                 raise NoEngine(_no_engine(namespace, content))

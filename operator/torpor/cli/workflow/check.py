@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torpor.cli import output
-from torpor.cli.workflowfiles import BadFile, Found, read_definitions
+from torpor.cli.workflow.files import BadFile, Found, read_definitions
 from torpor.workflows.asl.compile import compile_program
 from torpor.workflows.asl.problem import InvalidDefinition, Problem, Severity
 from torpor.workflows.asl.validate import MachineType, check_definition

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
-from torpor.cli import output, workflowreach, workflowshow
-from torpor.cli.workflowdata import json_data
-from torpor.cli.workflowevents import Events
-from torpor.cli.workflowtokens import waiting
+from torpor.cli import output
+from torpor.cli.workflow import reach, texts
+from torpor.cli.workflow.data import json_data
+from torpor.cli.workflow.events import Events
+from torpor.cli.workflow.tokens import waiting
 from torpor.errors import TorporError
 from torpor.workflows.client import StepFunctions
 
@@ -26,9 +28,14 @@ class BadTarget(TorporError):
 
 
 async def stop(args: argparse.Namespace) -> int:
-    """Stop an execution."""
-    async with workflowreach.connect(args) as api:
+    """Stop an execution; 1 if it had ended already."""
+    async with reach.connect(args) as api:
         arn = await _execution(api, args)
+        found = await api.call("DescribeExecution", executionArn=arn)
+        if found["status"] != "RUNNING":
+            text = f"{arn} has ended already: {found['status']}"
+            print(f"torpor workflow: {text}", file=sys.stderr)
+            return 1
         answer = await api.call(
             "StopExecution", executionArn=arn, error=args.error, cause=args.cause
         )
@@ -38,7 +45,7 @@ async def stop(args: argparse.Namespace) -> int:
 
 async def redrive(args: argparse.Namespace) -> int:
     """Redrive an execution."""
-    async with workflowreach.connect(args) as api:
+    async with reach.connect(args) as api:
         arn = await _execution(api, args)
         answer = await api.call("RedriveExecution", executionArn=arn)
     _tell(args, answer, f"redriven {arn}")
@@ -52,7 +59,7 @@ async def signal(args: argparse.Namespace) -> int:
         request = {"output": json_data(args.data)}
     elif args.signal == "failure":
         request = {"error": args.error, "cause": args.cause}
-    async with workflowreach.connect(args) as api:
+    async with reach.connect(args) as api:
         token = args.token or await _token(api, args)
         await api.call(_ACTIONS[args.signal], taskToken=token, **request)
     print(f"{args.signal} sent")
@@ -61,11 +68,11 @@ async def signal(args: argparse.Namespace) -> int:
 
 def _tell(args: argparse.Namespace, answer: dict[str, Any], text: str) -> None:
     table = args.output == "table"
-    print(text if table else output.document(workflowshow.readable(answer), args.output))
+    print(text if table else output.document(texts.readable(answer), args.output))
 
 
 async def _execution(api: StepFunctions, args: argparse.Namespace) -> str:
-    named = await workflowreach.find(api, args, args.name, args.execution)
+    named = await reach.find(api, args, args.name, args.execution)
     if named.execution is None:
         text = f"which execution of {named.label}? `torpor workflow list {args.name}` shows them"
         raise BadTarget(text)

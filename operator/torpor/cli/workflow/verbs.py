@@ -12,21 +12,22 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from torpor.cli import output, workflowreach
+from torpor.cli import output
+from torpor.cli.workflow import reach
 
 Action = Callable[[argparse.Namespace], Awaitable[int]]
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 SIGNALS = ("success", "failure", "heartbeat")
 _MODULES = {
-    "validate": "workflowcheck",
-    "graph": "workflowdraw",
-    "run": "workflowrun",
-    "list": "workflowlook",
-    "show": "workflowlook",
-    "history": "workflowlook",
-    "stop": "workflowact",
-    "redrive": "workflowact",
-    "signal": "workflowact",
+    "validate": "check",
+    "graph": "draw",
+    "run": "run",
+    "list": "look",
+    "show": "look",
+    "history": "look",
+    "stop": "act",
+    "redrive": "act",
+    "signal": "act",
 }
 _Verbs = argparse._SubParsersAction
 
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for; 0 when it was done."""
-    module = import_module(f"torpor.cli.{_MODULES[args.action]}")
+    module = import_module(f"torpor.cli.workflow.{_MODULES[args.action]}")
     action: Action = getattr(module, args.action)
     return asyncio.run(_awaited(action(args)))
 
@@ -151,7 +152,7 @@ def _add_signal(verbs: _Verbs[argparse.ArgumentParser]) -> None:
 
 def _add(verbs: _Verbs[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
     parser = verbs.add_parser(name, help=text, description=text)
-    workflowreach.add_arguments(parser)
+    reach.add_arguments(parser)
     return parser
 
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torpor.cli import workflowreach
-from torpor.cli.workflowcheck import BAD_FILE, check, lines
-from torpor.cli.workflowevents import Events
-from torpor.cli.workflowfiles import STDIN, BadFile, read_definitions
+from torpor.cli.workflow import reach
+from torpor.cli.workflow.check import BAD_FILE, check, lines
+from torpor.cli.workflow.events import Events
+from torpor.cli.workflow.files import STDIN, BadFile, read_definitions
 from torpor.workflows.graph import Look, looks, mermaid, read_graph, svg
 
 
@@ -20,8 +20,8 @@ async def graph(args: argparse.Namespace) -> int:
     """Print the drawing; a file that holds several definitions, or a wrong one, is refused."""
     if _is_file(args.name):
         return _draw_file(args)
-    async with workflowreach.connect(args) as api:
-        named = await workflowreach.find(api, args, args.name, args.execution)
+    async with reach.connect(args) as api:
+        named = await reach.find(api, args, args.name, args.execution)
         if named.execution is None:
             machine = await api.call("DescribeStateMachine", stateMachineArn=named.machine)
             _print(args, machine["definition"], {})

@@ -8,12 +8,14 @@ from datetime import datetime
 from typing import Any
 
 from torpor.cli.output import age, table
-from torpor.cli.workflowreach import spoken
+from torpor.cli.workflow.reach import spoken
 from torpor.workflows.asl.timestamps import format_timestamp
 from torpor.workflows.graph import Visit, visits
 
 _TIMES = ("Date", "timestamp")
 _LONGEST_CELL = 72
+_LABEL_CHARACTERS = 11
+"""`execution` is the longest name of a line, and two blanks follow it."""
 _NOT_TOLD = ("inputDetails", "outputDetails", "resourceType", "name", "roleArn")
 
 
@@ -102,17 +104,25 @@ def show_machine(
 
 
 def show_execution(
-    execution: Mapping[str, Any], history: Sequence[Mapping[str, Any]], now: datetime
+    execution: Mapping[str, Any],
+    history: Sequence[Mapping[str, Any]],
+    now: datetime,
+    width: int | None = None,
 ) -> str:
-    """All about an execution: how it stands, what went in and came out, and its states."""
+    """All about an execution: how it stands, what went in and came out, and its states.
+
+    Input and output are cut where a line would have more than `width` characters.
+    """
     why = ": ".join(str(execution[name]) for name in ("error", "cause") if execution.get(name))
     lines = [
         ("execution", execution["name"]),
         ("arn", execution["executionArn"]),
         ("status", execution["status"] + (f", {why}" if why else "")),
         ("started", f"{format_timestamp(execution['startDate'])}, took {_took(execution, now)}"),
-        ("input", execution.get("input", "-")),
-        ("output", execution.get("output", "-")),
+        *(
+            (name, _cut(execution.get(name, "-"), width and width - _LABEL_CHARACTERS))
+            for name in ("input", "output")
+        ),
     ]
     if execution.get("redriveCount"):
         count = execution["redriveCount"]
@@ -155,8 +165,8 @@ def _pairs(lines: Sequence[tuple[str, str]]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in lines)
 
 
-def history_table(history: Sequence[Mapping[str, Any]]) -> str:
-    """One line for each event; times are since the first."""
+def history_table(history: Sequence[Mapping[str, Any]], width: int | None = None) -> str:
+    """One line for each event, of at most `width` characters; times are since the first."""
     start = history[0]["timestamp"] if history else 0.0
     rows = [
         (
@@ -168,13 +178,14 @@ def history_table(history: Sequence[Mapping[str, Any]]) -> str:
         )
         for event in history
     ]
-    return table(("ID", "AFTER", "TIME", "EVENT", "DETAILS"), rows)
+    lines = table(("ID", "AFTER", "TIME", "EVENT", "DETAILS"), rows).splitlines()
+    return "\n".join(_cut(line, width) for line in lines)
 
 
-def event_line(event: Mapping[str, Any], start: float | None) -> str:
+def event_line(event: Mapping[str, Any], start: float | None, width: int | None = None) -> str:
     """One event as a line of its own; times are since `start`."""
     since = event["timestamp"] - (event["timestamp"] if start is None else start)
-    return f"+{since:.3f} s  {event['type']:<24} {told(event)}".rstrip()
+    return _cut(f"+{since:.3f} s  {event['type']:<24} {told(event)}".rstrip(), width)
 
 
 def told(event: Mapping[str, Any]) -> str:
@@ -188,8 +199,11 @@ def told(event: Mapping[str, Any]) -> str:
 
 def _short(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    plain = " ".join(text.split())
-    return plain if len(plain) <= _LONGEST_CELL else plain[: _LONGEST_CELL - 1] + "…"
+    return _cut(" ".join(text.split()), _LONGEST_CELL)
+
+
+def _cut(text: str, width: int | None) -> str:
+    return text if width is None or len(text) <= width else text[: max(0, width - 1)] + "…"
 
 
 def by_name(machines: Iterable[Mapping[str, Any]], namespace: str) -> list[Mapping[str, Any]]:
