@@ -29,26 +29,27 @@ from torpor.workflows.engine.world import WallClock, World
 from torpor.workflows.records import Options
 
 LONGEST_SECONDS = 0.3
-"""Alone on a machine it is below 0.05; before any of this was bounded it was seconds."""
+"""Of the loop's own thread, which does not depend on what else the machine does. It is below 0.05
+where heavy turns are left to another thread, and seconds where they are not."""
 NUMBERS = [{"n": index, "text": f"text {index}"} for index in range(50_000)]
 
 
 @dataclass
 class Lag:
-    """How long the event loop did not come round, at the longest."""
+    """How much the event loop's thread worked between two rounds, at the most."""
 
     seconds: float = 0.0
 
 
 @asynccontextmanager
 async def watched() -> AsyncIterator[Lag]:
-    lag, loop = Lag(), asyncio.get_running_loop()
+    lag = Lag()
 
     async def beat() -> None:
         while True:
-            began = loop.time()
+            began = time.thread_time()
             await asyncio.sleep(0.005)
-            lag.seconds = max(lag.seconds, loop.time() - began - 0.005)
+            lag.seconds = max(lag.seconds, time.thread_time() - began)
 
     beating = asyncio.create_task(beat(), name="beat")
     try:
@@ -140,7 +141,7 @@ def test_a_heavy_definition_does_not_hold_the_event_loop(name: str) -> None:
 
     status, seconds = asyncio.run(scenario())
     assert status is Status.SUCCEEDED
-    assert seconds < LONGEST_SECONDS, f"the event loop stood still for {seconds:.2f} s"
+    assert seconds < LONGEST_SECONDS, f"the event loop worked for {seconds:.2f} s"
 
 
 def test_a_heavy_concurrency_key_is_given_up_at_once() -> None:
@@ -161,4 +162,4 @@ async def test_reading_many_items_does_not_hold_the_event_loop(tmp_path: Path) -
     async with watched() as lag:
         items = await StoredItems(store).read(machine, request)
     assert len(items) == 600_000
-    assert lag.seconds < LONGEST_SECONDS, f"the event loop stood still for {lag.seconds:.2f} s"
+    assert lag.seconds < LONGEST_SECONDS, f"the event loop worked for {lag.seconds:.2f} s"
