@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 PROGRAM = """
-import asyncio
+import asyncio, sys
 from torpor.platform.local_guardian import Guardian
 
 class Told(Guardian):
@@ -23,7 +23,15 @@ class Told(Guardian):
 async def main():
     guardian = Told()
     async with guardian.watching():
-        process = await asyncio.create_subprocess_exec("sleep", "300", start_new_session=True)
+        command, stdin = guardian.guarded(("sleep", "300"))
+        process = await asyncio.create_subprocess_exec(
+            *command, stdin=stdin, start_new_session=True
+        )
+        if sys.argv[1] == "early":
+            while open(f"/proc/{process.pid}/comm").read() != "sleep\\n":
+                await asyncio.sleep(0)
+            print(process.pid, flush=True)
+            await process.wait()
         with guardian.over(process.pid):
             print(process.pid, flush=True)
             await process.wait()
@@ -40,10 +48,12 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
-@pytest.mark.parametrize("guardians_killed", [0, 2])
-async def test_what_is_guarded_ends_with_whoever_is_killed(guardians_killed: int) -> None:
+@pytest.mark.parametrize(("moment", "guardians_killed"), [("early", 0), ("late", 0), ("late", 2)])
+async def test_what_is_guarded_ends_with_whoever_is_killed(
+    moment: str, guardians_killed: int
+) -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", PROGRAM), stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", PROGRAM, moment), stdout=asyncio.subprocess.PIPE
     )
     guarded = 0
     try:

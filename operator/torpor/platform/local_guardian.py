@@ -2,7 +2,8 @@
 
 A small process of its own knows the process groups that run, over a pipe that only we hold. When
 the pipe ends, whatever we died of, it kills what is left. That reaches the children of a shell too,
-and a program that is busy, on Linux and macOS alike.
+and a program that is busy, on Linux and macOS alike. Each process tells of itself before it becomes
+its program: were we to tell of it once it runs, it would outlive us if we die in between.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
 log = logging.getLogger(__name__)
 
@@ -27,46 +29,56 @@ for group in groups:
     except OSError:
         pass
 """
+_TELL_AND_BECOME = 'echo "+$$" >&0; exec "$@" </dev/null'
 
 
 class Guardian:
     """Knows which process groups to end; without `watching` around it, it does nothing."""
 
     def __init__(self) -> None:
-        self._pipe: asyncio.StreamWriter | None = None
+        self._reading = self._writing = -1
         self._groups: set[int] = set()
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
         """Run the guardian inside the block; one that ends is replaced."""
+        self._reading, self._writing = os.pipe()
         keeper = asyncio.create_task(self._keep(await self._started()), name="guardian")
         try:
             yield
         finally:
             keeper.cancel()
             await asyncio.wait((keeper,))
+            os.close(self._reading)
+
+    def guarded(self, command: Sequence[str]) -> tuple[tuple[str, ...], int]:
+        """Return how to start `command` so that it is known from its first moment, and its stdin.
+
+        To be started with this as its standard input, as the leader of a session; the program
+        itself reads an empty one.
+        """
+        if self._writing < 0:
+            return tuple(command), asyncio.subprocess.DEVNULL
+        return ("/bin/sh", "-c", _TELL_AND_BECOME, "sh", *command), self._writing
 
     async def _keep(self, process: asyncio.subprocess.Process) -> None:
         try:
             while True:
                 await process.wait()
-                self._pipe = None
                 log.warning("the functions' guardian ended: another one takes over")
                 await asyncio.sleep(_PAUSE_SECONDS)
                 process = await self._started()
         finally:
-            self._pipe = None
-            if process.stdin is not None:
-                process.stdin.close()
+            os.close(self._writing)
+            self._writing = -1
             await process.wait()
 
     async def _started(self) -> asyncio.subprocess.Process:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", "-c", _GUARDIAN),
-            stdin=asyncio.subprocess.PIPE,
+            stdin=self._reading,
             start_new_session=True,
         )
-        self._pipe = process.stdin
         for group in self._groups:
             self._say(f"+{group}")
         return process
@@ -83,5 +95,5 @@ class Guardian:
             self._say(f"-{group}")
 
     def _say(self, line: str) -> None:
-        if self._pipe is not None:
-            self._pipe.write(f"{line}\n".encode())
+        if self._writing >= 0:
+            os.write(self._writing, f"{line}\n".encode())

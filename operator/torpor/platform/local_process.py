@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
+import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torpor.platform.base import Instance, Trouble
@@ -140,16 +142,26 @@ class LocalProcess:
         self._program.write_files(self._code)
         self._output.log.parent.mkdir(parents=True, exist_ok=True)
         self._output.last_words.unlink(missing_ok=True)
+        command, stdin = self._guardian.guarded(self._found(self._program.command()))
         with self._output.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
-                *self._program.command(),
+                *command,
                 env=self._environment(),
                 cwd=self._code,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _found(self, command: Sequence[str]) -> Sequence[str]:
+        """Return the command; FileNotFoundError if there is no such program to be run."""
+        program = command[0]
+        path = self._environment().get("PATH")
+        place = str(self._code / program) if os.sep in program else program
+        if shutil.which(place, path=path) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
+        return command
 
     def _environment(self) -> dict[str, str]:
         found = self._program.environment(self.port, self._code, self._output.last_words)
