@@ -82,7 +82,9 @@ async def test_an_event_that_cannot_be_read_stays_and_stops_no_engine(event: byt
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b"no JSON"])
-async def test_an_execution_that_cannot_be_read_holds_up_none_of_the_others(body: bytes) -> None:
+async def test_an_execution_that_cannot_be_read_holds_up_none_of_the_others(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async with fresh_database() as dsn:
         async with at_work(dsn) as (ledger, engine):
             bad = await started(ledger, engine, WAIT, "bad")
@@ -98,6 +100,37 @@ async def test_an_execution_that_cannot_be_read_holds_up_none_of_the_others(body
             with pytest.raises(LedgerError, match="cannot be read"):
                 await ledger.load_one(bad.arn)
             assert await do(dsn, "SELECT count(*) FROM inbox") == 1
+            for execution in await beside(ledger, engine, bad, 3):
+                assert (await ended(ledger, execution)).status is Status.SUCCEEDED
+            told = [record for record in caplog.records if bad.arn in str(vars(record))]
+            assert len(told) == 1
+
+
+async def beside(ledger: Ledger, engine: Engine, bad: Execution, count: int) -> list[Execution]:
+    """So many executions in the shard of another one."""
+    machine = make_machine(TASK, "beside")
+    await ledger.put_machine(machine)
+    made = (make_execution(machine, {}, f"n{n}", time.time()) for n in range(1000))
+    near = [one for one in made if ledger.shard_of(one.arn) == ledger.shard_of(bad.arn)]
+    return [await engine.start(one) for one in near[:count]]
+
+
+async def test_a_state_that_its_definition_has_not_stops_no_engine() -> None:
+    async with fresh_database() as dsn:
+        async with at_work(dsn) as (ledger, engine):
+            bad = await started(ledger, engine, WAIT, "bad")
+            good = await started(ledger, engine, WAIT, "good")
+            async with asyncio.timeout(10):
+                while await do(dsn, "SELECT count(*) FROM frame") < 2:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+        body = await do(dsn, "SELECT body FROM frame WHERE key = $1", key_of(bad.arn))
+        body = body.replace(b'"state":"w"', b'"state":"x"')
+        await do(dsn, "UPDATE frame SET body = $2 WHERE key = $1", key_of(bad.arn), body)
+        async with at_work(dsn, "two") as (ledger, engine):
+            await ledger.post(good.arn, Stop())
+            assert (await ended(ledger, good)).status is Status.ABORTED
+            assert engine.shards == 16
+            assert (await ledger.execution(bad.arn)).status is Status.RUNNING
 
 
 async def test_an_execution_whose_definition_is_gone_ends() -> None:

@@ -36,6 +36,9 @@ from torpor.workflows.ledger.postgres import PostgresLedger, open_ledger
 pytestmark = needs_postgres
 ENDED = 50_000
 REVISIONS = 2_000
+WAITING = 5_000
+FEW = 100
+"""Rows that one look may read, in tables and in indexes."""
 TIMES = 7
 """A statement is planned anew five times before its generic plan is thought of."""
 DAY_SECONDS = 86_400.0
@@ -54,6 +57,12 @@ _READ_IN_SEQUENCE = """
 SELECT relname, seq_tup_read FROM pg_stat_user_tables
 WHERE relname IN ('execution', 'revision') OR relname ~ '^(history|blob)_'
 """
+_READ_OF_WAITING = """
+SELECT relname, seq_tup_read + idx_tup_fetch + (
+    SELECT sum(idx_tup_read) FROM pg_stat_user_indexes i WHERE i.relid = t.relid
+)
+FROM pg_stat_user_tables t WHERE relname IN ('fresh', 'lane_place', 'inbox')
+"""
 Call = Callable[[PostgresLedger], Awaitable[object]]
 
 
@@ -70,6 +79,28 @@ async def test_no_call_reads_a_large_table_in_sequence() -> None:
             if read := await _read_in_sequence(dsn, call):
                 guilty[name] = read
         assert guilty == {}
+
+
+async def test_who_waits_for_a_place_is_not_looked_at() -> None:
+    async with fresh_database() as dsn:
+        async with open_ledger(dsn, 16) as ledger:
+            await ledger.put_machine(a_machine())
+            waiting = await asyncio.gather(*(ledger.insert(an_execution()) for _ in range(WAITING)))
+            entering = [(one.arn, one.started_at) for one in waiting]
+            assert (await ledger.admit("lane", 0, entering)).waiting
+        await _administer(dsn, "VACUUM ANALYZE")
+        calls: dict[str, Call] = {
+            "started": lambda ledger: started_in(ledger, range(16)),
+            "look": lambda ledger: ledger.wait_for_work(range(16), 0.0),
+            "admit none": lambda ledger: ledger.admit("lane", 0, []),
+            "admit": lambda ledger: ledger.admit("lane", 5, []),
+            "started then": lambda ledger: started_in(ledger, range(16)),
+        }
+        for name, call in calls.items():
+            read = await _read(dsn, call, _READ_OF_WAITING)
+            assert sum(read.values()) < TIMES * FEW, (name, read)
+        async with open_ledger(dsn, 16) as ledger:
+            assert len(await started_in(ledger, range(16))) == 5
 
 
 async def test_what_is_counted_is_what_is_read() -> None:
@@ -127,18 +158,23 @@ async def _fill(dsn: str) -> None:
 
 
 async def _read_in_sequence(dsn: str, call: Call) -> dict[str, int]:
-    """How many rows of the large tables the calls read in sequence.
+    """How many rows of the large tables the calls read in sequence."""
+    return await _read(dsn, call, _READ_IN_SEQUENCE)
+
+
+async def _read(dsn: str, call: Call, counts: str) -> dict[str, int]:
+    """By how much the calls raise what a query counts, for each table that they read.
 
     A connection reports what it read when it closes, so each call has a ledger of its own.
     """
-    before = await _reads(dsn)
+    before = await _reads(dsn, counts)
     async with open_ledger(dsn, 16) as ledger:
         for _ in range(TIMES):
             await call(ledger)
     async with asyncio.timeout(30):
         while await _administer(dsn, _OTHERS):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
-    after = await _reads(dsn)
+    after = await _reads(dsn, counts)
     return {table: read - before[table] for table, read in after.items() if read > before[table]}
 
 
@@ -148,8 +184,8 @@ SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> p
 """
 
 
-async def _reads(dsn: str) -> dict[str, int]:
-    return {table: int(read) for table, read in await _administer(dsn, _READ_IN_SEQUENCE)}
+async def _reads(dsn: str, counts: str) -> dict[str, int]:
+    return {table: int(read) for table, read in await _administer(dsn, counts)}
 
 
 async def _administer(dsn: str, statement: str, *arguments: object) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -120,6 +121,24 @@ async def test_tags_and_activities() -> None:
         await ledger.delete_activity(activity.arn)
         with pytest.raises(NotFound):
             await ledger.activity(activity.arn)
+
+
+async def test_no_tags_stay_of_what_is_deleted_meanwhile() -> None:
+    async with fresh_ledger() as ledger, asyncio.timeout(20):
+        async with ledger._database.transaction() as deleting:
+            await deleting.execute("DELETE FROM machine WHERE arn = $1", MACHINE_ARN)
+            tagging = asyncio.create_task(ledger.set_tags(MACHINE_ARN, {"x": "1"}, ()))
+            while not (tagging.done() or await ledger._database.value(_BLOCKED)):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        with pytest.raises(NotFound):
+            await tagging
+        assert await ledger._database.value("SELECT count(*) FROM tag") == 0
+
+
+_BLOCKED = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
 
 
 async def test_pages_hold_every_execution_once_newest_first_and_tokens_are_checked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,6 +15,8 @@ from tests.support.stepfunctions_rig import ROLE, Rig, serving
 from torpor.workflows.asl.events import Dispatch, TaskFailed, TaskSucceeded
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.engine.base import Observer
+from torpor.workflows.stepfunctions import state_testing
+from torpor.workflows.stepfunctions.trial import conclude
 
 
 class Doubling:
@@ -110,6 +113,24 @@ async def test_warnings_come_on_request(api: Rig) -> None:
     assert plain["diagnostics"] == []
     assert found["result"] == "OK"
     assert {one["severity"] for one in found["diagnostics"]} == {"WARNING"}
+
+
+# --- beside the loop --------------------------------------------------------------------------
+
+
+async def test_states_are_tested_in_the_one_thread_that_requests_share(
+    api: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[str] = []
+
+    def concluded(*arguments: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return conclude(*arguments)
+
+    monkeypatch.setattr(state_testing, "conclude", concluded)
+    state = {"Type": "Pass", "End": True}
+    await asyncio.gather(*(try_state(api, state, input={}) for _ in range(8)))
+    assert threads == ["definitions_0"] * 8
 
 
 # --- TestState --------------------------------------------------------------------------------

@@ -41,14 +41,6 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
   value: "9090"
 - name: TORPOR_LOG_LEVEL
   value: {{ .Values.logLevel | quote }}
-{{- with (.Values.tracing).otlpEndpoint }}
-- name: OTEL_EXPORTER_OTLP_ENDPOINT
-  value: {{ . | quote }}
-{{- end }}
-{{- with (.Values.tracing).headersSecret }}
-- name: OTEL_EXPORTER_OTLP_HEADERS
-  valueFrom: { secretKeyRef: { name: {{ . }}, key: headers } }
-{{- end }}
 {{- end }}
 
 {{/* The fields of a pod that both roles have alike. Give (dict "root" $ "role" … "values" …). */}}

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
 
 from torpor.workflows.admission import check_admission
+from torpor.workflows.asl.values import parse_json
 from torpor.workflows.engine.integrations.catalog import catalog
 from torpor.workflows.engine.integrations.supported import ACTIONS
 from torpor.workflows.records import MachineType
@@ -108,6 +110,13 @@ def test_all_expressions_together_have_one_too() -> None:
     (problem,) = jsonata([expression] * 13)
     assert "more than 131072 characters together" in problem
     assert problem.endswith(" at /States/A/Output[10]")
+
+
+def test_many_long_numbers_are_read_in_time() -> None:
+    text = "[" + ",".join(["9" * 199] * 10_000) + "]"
+    began = time.thread_time()
+    assert len(parse_json(text)) == 10_000
+    assert time.thread_time() - began < 0.25
 
 
 @pytest.mark.parametrize("number", ["1e400", "-1e999", "9" * 350, "9" * 5_000])

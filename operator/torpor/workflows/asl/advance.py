@@ -14,6 +14,7 @@ from torpor.workflows.asl import fault as errors
 from torpor.workflows.asl import iterate, map_run, parallel, redrive, states, task
 from torpor.workflows.asl.events import (
     ActivityStarted,
+    AskAgain,
     Continue,
     HeartbeatMissed,
     Input,
@@ -196,6 +197,8 @@ def _take_for(run: Run, frame: Frame, event: Any) -> None:
             _guarded(run, frame, state, iterate.start_items, state, event.items)
         case ResultsWritten() if frame.phase is Phase.WRITE:
             _guarded(run, frame, state, map_run.written, state, event.output.value)
+        case AskAgain() if frame.phase in (Phase.READ, Phase.WRITE):
+            _guarded(run, frame, state, map_run.ask_again, state)
         case TaskFailed() if frame.phase in (Phase.READ, Phase.WRITE):
             failure = Fault(event.error, event.cause)
             _guarded(run, frame, state, map_run.failed, state, failure)

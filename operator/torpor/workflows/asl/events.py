@@ -105,6 +105,14 @@ class ResultsWritten:
 
 
 @dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Who was to read a distributed Map's items or write its results is gone: ask again."""
+
+    frame: int
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
 class MapRunChanged:
     """UpdateMapRun: other limits for a running Map Run; None: as before."""
 
@@ -144,6 +152,7 @@ Input = (
     | HeartbeatSeen
     | ItemsRead
     | ResultsWritten
+    | AskAgain
     | MapRunChanged
     | TimedOut
     | Stop

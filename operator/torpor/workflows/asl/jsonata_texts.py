@@ -7,6 +7,7 @@ wrapped. `$replace` of a text by a text is our own: the library's takes time qua
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -79,7 +80,7 @@ def _bounded_replace(text: Any, pattern: Any, replacement: Any, limit: Any) -> A
     if not isinstance(pattern, str) or not pattern or (limit is not None and limit < 0):
         return _replace(text, pattern, replacement, limit)
     found = text.count(pattern)
-    most = found if limit is None else min(found, int(limit))
+    most = found if limit is None else min(found, math.ceil(limit))
     if not most:
         return text
     instead = _replace(pattern, pattern, replacement, None)

@@ -141,6 +141,14 @@ def write(run: Run, frame: Frame, state: Map, join: Join) -> None:
     )
 
 
+def ask_again(run: Run, frame: Frame, state: Map) -> None:
+    """Have done under a new ticket what the state waits for."""
+    if frame.phase is Phase.READ:
+        read(run, frame, state)
+    else:
+        write(run, frame, state, join_of(frame))
+
+
 def written(run: Run, frame: Frame, state: Map, result: Json) -> None:
     """The results are written: the Map Run is over."""
     run.event(frame, "MapRunSucceeded", {})

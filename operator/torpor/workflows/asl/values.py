@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 
 from torpor.workflows.asl.scope import Json
 
-_LARGE: Final = re.compile(r"\d{200}|[eE]\+?\d{3}")
+_LARGE: Final = re.compile(r"(?<!\d)\d{200}|[eE]\+?\d{3}")
 """What the text of a number that no double holds has in it."""
 _SAFE_DIGITS: Final = 200
 """Every integer of so many digits is within the range of a double."""

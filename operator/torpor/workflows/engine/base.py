@@ -13,6 +13,7 @@ from typing import Protocol
 from torpor.workflows.asl.events import Dispatch, Input, ReadItems, WriteResults
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.scope import Json
+from torpor.workflows.ledger.base import LedgerAway
 from torpor.workflows.records import Execution, Machine
 
 
@@ -26,6 +27,10 @@ class TaskGone(Exception):
 
 class NotRedrivable(Exception):
     """The execution still runs or has succeeded (ExecutionNotRedrivable)."""
+
+
+class Unanswered(LedgerAway):
+    """What was asked is kept for the engine that runs the execution; it did not do it in time."""
 
 
 class Throttled(Exception):

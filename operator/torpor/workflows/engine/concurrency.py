@@ -85,8 +85,8 @@ class _Queue:
 class Admission:
     """Lets durable executions begin, oldest first, while the ledger has room in their lane.
 
-    Who waits is a row of the ledger and nothing here: a lane with a million of them costs an engine
-    what a lane with one does.
+    Who waits is a row of the ledger and nothing here. An engine that looks for work reads as much
+    with a million of them as with one; it goes through their keys when it takes over their shards.
     """
 
     def __init__(self, ledger: Ledger, spawn: Spawn) -> None:

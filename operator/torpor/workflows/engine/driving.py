@@ -124,6 +124,9 @@ class Driver:
         else:
             resident.mail.extendleft(reversed(taken[len(work.events) :]))
             del taken[len(work.events) :]
+        if resident.gone:  # lost while a thread worked: another engine, or a later claim, has it
+            refuse(taken)
+            return
         try:
             touched = await self._commit(resident, work)
         except LedgerAway:

@@ -11,11 +11,11 @@ from collections.abc import Callable
 
 from torpor.workflows.asl.events import Redrive, Stop
 from torpor.workflows.asl.frontier import Status
-from torpor.workflows.engine.base import NotRedrivable
+from torpor.workflows.engine.base import NotRedrivable, Unanswered
 from torpor.workflows.engine.express import Express
 from torpor.workflows.engine.inbox import Inbox
 from torpor.workflows.engine.world import Clock
-from torpor.workflows.ledger.base import Ledger, LedgerAway
+from torpor.workflows.ledger.base import Ledger
 from torpor.workflows.records import Execution
 
 _ANSWER_SECONDS = 10.0
@@ -61,7 +61,7 @@ class ExecutionCalls:
         return redriven.redriven_at or self._clock.now()
 
     async def _until(self, arn: str, over: Callable[[Execution], bool]) -> Execution:
-        """The execution once it is as expected; LedgerAway when that takes too long."""
+        """The execution once it is as expected; Unanswered when that takes too long."""
         loop = asyncio.get_running_loop()
         deadline, pause = loop.time() + _ANSWER_SECONDS, _FIRST_LOOK_SECONDS
         while True:
@@ -69,7 +69,7 @@ class ExecutionCalls:
             if over(execution):
                 return execution
             if loop.time() >= deadline:
-                raise LedgerAway(
+                raise Unanswered(
                     f"the engine that runs {arn} did not answer in {_ANSWER_SECONDS:.0f} s"
                 )
             await asyncio.sleep(pause)

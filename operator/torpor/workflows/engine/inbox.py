@@ -31,6 +31,7 @@ from torpor.workflows.ledger.base import (
     Owned,
     Stored,
 )
+from torpor.workflows.ledger.unread import Unread
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Inbox:
         self._looking = asyncio.Lock()
         self._known: dict[int, int] = {}
         self._consumed: set[int] = set()
+        self._unread = Unread()
 
     def consumed(self, ids: Iterable[int]) -> None:
         """Posted events were used up by a commit, or came too late for their resident."""
@@ -150,8 +152,7 @@ class Inbox:
         except LedgerAway:
             raise
         except LedgerError as error:  # its event waits in the ledger; the others must not
-            fields = {"execution": arn, "problem": str(error)}
-            log.error("an event cannot be delivered", extra={"fields": fields})
+            self._unread.leave(arn, error)
             return
         if resident is None or resident.owned is None:
             return
@@ -192,22 +193,30 @@ class Inbox:
     async def _take_in(
         self, stored: Stored, owned: Owned | None, left: Collection[str]
     ) -> Resident | None:
-        """Take in what was read while the shard was owned like this, if it still is."""
-        execution = stored.execution
-        if owned is None or not self._residents.may_enter(execution.arn, left):
+        """Take in what was read while the shard was owned like this, if it still is.
+
+        One that cannot go on is left where it is: it must not hold up the others.
+        """
+        if owned is None or not self._residents.may_enter(stored.execution.arn, left):
             return None
         try:
-            revision = await self._programs.of(execution.machine_arn, execution.revision_id)
-        except LedgerAway:
+            return await self._adopted(stored, owned, left)
+        except LedgerError:
             raise
+        except Exception as error:
+            self._unread.leave(stored.execution.arn, error)
+            return None
+
+    async def _adopted(
+        self, stored: Stored, owned: Owned, left: Collection[str]
+    ) -> Resident | None:
+        execution = stored.execution
+        try:
+            revision = await self._programs.of(execution.machine_arn, execution.revision_id)
         except NotFound:
             if execution.status is not Status.RUNNING:
                 raise
             await self._end(stored, owned)
-            return None
-        except Exception:  # a definition that cannot be read must not hold up the other executions
-            fields = {"execution": execution.arn, "machine": execution.machine_arn}
-            log.exception("an execution cannot go on", extra={"fields": fields})
             return None
         if self._ownership.holds(owned) and self._residents.may_enter(execution.arn, left):
             return self._keeper.adopt(stored, revision, owned)

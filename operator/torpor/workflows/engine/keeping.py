@@ -9,7 +9,7 @@ from random import Random
 from torpor.telemetry.metrics import WORKFLOW_ENDED, WORKFLOW_SECONDS, WORKFLOW_STARTED
 from torpor.workflows.asl.events import (
     ActivityStarted,
-    Continue,
+    Effect,
     HeartbeatSeen,
     Input,
     Start,
@@ -17,8 +17,7 @@ from torpor.workflows.asl.events import (
 )
 from torpor.workflows.asl.fault import RUNTIME
 from torpor.workflows.asl.frontier import Frame, Phase, Status
-from torpor.workflows.asl.resume import outstanding
-from torpor.workflows.engine.base import Throttled
+from torpor.workflows.asl.resume import outstanding, unfinished
 from torpor.workflows.engine.concurrency import Admission, ExpressAdmission, Place, concurrency_lane
 from torpor.workflows.engine.effects import Effects, waits_long
 from torpor.workflows.engine.heartbeats import Heartbeats
@@ -77,7 +76,8 @@ class Keeper:
     def adopt(self, stored: Stored, revision: Revision, owned: Owned | None) -> Resident:
         """Take an execution in and let it go on; one that ended just waits for its mail.
 
-        Raises Throttled when an express one comes to a lane where too many wait.
+        Raises Throttled when an express one comes to a lane where too many wait. Nothing is left of
+        one that cannot be taken in.
         """
         execution = stored.execution
         world = self.world(execution)
@@ -85,12 +85,19 @@ class Keeper:
         lane = concurrency_lane(revision.machine, execution.input, world)
         resident = Resident(execution, revision, frontier, world, owned, lane)
         self._residents.add(resident)
-        if stored.frontier is None or not frontier.frames:
-            resident.quick = starts_quick(execution, revision)
-            self._admit(resident)
-        elif resident.running:
-            self.reloaded(resident)
+        try:
+            self._set_going(resident)
+        except BaseException:
+            self.dropped(resident)
+            raise
         return resident
+
+    def _set_going(self, resident: Resident) -> None:
+        if resident.frontier.frames:
+            self.reloaded(resident)
+            return
+        resident.quick = starts_quick(resident.execution, resident.revision)
+        self._admit(resident)
 
     def world(self, execution: Execution) -> World:
         """What an execution's steps get from outside."""
@@ -102,11 +109,7 @@ class Keeper:
         """Let a resident begin when its lane has room; an express one times out in the queue."""
         place, candidate = _place(resident), _Candidate(self, resident)
         if resident.owned is None:
-            try:
-                self._parts.express.enter(place, candidate.begin)
-            except Throttled:
-                self._residents.remove(resident)
-                raise
+            self._parts.express.enter(place, candidate.begin)
             self._set_timers(resident, ())
         else:
             self._parts.admission.enter(place, resident.execution.started_at, candidate)
@@ -128,13 +131,13 @@ class Keeper:
             return
         if self._parts.spans is not None:
             self._parts.spans.loaded(resident)
-        effects = outstanding(resident.revision.program, frontier, resident.world)
+        effects: list[Effect] = [*outstanding(resident.revision.program, frontier)]
         self._set_timers(resident, tuple(frontier.frames))
         for frame in frontier.frames.values():
             self._watch(resident, frame)
         self._parts.effects.carry_out(resident, effects)
-        if any(frame.phase is Phase.READY for frame in frontier.frames.values()):
-            self._deliver(resident, Continue())
+        for event in unfinished(frontier):
+            self._deliver(resident, event)
 
     # --- going on ----------------------------------------------------------------------------
     def committed(self, resident: Resident, touched: tuple[int, ...], work: Work) -> None:

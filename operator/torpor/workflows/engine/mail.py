@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torpor.workflows.asl.events import Input, TaskFailed, TaskSucceeded
-from torpor.workflows.asl.frontier import Frontier, Phase, Status
+from torpor.workflows.asl.frontier import Frame, Frontier, Phase, Status
 from torpor.workflows.engine.base import TaskGone
 from torpor.workflows.engine.tokens import TaskRef
 from torpor.workflows.ledger.base import Fenced
@@ -34,13 +34,15 @@ class Mail:
 
 def is_waiting(frontier: Frontier, task: TaskRef) -> bool:
     """Whether a frontier waits for the answer of a task."""
+    return waiting_frame(frontier, task) is not None
+
+
+def waiting_frame(frontier: Frontier, task: TaskRef) -> Frame | None:
+    """The frame that waits for the answer of a task, None when none does."""
     frame = frontier.frames.get(task.frame)
-    return (
-        frontier.status is Status.RUNNING
-        and frame is not None
-        and frame.ticket == task.ticket
-        and frame.phase in (Phase.TASK, Phase.TOKEN)
-    )
+    if frontier.status is not Status.RUNNING or frame is None or frame.ticket != task.ticket:
+        return None
+    return frame if frame.phase in (Phase.TASK, Phase.TOKEN) else None
 
 
 def is_late(arn: str, frontier: Frontier | None, event: Input) -> bool:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import asyncio
 
 from torpor.workflows.asl.events import HeartbeatSeen, TaskFailed, TaskSucceeded
-from torpor.workflows.asl.frontier import Frontier, Phase
+from torpor.workflows.asl.frontier import Frame, Frontier, Phase
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.engine.activities import Activities
 from torpor.workflows.engine.base import TaskGone
 from torpor.workflows.engine.heartbeats import Heartbeats
 from torpor.workflows.engine.inbox import Inbox
-from torpor.workflows.engine.mail import is_waiting, too_late
+from torpor.workflows.engine.mail import too_late, waiting_frame
 from torpor.workflows.engine.residents import Residents
 from torpor.workflows.engine.tokens import TaskRef, TaskTokens
 from torpor.workflows.ledger.base import Ledger, LedgerAway, NotFound
@@ -58,8 +58,7 @@ class TaskCalls:
 
     async def heartbeat(self, token: str) -> None:
         """SendTaskHeartbeat."""
-        task, frontier = await self._called(token)
-        frame = frontier.frames[task.frame]
+        task, frame = await self._called(token)
         if self._residents.get(task.execution_arn) is not None:
             self._heartbeats.expect(task.execution_arn, frame)
         elif frame.heartbeat and self._heartbeats.worth_passing_on(task, frame.heartbeat):
@@ -92,9 +91,8 @@ class TaskCalls:
         deadline, pause = loop.time() + _HEARD_SECONDS, _FIRST_LOOK_SECONDS
         while True:
             try:
-                frontier = await self._waiting(task)
-                started_at = frontier.identity.started_at
-                heard = frontier.frames[task.frame].phase is Phase.TOKEN
+                frame, started_at = await self._waiting(task)
+                heard = frame.phase is Phase.TOKEN
             except (TaskGone, NotFound):
                 return None
             except LedgerAway:
@@ -106,21 +104,25 @@ class TaskCalls:
             await asyncio.sleep(pause)
             pause = min(2 * pause, _LONGEST_LOOK_SECONDS)
 
-    async def _called(self, token: str) -> tuple[TaskRef, Frontier]:
-        """The task of a token and the frontier that waits for it; TaskRefused, TaskGone."""
+    async def _called(self, token: str) -> tuple[TaskRef, Frame]:
+        """The task of a token and the frame that waits for it; TaskRefused, TaskGone."""
         called = self._tokens.read(token)
-        frontier = await self._waiting(called.task)
-        if frontier.identity.started_at != called.started_at:
+        frame, started_at = await self._waiting(called.task)
+        if started_at != called.started_at:
             raise TaskGone("Task Timed Out: its execution is over, another one has its name")
-        return called.task, frontier
+        return called.task, frame
 
-    async def _waiting(self, task: TaskRef) -> Frontier:
-        """The frontier that waits for this task; raises TaskGone when none does."""
+    async def _waiting(self, task: TaskRef) -> tuple[Frame, float]:
+        """The frame that waits for this task, and when its execution started; raises TaskGone.
+
+        The frame is looked up once: a thread may be changing the frontier.
+        """
         resident = self._residents.get(task.execution_arn)
         if resident is not None:
             frontier: Frontier | None = resident.frontier
         else:
             frontier = (await self._ledger.load_one(task.execution_arn)).frontier
-        if frontier is None or not is_waiting(frontier, task):
+        frame = None if frontier is None else waiting_frame(frontier, task)
+        if frontier is None or frame is None:
             raise too_late()
-        return frontier
+        return frame, frontier.identity.started_at

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from torpor.telemetry.metrics import WORKFLOW_TRANSITIONS
 from torpor.workflows.asl.advance import advance
 from torpor.workflows.asl.events import (
+    AskAgain,
     Effect,
     HistoryEvent,
     Input,
@@ -92,7 +93,7 @@ def is_small(event: Input) -> bool:
     """Whether a quick step may be given an event."""
     if isinstance(event, TaskSucceeded):
         return len(event.output.text) <= _QUICK_CHARACTERS
-    return not isinstance(event, ItemsRead | Redrive)
+    return not isinstance(event, AskAgain | ItemsRead | Redrive)
 
 
 def starts_quick(execution: Execution, revision: Revision) -> bool:

@@ -177,7 +177,8 @@ class Ledger(Definitions, Protocol):
     async def post(self, execution_arn: str, event: Input) -> None:
         """Put an event into the inbox of an execution's shard and wake its owner.
 
-        Raises AlreadyExists when another answer to the same task is there.
+        Raises AlreadyExists when another answer to the same task is there; the same one again is
+        kept once.
         """
 
     async def insert(self, execution: Execution) -> Execution:

@@ -27,6 +27,11 @@ from torpor.workflows.ledger.writer import Flush, GroupWriter, T
 from torpor.workflows.records import Execution
 
 _NEW = Memory()
+_KEPT = """
+SELECT execution_arn, answers FROM inbox
+JOIN unnest($1::text[], $2::text[], $3::bytea[]) AS refused (execution_arn, answers, event)
+USING (execution_arn, answers, event)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,11 @@ class _Post:
     execution_arn: str
     event: bytes
     answers: str | None
+
+    @property
+    def name(self) -> str:
+        """What `torpor_deliver` calls an answer."""
+        return f"{self.execution_arn} {self.answers}"
 
 
 class Commits(Listing):
@@ -69,10 +79,13 @@ class Commits(Listing):
         try:
             await self._commits.write(encoded, key, encoded.size_bytes(self._blobs))
         except LedgerAway:
-            self._memories[key] = before
+            if self._memories.get(key) is encoded.after:
+                self._memories[key] = before
             raise
         except LedgerError:
-            self._memories.pop(key, None)
+            # Read again meanwhile, it is known to who owns it now: that stays.
+            if self._memories.get(key) is encoded.after:
+                self._memories.pop(key, None)
             raise
 
     async def insert(self, execution: Execution) -> Execution:
@@ -94,7 +107,8 @@ class Commits(Listing):
     async def post(self, execution_arn: str, event: Input) -> None:
         """Put an event into the inbox of an execution's shard and wake its owner.
 
-        Raises AlreadyExists when another answer to the same task is there.
+        Raises AlreadyExists when another answer to the same task is there; the same one again is
+        kept once.
         """
         body, answers = encode_event(event), _answers(event)
         post = _Post(self.shard_of(execution_arn), execution_arn, body, answers)
@@ -123,19 +137,34 @@ class Commits(Listing):
         return [_start_outcome(one, inserted, refused) for one in group]
 
     async def _flush_posts(self, group: Sequence[_Post]) -> list[Exception | None]:
-        kept = await self._database.value(
+        new = await self._database.value(
             "SELECT torpor_deliver($1, $2, $3, $4)",
             [one.shard for one in group],
             [one.execution_arn for one in group],
             [one.event for one in group],
             [one.answers for one in group],
         )
+        kept = set(new or ())
+        refused = [one for one in group if one.answers is not None and one.name not in kept]
+        kept |= await self._kept_before(refused)
         return [
             None
-            if one.answers is None or f"{one.execution_arn} {one.answers}" in (kept or ())
+            if one.answers is None or one.name in kept
             else AlreadyExists(f"an answer to a task of {one.execution_arn}")
             for one in group
         ]
+
+    async def _kept_before(self, refused: Sequence[_Post]) -> set[str]:
+        """Those that are kept already: the answer to their first writing was lost."""
+        if not refused:
+            return set()
+        rows = await self._database.rows(
+            _KEPT,
+            [one.execution_arn for one in refused],
+            [one.answers for one in refused],
+            [one.event for one in refused],
+        )
+        return {f"{row['execution_arn']} {row['answers']}" for row in rows}
 
     def _each_alone(self, flush: Flush[T]) -> Flush[T]:
         """What PostgreSQL refuses in one write is not the fault of the others in its group."""

@@ -102,6 +102,8 @@ def translated() -> Iterator[None]:
     """PostgreSQL's and the network's errors as the ledger's."""
     try:
         yield
+    except asyncpg.InvalidCachedStatementError as error:  # a migration; the cache is empty by now
+        raise LedgerAway(f"PostgreSQL: {error}") from error
     except asyncpg.PostgresError as error:
         state = getattr(error, "sqlstate", None) or ""
         if state.startswith(_AWAY_STATES):

@@ -12,7 +12,6 @@ import asyncpg
 from torpor.workflows.asl.frontier import Frontier, Identity, Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.ledger.base import (
-    LedgerAway,
     LedgerError,
     NotFound,
     Owned,
@@ -30,18 +29,15 @@ from torpor.workflows.records import Execution
 
 _AT_ONCE = 500
 """Executions that are read in one go."""
-_WAITS = "SELECT FROM lane_place l WHERE l.key = e.key AND NOT l.admitted"
-_FRESH = f"""
-SELECT e.key FROM fresh e WHERE e.shard = ANY ($1::int[]) AND NOT EXISTS ({_WAITS})
-"""  # noqa: S608 - constants
-_RUNNING = f"""
-SELECT e.key FROM execution e
-WHERE e.status = 'RUNNING' AND e.shard = ANY ($1::int[]) AND NOT EXISTS ({_WAITS})
+_FRESH = "SELECT key FROM fresh WHERE shard = ANY ($1::int[]) AND NOT waits"
+_RUNNING = """
+SELECT e.key FROM execution e WHERE e.status = 'RUNNING' AND e.shard = ANY ($1::int[])
+    AND NOT EXISTS (SELECT FROM fresh f WHERE f.key = e.key AND f.waits)
 UNION ALL (
-    SELECT DISTINCT ON (l.lane) l.key FROM fresh e JOIN lane_place l USING (key)
-    WHERE e.shard = ANY ($1::int[]) AND NOT l.admitted
+    SELECT DISTINCT ON (l.lane) l.key FROM fresh f JOIN lane_place l USING (key)
+    WHERE f.shard = ANY ($1::int[]) AND f.waits
 )
-"""  # noqa: S608 - constants
+"""
 # LATERAL with a LIMIT: for each revision by its key, and never all revisions that there are.
 _MACHINES = """
 SELECT w.machine_arn, w.revision_id, r.body FROM unnest($1::text[], $2::text[])
@@ -51,6 +47,9 @@ SELECT w.machine_arn, w.revision_id, r.body FROM unnest($1::text[], $2::text[])
         WHERE r.machine_arn = w.machine_arn AND r.revision_id = w.revision_id LIMIT 1
     ) AS r
 """
+# By name: a later release may have added columns.
+_FRAMES = "SELECT key, frame, phase, due, body FROM frame WHERE key = ANY ($1::uuid[])"
+_RESULTS = "SELECT key, frame, index, body FROM join_result WHERE key = ANY ($1::uuid[])"
 
 _Names = dict[tuple[str, str], tuple[str, str]]
 
@@ -102,7 +101,7 @@ class Loading(Store):
             try:
                 read.append(Posted(row["id"], row["execution_arn"], decode_event(row["event"])))
             except LedgerError as error:
-                self._leave(row["id"], error)
+                self._unread.leave(row["id"], error)
         return read
 
     async def discard(self, ids: Sequence[int]) -> None:
@@ -121,14 +120,17 @@ class Loading(Store):
             yield [stored for stored in part if stored.execution.status is Status.RUNNING]
 
     async def _readable(self, keys: list[UUID]) -> list[Stored]:
-        """Those of these executions that this release can read; the others hold up none of them."""
+        """Those of these executions that this release can read; the others hold up none of them.
+
+        An error of the database is none of theirs: it is raised.
+        """
         try:
             return await self._read(keys)
-        except LedgerAway:
+        except LedgerError:
             raise
         except Exception as error:
             if len(keys) == 1:
-                self._leave(keys[0], error)
+                self._unread.leave(keys[0], error)
                 return []
         half = len(keys) // 2
         return await self._readable(keys[:half]) + await self._readable(keys[half:])
@@ -187,11 +189,11 @@ def _joined(known: Memory | None, read: Memory) -> Memory:
 async def _frontier_rows(connection: asyncpg.Connection, keys: list[UUID]) -> dict[UUID, Rows]:
     headers = await connection.fetch("SELECT * FROM frontier WHERE key = ANY ($1::uuid[])", keys)
     found = {row["key"]: Rows(_header(row)) for row in headers}
-    frames = await connection.fetch("SELECT * FROM frame WHERE key = ANY ($1::uuid[])", keys)
+    frames = await connection.fetch(_FRAMES, keys)
     for row in frames:
         if row["key"] in found:
             found[row["key"]].add_frame(FrameRow(*row[1:]))
-    results = await connection.fetch("SELECT * FROM join_result WHERE key = ANY ($1::uuid[])", keys)
+    results = await connection.fetch(_RESULTS, keys)
     for row in results:
         if row["key"] in found:
             found[row["key"]].add_result(ResultRow(*row[1:]))

@@ -117,6 +117,12 @@ class Machines(Store):
     ) -> Mapping[str, str]:
         """Add and remove tags; returns those in force. Raises NotFound."""
         async with self._database.transaction() as connection:
+            # What is being deleted takes the tags along that were there before.
+            for table in ("machine", "activity"):
+                await connection.execute(
+                    f"SELECT FROM {table} WHERE arn = $1 FOR KEY SHARE",
+                    arn,
+                )
             await connection.execute(
                 "DELETE FROM tag WHERE arn = $1 AND name = ANY ($2::text[])", arn, list(remove)
             )

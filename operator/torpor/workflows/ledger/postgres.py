@@ -26,7 +26,7 @@ from torpor.workflows.ledger.versions import Versions
 _LOOK_SECONDS = 5.0
 _WAITING = """
 SELECT DISTINCT shard FROM inbox WHERE shard = ANY ($1::int[])
-UNION SELECT DISTINCT shard FROM fresh WHERE shard = ANY ($1::int[])
+UNION SELECT DISTINCT shard FROM fresh WHERE shard = ANY ($1::int[]) AND NOT waits
 """
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 from uuid import UUID
 
 import asyncpg
@@ -16,12 +15,10 @@ from torpor.workflows.ledger.days import Days
 from torpor.workflows.ledger.encoding import BlobKey
 from torpor.workflows.ledger.keys import shard_of, shard_of_key
 from torpor.workflows.ledger.notices import Notices
+from torpor.workflows.ledger.unread import Unread
 from torpor.workflows.ledger.values import stored_payload
 
-log = logging.getLogger(__name__)
-
 _KNOWN_BLOBS = 50_000
-_MOST_UNREAD = 10_000
 
 
 class KnownBlobs:
@@ -51,7 +48,7 @@ class Store:
         self._notices = Notices(database.dsn)
         self._memories: dict[UUID, Memory] = {}
         self._blobs = KnownBlobs()
-        self._unread: set[Hashable] = set()
+        self._unread = Unread()
 
     @property
     def shards(self) -> int:
@@ -61,16 +58,6 @@ class Store:
     def shard_of(self, execution_arn: str) -> int:
         """The shard of an execution: a hash of its ARN."""
         return shard_of(execution_arn, self._shards)
-
-    def _leave(self, row: Hashable, error: Exception) -> None:
-        """A row that this release cannot read stays as it is, for one that can; told once."""
-        if row in self._unread:
-            return
-        if len(self._unread) >= _MOST_UNREAD:
-            self._unread.clear()
-        self._unread.add(row)
-        fields = {"row": str(row), "problem": f"{type(error).__name__}: {error}"}
-        log.error("a row cannot be read and is left where it is", extra={"fields": fields})
 
     def _forget(self, shards: set[int]) -> None:
         """These shards are others' now: what is known of their executions goes out of date."""

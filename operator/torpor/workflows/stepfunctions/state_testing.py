@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -19,7 +18,7 @@ from torpor.workflows.asl.scope import Json, QueryLanguage
 from torpor.workflows.asl.timestamps import epoch_seconds
 from torpor.workflows.asl.validate import check_definition, create_error
 from torpor.workflows.asl.validate.findings import Code
-from torpor.workflows.beside import check_beside
+from torpor.workflows.beside import check_beside, work_beside
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.inspection import Exchange, inspect
@@ -73,12 +72,12 @@ async def test_state(service: Service, values: Values) -> Answer:
     context = _json(values, "context")
     outside = _Outside(service, _part(context, "Task", "Token") or service.outside.uuid())
     bare = Trial(setup, outside, frozenset({"Retry", "Catch"}))
-    task = await asyncio.to_thread(bare.enter)
+    task = await work_beside(bare.enter)
     if bare.waits:
         if outcome is None:
             outcome = await _done(service, task, exchange)
-        await asyncio.to_thread(bare.settle, outcome)
-    result = await asyncio.to_thread(conclude, setup, outside, bare, outcome)
+        await work_beside(partial(bare.settle, outcome))
+    result = await work_beside(partial(conclude, setup, outside, bare, outcome))
     failure = result.failure
     level = values.get("inspectionLevel", "INFO")
     return present(

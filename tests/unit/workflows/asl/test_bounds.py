@@ -57,6 +57,8 @@ def test_texts_that_an_expression_builds_are_bounded_in_all(expression: str) -> 
     [
         ("$replace('a.b.c', '.', '$0$$')", "a.$b.$c"),
         ("$replace('aaaa', 'a', 'b', 2)", "bbaa"),
+        ("$replace('aaaa', 'a', 'b', 1.5)", "bbaa"),
+        ("$replace('aaaa', 'a', 'b', 0.1)", "baaa"),
         ("$replace('abc', 'x', 'y')", "abc"),
         ("$join(['a', 'b'], '-')", "a-b"),
         ("$join(['a', 'b'])", "ab"),

@@ -45,3 +45,27 @@ async def test_one_of_many_answers_is_acknowledged(definition: Any, lost_answers
         others = [outcome for outcome in outcomes if outcome is not None]
         assert all(isinstance(outcome, TaskGone) for outcome in others)
         assert (await it.end(execution)).output == Payload(taken)
+
+
+class Leaving(dict[int, Any]):
+    """Frames that a thread takes away as soon as they were looked up."""
+
+    def get(self, key: int, default: Any = None) -> Any:
+        return self.pop(key, default)
+
+
+async def test_a_heartbeat_looks_its_task_up_once() -> None:
+    asked: asyncio.Queue[str] = asyncio.Queue()
+
+    async def ask(job: Job) -> Any:
+        await asked.put(job.dispatch.argument.value["Payload"]["token"])
+        return {}
+
+    async with rig({"ask": ask}) as it:
+        await it.start(await it.machine(LAST))
+        token = await asyncio.wait_for(asked.get(), 5)
+        [resident] = it.engine._residents
+        resident.frontier.frames = Leaving(resident.frontier.frames)
+        await it.engine.heartbeat(token)
+        with pytest.raises(TaskGone):
+            await it.engine.heartbeat(token)

@@ -22,7 +22,14 @@ from tests.unit.workflows.engine.test_integrations import job, of, served
 from torpor.workflows.asl.events import Input, TaskFailed
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
+from torpor.workflows.engine.integrations.connections import (
+    ConnectionProblem,
+    OAuth,
+    Parameters,
+    parse_connection,
+)
 from torpor.workflows.engine.integrations.http import Http
+from torpor.workflows.engine.integrations.http_tokens import AccessTokens
 from torpor.workflows.engine.integrations.reach import EVERYWHERE
 from torpor.workflows.records import Options
 
@@ -157,6 +164,15 @@ async def test_an_invocation_config_names_a_connection_as_well(world: World) -> 
     assert world.requests[0].headers["X-Key"] == SECRET
 
 
+def test_credentials_replace_a_header_of_their_name_in_any_spelling() -> None:
+    header = {"Key": "authorization", "Value": "theirs"}
+    added = {"InvocationHttpParameters": {"HeaderParameters": [header]}}
+    connection = {**BASIC, "AuthParameters": {**BASIC["AuthParameters"], **added}}  # type: ignore[dict-item]
+    parameters = parse_connection(json.dumps(connection).encode()).parameters
+    assert list(parameters.headers) == ["Authorization"]
+    assert parameters.with_header("AUTHORIZATION", "x").headers == {"AUTHORIZATION": "x"}
+
+
 async def test_parameters_of_a_connection_are_added_and_win(world: World) -> None:
     parameters = {**API_KEY["AuthParameters"], "InvocationHttpParameters": ADDED}  # type: ignore[dict-item]
     world.connect({**API_KEY, "AuthParameters": parameters})
@@ -274,6 +290,67 @@ async def test_a_token_is_asked_for_once_and_kept_until_shortly_before_its_end(
     await world.run()
     assert world.requests[-1].headers["Authorization"] == "Bearer t2"
     assert len(world.asked) == 2
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_who_asks_while_a_token_is_fetched_shares_what_comes_of_it(
+    world: World, status: int
+) -> None:
+    async with held_grants(status) as (url, asked, release, given):
+        tokens = AccessTokens(world.clock)
+        client = OAuth(url, "POST", "torpor", SECRET, Parameters())
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(_told(tokens, client), name=f"ask {n}") for n in range(5)]
+            await asked.wait()
+            release.set()
+    told = "t1" if status == 200 else "ConnectionProblem"
+    assert [task.result() for task in asking] == [told] * 5
+    assert given == ["t1"]
+
+
+async def test_who_stops_waiting_for_a_token_leaves_the_others_with_one(world: World) -> None:
+    async with held_grants(200) as (url, asked, release, _):
+        tokens = AccessTokens(world.clock)
+        client = OAuth(url, "POST", "torpor", SECRET, Parameters())
+        async with asyncio.TaskGroup() as group:
+            first, second = (
+                group.create_task(_told(tokens, client), name=f"ask {n}") for n in range(2)
+            )
+            await asked.wait()
+            first.cancel()
+            release.set()
+    assert first.cancelled()
+    assert second.result() == "t2"
+
+
+async def _told(tokens: AccessTokens, client: OAuth) -> str:
+    try:
+        async with asyncio.timeout(10):
+            return await tokens.get(("default", "stripe"), client)
+    except ConnectionProblem as problem:
+        return type(problem).__name__
+
+
+@asynccontextmanager
+async def held_grants(
+    status: int,
+) -> AsyncIterator[tuple[str, asyncio.Event, asyncio.Event, list[str]]]:
+    """A server of tokens that answers when it is let, each time with another token.
+
+    Gives its address, whether it was asked, what lets it answer, and what it gave.
+    """
+    asked, release = asyncio.Event(), asyncio.Event()
+    given: list[str] = []
+
+    async def answer(_: web.Request) -> web.Response:
+        given.append(f"t{len(given) + 1}")
+        token = given[-1]
+        asked.set()
+        await release.wait()
+        return web.json_response({"access_token": token}, status=status)
+
+    async with served(answer) as url:
+        yield url, asked, release, given
 
 
 async def test_how_a_token_is_asked_for(world: World) -> None:

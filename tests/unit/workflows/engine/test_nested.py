@@ -10,11 +10,20 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine_rig import LoopClock, Rig, make_execution, rig
+from tests.support.engine_rig import (
+    LoopClock,
+    Rig,
+    make_engine,
+    make_execution,
+    make_machine,
+    rig,
+)
+from tests.support.memory_ledger import MemoryLedger
 from torpor.workflows.asl.events import Dispatch, Input, TaskFailed
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.resource import parse_resource
+from torpor.workflows.engine import execution_calls
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.executions import MOST_DEEP, Executions
 from torpor.workflows.records import Machine, MachineStatus, MachineType
@@ -159,3 +168,15 @@ async def test_all_that_an_execution_waits_for_is_stopped_with_it(ends: str) -> 
         assert (await it.end(await it.ledger.execution(arn))).status is Status.ABORTED
         [arn] = it.ledger.arns("middle")
         assert (await it.end(await it.ledger.execution(arn))).status is Status.ABORTED
+
+
+async def test_a_stop_that_nobody_answers_is_posted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution_calls, "_ANSWER_SECONDS", 0.1)
+    ledger: Any = MemoryLedger()
+    engine = make_engine(ledger, {})  # it does not run: the child is nobody's
+    executions = Executions(ledger, lambda: engine, LoopClock())
+    child = await ledger.put_machine(make_machine(WAIT, "child"))
+    job = a_task(child, {"StateMachineArn": child.arn, "Name": "c"})
+    await ledger.insert(make_execution(child, {}, "c"))
+    await asyncio.wait_for(executions.abandon(job), 5)
+    assert len(await ledger.posted(range(ledger.shards))) == 1

@@ -58,8 +58,9 @@ class Parameters:
     body: Mapping[str, str] = field(default_factory=dict)
 
     def with_header(self, name: str, value: str) -> Parameters:
-        """Return the same with one header more."""
-        return Parameters({**self.headers, name: value}, self.query, self.body)
+        """Return the same with this header, in place of one of that name in any spelling."""
+        others = {of: text for of, text in self.headers.items() if of.lower() != name.lower()}
+        return Parameters({**others, name: value}, self.query, self.body)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -20,7 +20,7 @@ from torpor.workflows.asl.events import Input
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import Payload, json_text
 from torpor.workflows.asl.resource import Pattern
-from torpor.workflows.engine.base import Api, Job, Throttled
+from torpor.workflows.engine.base import Api, Job, Throttled, Unanswered
 from torpor.workflows.engine.integrations.outcomes import (
     answered,
     arguments,
@@ -103,10 +103,11 @@ class Executions:
                         await news.wait()
 
     async def abandon(self, job: Job) -> None:
-        """Stop the execution that the task started."""
+        """Have the execution stopped that the task started."""
         arn = _child_arn(job)
         cause = f"The task of {job.execution.arn} that waited for it is over."
-        await _patiently(lambda: self._engine().stop(arn, None, cause))
+        with contextlib.suppress(Unanswered):  # whoever runs it finds the stop in its inbox
+            await _patiently(lambda: self._engine().stop(arn, None, cause))
 
     async def _start(self, job: Job) -> Execution:
         _check(job)
@@ -217,6 +218,8 @@ async def _patiently(call: Callable[[], Awaitable[Any]]) -> Any:
     while True:
         try:
             return await call()
+        except Unanswered:
+            raise
         except LedgerAway:
             await asyncio.sleep(_PAUSE_SECONDS)
 

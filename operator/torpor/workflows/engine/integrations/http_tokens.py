@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus
 
@@ -49,7 +49,8 @@ class _Held:
 
     oauth: OAuth
     token: _Token | None = None
-    fetching: asyncio.Lock = field(default_factory=asyncio.Lock)
+    coming: asyncio.Future[_Token] | None = None
+    """What is being fetched, for all who want it."""
 
 
 class AccessTokens:
@@ -67,11 +68,29 @@ class AccessTokens:
         held = self._held.get(owner)
         if held is None or held.oauth != oauth:
             held = self._held[owner] = _Held(oauth)
-        async with held.fetching:
-            known = held.token
-            if known is None or known.text == refused or known.good_until <= self._clock.now():
-                known = held.token = await self._fetched(oauth)
-            return known.text
+        known = held.token
+        if known is None or known.text == refused or known.good_until <= self._clock.now():
+            known = await self._shared(held)
+        return known.text
+
+    async def _shared(self, held: _Held) -> _Token:
+        """A token that is fetched now: once, and its failure too, for all who ask meanwhile."""
+        while held.coming is not None:
+            coming = held.coming
+            await asyncio.wait([coming])
+            if not coming.cancelled():
+                return coming.result()
+        coming = held.coming = asyncio.get_running_loop().create_future()
+        try:
+            held.token = await self._fetched(held.oauth)
+        except ConnectionProblem as problem:
+            coming.set_exception(problem)
+        else:
+            coming.set_result(held.token)
+        finally:
+            held.coming = None
+            _ = coming.cancel()  # of one that has an outcome nothing changes
+        return coming.result()
 
     async def _fetched(self, oauth: OAuth) -> _Token:
         host, asked_at = URL(oauth.endpoint).host, self._clock.now()
