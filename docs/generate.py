@@ -15,7 +15,13 @@ import yaml
 from prometheus_client import Metric
 
 from torpor.cli.main import VERBS
-from torpor.settings import ControllerSettings, EngineSettings, GatewaySettings, Settings
+from torpor.settings import (
+    ControllerSettings,
+    EngineSettings,
+    EventsSettings,
+    GatewaySettings,
+    Settings,
+)
 from torpor.telemetry.metrics import REGISTRY
 
 ROOT = Path(__file__).parent.parent
@@ -28,6 +34,7 @@ def pages() -> dict[Path, str]:
     return {
         reference / "function.md": _page("Function", _crd("functions.yaml")),
         reference / "workflow.md": _page("Workflow", _workflow()),
+        reference / "trigger.md": _page("Trigger", _trigger()),
         reference / "metrics.md": _page("Metrics", _metrics()),
         reference / "settings.md": _page("Settings", _settings()),
         reference / "cli.md": _page("Command line", _command_line()),
@@ -57,6 +64,11 @@ def _crd(name: str) -> Iterator[str]:
 def _workflow() -> Iterator[str]:
     yield "What a `definition` may have: [the States Language here](states-language.md).\n"
     yield from _crd("workflows.yaml")
+
+
+def _trigger() -> Iterator[str]:
+    yield "What the events of each source are, and how they are delivered: [events](events.md).\n"
+    yield from _crd("triggers.yaml")
 
 
 def _rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:
@@ -95,7 +107,12 @@ def _settings() -> Iterator[str]:
     yield "Environment variables of the cluster roles; the chart writes them. Those of traces are"
     yield "OpenTelemetry's own: [see traces](../how-to/traces.md)."
     common = {item.name for item in fields(Settings)}
-    roles = {"Controller": ControllerSettings, "Gateway": GatewaySettings, "Engine": EngineSettings}
+    roles = {
+        "Controller": ControllerSettings,
+        "Gateway": GatewaySettings,
+        "Engine": EngineSettings,
+        "Events": EventsSettings,
+    }
     for title, kind in roles.items():
         yield f"\n## {title}"
         yield "| variable | default | meaning |"

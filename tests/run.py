@@ -62,6 +62,7 @@ WITHOUT_CLUSTER = (
 CONFORMANCE_SUITE = Suite("conformance", ("tests/conformance",))
 CHAOS = {
     "TORPOR_CHAOS_EXECUTIONS": "150",
+    "TORPOR_CHAOS_EVENTS": "3000",
     "TORPOR_CHAOS_KILLS": "6",
     "TORPOR_CHAOS_FROZEN_SECONDS": "12",
 }

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from aiohttp import (
 from torpor.errors import TorporError
 from torpor.resources.names import HEADER_DETAIL, HEADER_REQUEST_ID, FunctionKey
 from torpor.resources.tokens import detail_token
+
+_LARGE_BYTES = 256 * 1024
 
 
 class GatewayAway(TorporError):
@@ -158,10 +161,15 @@ class Invoker:
     ) -> Response:
         assert self._session is not None, "use the Invoker as an async context"
         async with self._session.request(
-            method, url, headers=headers, data=body, allow_redirects=False
+            method, url, headers=headers, data=_payload(body), allow_redirects=False
         ) as answer:
             content = await answer.read()
             return Response(answer.status, answer.headers.copy(), content, request_id)
+
+
+def _payload(body: bytes) -> bytes | io.BytesIO:
+    """The body as aiohttp wants it: of a large one it writes a part at a time only from a file."""
+    return body if len(body) <= _LARGE_BYTES else io.BytesIO(body)
 
 
 def _find(headers: Mapping[str, str], name: str) -> str | None:

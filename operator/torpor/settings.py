@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from torpor.errors import TorporError
 
@@ -66,6 +67,8 @@ class ControllerSettings(Settings):
     """Reconciles that run at once."""
     engine_url: str = ""
     """The engines' internal API; empty: no Workflows are run."""
+    events_url: str = ""
+    """The internal API of the events role; empty: no events are taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,17 @@ class GatewaySettings(Settings):
     """The HAProxy program."""
     drain_seconds: int = 30
     """How long open requests may go on after SIGTERM."""
+    events_url: str = ""
+    """The public API of the events role, http://host:port; empty: no events are taken."""
+
+    def events_address(self) -> tuple[str, int] | None:
+        """Return host and port of the events role, None without one; BadSetting if it is no URL."""
+        if not self.events_url:
+            return None
+        found = urlsplit(self.events_url)
+        if found.scheme != "http" or not found.hostname:
+            raise BadSetting(f"TORPOR_EVENTS_URL: {self.events_url!r} is not http://host:port")
+        return found.hostname, found.port or 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +124,10 @@ class EngineSettings(Settings):
     """Who may use that API: `anyone`, or `known`, who signs with a key or brings the token."""
     object_store: str = ""
     """Where `s3:` tasks and distributed Maps read and write: file:///folder or s3://bucket."""
+    events_url: str = ""
+    """The events API, for `events:` and `sqs:` tasks; empty: they fail."""
+    events_token: str = field(default="", repr=False)
+    """A bearer token for that API; empty: it asks for none."""
     http_allow: str = ""
     """What HTTP tasks may call besides the public Internet: `host,10.1.0.0/16`."""
     http_refuse: str = ""
@@ -118,6 +136,62 @@ class EngineSettings(Settings):
     """Where the connections of HTTP tasks are, as `NAMESPACE/NAME.json`; empty: there are none."""
     drain_seconds: int = 10
     """How long calls of Functions may go on after SIGTERM."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventsSettings(Settings):
+    """Of `torpor events`."""
+
+    nats_url: str = "nats://127.0.0.1:4222"
+    """The servers of JetStream: nats://host:port or tls://host:port, commas between several."""
+    nats_user: str = ""
+    """With `nats_password`; of this and the next two ways to log in, at most one."""
+    nats_password: str = field(default="", repr=False)
+    """The user's password."""
+    nats_token: str = field(default="", repr=False)
+    """A token."""
+    nats_credentials_file: str = ""
+    """A `.creds` file with a JWT and its key."""
+    nats_ca_file: str = ""
+    """PEM of who signed the servers' certificates; empty: the system's."""
+    nats_certificate_file: str = ""
+    """PEM of our own certificate, where the servers ask for one."""
+    nats_key_file: str = ""
+    """Its key; empty: it is in the same file."""
+    stream_bytes: int = -1
+    """What one stream may hold; -1: what the server has left."""
+    inbox_messages: int = 1_000_000
+    """What one Trigger's inbox may hold, or each of its partitions; -1: no limit."""
+    stream_replicas: int = 1
+    """Copies of each stream: 1, 3 or 5; no more than there are servers."""
+    ack_wait_seconds: int = 30
+    """After how long the events of a dispatcher that died are delivered by another."""
+    api_port: int = 8200
+    """Where events come in: CloudEvents, EventBridge's PutEvents, SQS, asynchronous calls."""
+    gateway_url: str = "http://torpor-gateway.torpor-system.svc"
+    """Through which Functions are called."""
+    engine_api_url: str = ""
+    """The Step Functions API of the engines; empty: no Workflows are started."""
+    engine_token: str = field(default="", repr=False)
+    """A bearer token for that API; empty: it asks for none."""
+    region: str = "us-east-1"
+    """The region in ARNs and in the URLs of queues; no part of the installation is there."""
+    account: str = "000000000000"
+    """The account in ARNs."""
+    object_store: str = ""
+    """Where data of large events is kept and `storage` sources look: file:///folder, s3://bucket."""
+    access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Keys that requests must be signed with: `id=secret,id=secret`; empty: none is asked for."""
+    api_token: str = field(default="", repr=False)
+    """A bearer token that is taken in place of a signature; empty: none is asked for."""
+    api_clients: str = "anyone"
+    """Who may use that API: `anyone`, or `known`, who signs with a key or brings the token."""
+    max_body_bytes: int = 16_777_216
+    """The longest request that is read."""
+    max_buses_and_queues: int = 1000
+    """How many there may be: their first use makes them."""
+    drain_seconds: int = 20
+    """How long deliveries may go on after SIGTERM; the events of the others are given back."""
 
 
 def _value(variable: str, text: str, kind: str) -> Any:

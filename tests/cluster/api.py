@@ -22,6 +22,8 @@ from torpor.platform.kubernetes.resources import (
     FUNCTIONS,
     NAMESPACES,
     PODS,
+    SECRETS,
+    TRIGGERS,
     WORKFLOWS,
     Resource,
 )
@@ -32,7 +34,16 @@ T = TypeVar("T")
 MANAGER = "torpor-tests"
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
-_KINDS = (CONFIG_MAPS, DEPLOYMENTS, FUNCTIONS, NAMESPACES, PODS, WORKFLOWS)
+_KINDS = (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    FUNCTIONS,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    TRIGGERS,
+    WORKFLOWS,
+)
 _RESOURCES = {item.kind: item for item in _KINDS}
 
 

@@ -55,12 +55,13 @@ async def lab(cluster: None, request: pytest.FixtureRequest) -> AsyncIterator[La
 def print_state(namespace: str) -> None:
     """Print what there is in the test's namespace, and what Torpor's roles last said."""
     for words in (
-        ("-n", namespace, "get", "functions,workflows,deployments,pods", "-o", "wide"),
+        ("-n", namespace, "get", "functions,workflows,triggers,deployments,pods", "-o", "wide"),
         ("-n", namespace, "get", "events", "--sort-by=.lastTimestamp"),
         ("-n", SYSTEM, "get", "pods", "-o", "wide"),
         ("-n", SYSTEM, "logs", "deployment/torpor-controller", "--all-pods", "--tail=15"),
         ("-n", SYSTEM, "logs", "deployment/torpor-gateway", "--all-pods", "--tail=15"),
         ("-n", SYSTEM, "logs", "deployment/torpor-engine", "--all-pods", "--tail=15"),
+        ("-n", SYSTEM, "logs", "deployment/torpor-events", "--all-pods", "--tail=15"),
     ):
         done = command("kubectl", *words)
         print(f"--- kubectl {' '.join(words)}\n{(done.stdout + done.stderr)[-4000:]}")

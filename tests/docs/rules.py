@@ -19,6 +19,7 @@ from torpor.cli.main import VERBS
 from torpor.errors import InvalidResource
 from torpor.resources.function import Function
 from torpor.resources.names import API_VERSION
+from torpor.resources.trigger import Trigger
 from torpor.resources.workflow import Workflow
 
 _LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
@@ -100,6 +101,7 @@ def of_yaml(block: Block) -> Iterator[str]:
 _PARSERS: Mapping[str, Callable[[Mapping[str, Any]], object]] = {
     "Function": Function.parse,
     "Workflow": Workflow.parse,
+    "Trigger": Trigger.parse,
 }
 
 

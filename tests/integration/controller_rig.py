@@ -46,7 +46,11 @@ _DISCOVERY: dict[str, dict[str, Any]] = {
         ]
     },
     "/apis/torpor.dev/v1alpha1": {
-        "resources": [_resource("functions", "Function"), _resource("workflows", "Workflow")]
+        "resources": [
+            _resource("functions", "Function"),
+            _resource("workflows", "Workflow"),
+            _resource("triggers", "Trigger"),
+        ]
     },
 }
 
@@ -85,10 +89,13 @@ class DiscoverableApi(FakeApi):
 class Replica:
     """One replica of the controller."""
 
-    def __init__(self, fake: FakeApi, name: str, engine_url: str = "") -> None:
+    def __init__(
+        self, fake: FakeApi, name: str, engine_url: str = "", events_url: str = ""
+    ) -> None:
         self._fake = fake
         self._name = name
         self._engine_url = engine_url
+        self._events_url = events_url
         self._task: asyncio.Task[None] | None = None
         self.controller: Controller | None = None
 
@@ -110,7 +117,10 @@ class Replica:
     async def _run(self) -> None:
         access = Access(self._fake.url, None, Anonymous())
         settings = ControllerSettings(
-            namespace=NAMESPACE, pod_name=self._name, engine_url=self._engine_url
+            namespace=NAMESPACE,
+            pod_name=self._name,
+            engine_url=self._engine_url,
+            events_url=self._events_url,
         )
         limits = Limits(rate_per_second=10_000, burst=10_000)
         async with connect(settings, access=access, limits=limits) as api:
@@ -130,9 +140,9 @@ async def serving() -> AsyncIterator[DiscoverableApi]:
 
 @asynccontextmanager
 async def running(
-    fake: FakeApi, name: str = "controller-a", engine_url: str = ""
+    fake: FakeApi, name: str = "controller-a", engine_url: str = "", events_url: str = ""
 ) -> AsyncIterator[Replica]:
-    replica = Replica(fake, name, engine_url)
+    replica = Replica(fake, name, engine_url, events_url)
     replica.start()
     try:
         yield replica

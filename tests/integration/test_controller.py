@@ -20,8 +20,9 @@ from torpor.controller import KopfEnded
 
 COUNT = 50
 PATIENCE = 20.0
-WATCHES = 10
-"""One of Functions, Workflows, pods, ConfigMaps, gateways, each kind of child; and Kopf's two."""
+WATCHES = 12
+"""One of Functions, Workflows, Triggers, pods, ConfigMaps, gateways, each kind of child; and Kopf's
+three."""
 
 
 def all_ready(fake: DiscoverableApi, count: int = COUNT) -> bool:

@@ -219,7 +219,7 @@ spec:
         ("apiVersion: torpor.dev/v1alpha1\nkind: Function\nmetadata: {name: i}\n"
          "spec: {runtime: python3, handler: a.b, code: {configMap: gone}}",
          "spec.code.configMap: no ConfigMap 'gone'"),
-        ("---", "no Function and no Workflow in any *.yaml file"),
+        ("---", "no Function, Workflow or Trigger in any *.yaml file"),
     ],
 )  # fmt: skip
 async def test_what_is_wrong_in_a_file_is_said_with_its_place(

@@ -59,7 +59,8 @@ class Figures:
 async def main() -> int:
     """Measure and print; 1 if the bench itself cannot run here."""
     figures = Figures()
-    print_machine()
+    print(machine())
+    print(f"{ROUNDS} rounds in turn, medians of the rounds", flush=True)
     await compare_pure(figures)
     async with at_work() as bench, AsyncExitStack() as stack:
         peer = await join(stack, bench)
@@ -78,14 +79,13 @@ async def main() -> int:
     return 0
 
 
-def print_machine() -> None:
+def machine() -> str:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
-    print(
+    return (
         f"machine: {os.cpu_count()} cores ({processor()}), {memory:.0f} GiB, "
         f"Linux {platform.release()}, Python {platform.python_version()}; "
         f"load average {Path('/proc/loadavg').read_text()[:14]}"
     )
-    print(f"{ROUNDS} rounds in turn, medians of the rounds", flush=True)
 
 
 def processor() -> str:

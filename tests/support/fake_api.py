@@ -30,6 +30,7 @@ Obj = dict[str, Any]
 KINDS = {
     "functions": "Function",
     "workflows": "Workflow",
+    "triggers": "Trigger",
     "deployments": "Deployment",
     "pods": "Pod",
     "services": "Service",
@@ -40,12 +41,15 @@ KINDS = {
     "leases": "Lease",
     "events": "Event",
 }
-WITH_STATUS = frozenset({"functions", "workflows", "deployments", "pods", "services", "namespaces"})
+WITH_STATUS = frozenset(
+    {"functions", "workflows", "triggers", "deployments", "pods", "services", "namespaces"}
+)
 _PATH = re.compile(
     r"^/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
     r"(?:/namespaces/(?P<namespace>[^/]+)(?=/[a-z]))?"
     r"/(?P<plural>[a-z]+)(?:/(?P<name>[^/]+))?(?:/(?P<sub>status|scale))?$"
 )
+_DISCOVERY = re.compile(r"^/(?:api/v1|apis/[^/]+/[^/]+)$")
 
 
 class WatchFault(Enum):
@@ -197,6 +201,8 @@ class FakeApi:
     # -- serving --------------------------------------------------------------------------------
 
     async def _serve(self, request: web.Request) -> web.StreamResponse:
+        if _DISCOVERY.match(request.path):
+            return web.json_response({"kind": "APIResourceList", "resources": _resources()})
         found = _PATH.match(request.path)
         if not found:
             return _status(404, "NotFound", f"no path {request.path}")
@@ -387,6 +393,15 @@ class FakeApi:
         managers = self._owned.get(obj["metadata"]["uid"], {})
         fields = [{"manager": name, "operation": "Apply"} for name in managers]
         return {**obj, "metadata": {**obj["metadata"], "managedFields": fields}}
+
+
+def _resources() -> list[Obj]:
+    """Every kind, as if all were of the group that is asked for."""
+    return [
+        {"name": f"{plural}{sub}", "kind": kind, "namespaced": plural != "namespaces"}
+        for plural, kind in KINDS.items()
+        for sub in ("", "/status")
+    ]
 
 
 async def _misbehave(request: web.Request, answer: web.StreamResponse) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from tests.support.fake_platform import FakePlatform
 from tests.support.haproxy import HAPROXY, Function
 from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
+from torpor.gateway.http_table import EMPTY, HttpTable
 from torpor.gateway.service import run_gateway
 from torpor.platform.base import Instance
 from torpor.resources.names import FunctionKey
@@ -45,7 +46,7 @@ class ServingPlatform(FakePlatform):
 
     async def collect(self, key: FunctionKey) -> None:
         """End the instances that are on their way out."""
-        ending: list[Instance] = [i for i in self.instances[key].values() if i.terminating]
+        ending: list[Instance] = [i for i in self.instances.get(key, {}).values() if i.terminating]
         for instance in ending:
             self.take(instance)
             if instance.name in self.servers:
@@ -84,7 +85,9 @@ async def real_gateway(
     )
     plane = HaproxyPlane(settings, listen_address="127.0.0.1")
     stop = asyncio.Event()
-    job = run_gateway(settings, platform, plane, KEY, _alone(), stop=stop, host="127.0.0.1")
+    job = run_gateway(
+        settings, platform, plane, KEY, _alone(), _no_triggers(), stop=stop, host="127.0.0.1"
+    )
     running = asyncio.create_task(job, name="gateway")
     try:
         internal = f"http://127.0.0.1:{settings.internal_port}"
@@ -105,3 +108,7 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+async def _no_triggers() -> AsyncIterator[HttpTable]:
+    yield EMPTY

@@ -1,7 +1,8 @@
 """Runs the Functions in a folder as local processes that scale from zero and back.
 
 Its Workflows run too: on a PostgreSQL of their own in the same place as the logs, where executions
-stay, so that those that were running go on in the next run. A second run of the same folder at the
+stay, so that those that were running go on in the next run. Its Triggers as well: on a nats-server
+of their own, where events stay that are not delivered yet. A second run of the same folder at the
 same time has a state of its own.
 
 The functions' logs stay in $XDG_STATE_HOME/torpor/dev (~/.local/state/torpor/dev) until the next
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 
 from torpor.dev.manifests import BadFolder
-from torpor.dev.run import BadPort, demonstrate, serve
+from torpor.dev.run import BadPort, Wanted, demonstrate, serve
 
 _HIGHEST_PORT = 65_535
 
@@ -25,13 +26,23 @@ _HIGHEST_PORT = 65_535
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the folder and the options."""
     parser.add_argument(
-        "folder", type=Path, help="where the *.yaml files with Functions and Workflows are"
+        "folder",
+        type=Path,
+        help="where the *.yaml files with Functions, Workflows and Triggers are",
     )
     parser.add_argument("--port", type=_port, help="listen here (default: 8080 or the next free)")
     parser.add_argument(
         "--workflows-port",
         type=_port,
         help="serve the execution API here (default: 8100 or the next free)",
+    )
+    parser.add_argument(
+        "--events-port",
+        type=_port,
+        help="serve the events API here (default: 8200 or the next free)",
+    )
+    parser.add_argument(
+        "--events", action="store_true", help="serve the events API even if there is no Trigger"
     )
     parser.add_argument(
         "--demo", action="store_true", help="drive a burst at the functions, check, sum up, end"
@@ -44,8 +55,9 @@ def run(args: argparse.Namespace) -> int:
     2 for a folder or a port that cannot be used, with a line for each reason.
     """
     program = demonstrate if args.demo else serve
+    wanted = Wanted(args.port, args.workflows_port, args.events_port, args.events)
     try:
-        return asyncio.run(program(args.folder, args.port, args.workflows_port))
+        return asyncio.run(program(args.folder, wanted))
     except (BadFolder, BadPort) as error:
         for line in str(error).splitlines():
             print(f"torpor dev: {line}", file=sys.stderr)

@@ -44,6 +44,11 @@ def document(value: Any, kind: str) -> str:
     return yaml.safe_dump(value, sort_keys=False).rstrip()
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """Return a number with its noun: 1 event, 2 events."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def age(since: str | None, now: datetime) -> str:
     """Return how long ago an RFC 3339 time is, as kubectl writes it: 42s, 5m, 3h, 12d."""
     if not since:

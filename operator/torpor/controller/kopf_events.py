@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 import kopf
+from kopf._cogs.structs.credentials import Vault  # an argument of kopf.operator without public name
 
 from torpor.errors import TorporError
 from torpor.platform.kubernetes import Access
@@ -74,9 +75,11 @@ class KopfThread:
         loop.call_soon_threadsafe(_settle, ended, error)
 
     async def _operate(self, loop: asyncio.AbstractEventLoop, stop: threading.Event) -> None:
+        vault = Vault()
         try:
             await kopf.operator(
                 registry=self._registry(loop),
+                vault=vault,
                 settings=_kopf_settings(),
                 clusterwide=not self._namespace,
                 namespaces=[self._namespace] if self._namespace else (),
@@ -88,6 +91,8 @@ class KopfThread:
         finally:
             # Kopf waits for the flag in a thread, which would keep the loop from closing.
             stop.set()
+            # Kopf closes its connections only when it ends without an error.
+            await vault.close()
 
     def _registry(self, loop: asyncio.AbstractEventLoop) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 import aiohttp
 
 from torpor.controller.kopf_events import KopfThread
+from torpor.controller.triggers import TriggerLeader
 from torpor.controller.workflows import WorkflowLeader
 from torpor.errors import ApiUnavailable
 from torpor.functions.autoscaler import Autoscaler
@@ -64,9 +65,14 @@ class Controller:
         self._leading = False
         namespace = settings.watch_namespace
         self._workflows: WorkflowLeader | None = None
+        self._triggers: TriggerLeader | None = None
         self._world = ClusterWorld(api, namespace, self._enqueue, self._config_map_changed)
         self._gateways = GatewayPods(api, settings.namespace)
-        named = {"functions": self._enqueue, "workflows": self._workflow_changed}
+        named = {
+            "functions": self._enqueue,
+            "workflows": self._workflow_changed,
+            "triggers": self._trigger_changed,
+        }
         self._kopf = KopfThread(access, namespace, named)
         identity = settings.pod_name or f"controller-{random.randrange(16**8):08x}"  # noqa: S311
         self._lease = Lease(api, settings.namespace, LEASE_NAME, identity)
@@ -102,12 +108,12 @@ class Controller:
         timeout = aiohttp.ClientTimeout(total=5.0)
         connector = aiohttp.TCPConnector(keepalive_timeout=30.0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
-            autoscaler = self._autoscaler(session)
+            given = (self._api, self._recorder, session, self._settings, self._key)
+            workflows = WorkflowLeader(*given)
+            triggers = TriggerLeader(*given, functions=self._world.watched, workflows=workflows)
+            self._workflows, self._triggers = workflows, triggers
+            autoscaler = self._autoscaler(session, triggers)
             reconciler = self._reconciler(autoscaler)
-            workflows = WorkflowLeader(
-                self._api, self._recorder, session, self._settings, self._key
-            )
-            self._workflows = workflows
             self._leading = True
             self._enqueue_all()
             try:
@@ -115,6 +121,7 @@ class Controller:
                     group.create_task(autoscaler.run(), name="autoscaler")
                     group.create_task(self._resync(), name="resync")
                     group.create_task(workflows.run(), name="workflows")
+                    group.create_task(triggers.run(), name="triggers")
                     group.create_task(
                         self._queue.run(
                             self._settings.workers, lambda key: self._work(reconciler, key)
@@ -123,9 +130,9 @@ class Controller:
                     )
             finally:
                 self._leading = False
-                self._workflows = None
+                self._workflows = self._triggers = None
 
-    def _autoscaler(self, session: aiohttp.ClientSession) -> Autoscaler:
+    def _autoscaler(self, session: aiohttp.ClientSession, triggers: TriggerLeader) -> Autoscaler:
         gateways = HttpGateways(
             session,
             lambda: self._gateways.at(_now()),
@@ -133,7 +140,7 @@ class Controller:
             self._settings.internal_port,
         )
         platform = SharedPlatform(self._api, self._world.watched)
-        return Autoscaler(platform, gateways, changed=self._enqueue)
+        return Autoscaler(platform, gateways, changed=self._enqueue, lags=triggers.lags)
 
     def _reconciler(self, autoscaler: Autoscaler) -> FunctionReconciler:
         return FunctionReconciler(
@@ -154,6 +161,12 @@ class Controller:
     def _workflow_changed(self, key: FunctionKey) -> None:
         if self._workflows:
             self._workflows.changed(key)
+        if self._triggers:
+            self._triggers.workflow_changed(key)
+
+    def _trigger_changed(self, key: FunctionKey) -> None:
+        if self._triggers:
+            self._triggers.changed(key)
 
     def _config_map_changed(self, key: ObjectKey) -> None:
         if self._workflows:

@@ -69,6 +69,10 @@ class WorkflowLeader:
         """Have the Workflow looked at."""
         self._queue.add(key)
 
+    def knows(self, key: FunctionKey) -> bool:
+        """Return whether there is a Workflow of that name."""
+        return self._names.get(key.namespace, key.name) is not None
+
     def config_map_changed(self, namespace: str, name: str) -> None:
         """Have the Workflows looked at whose definition is in it."""
         for key in self._reconciler.users_of(namespace, name):

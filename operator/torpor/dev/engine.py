@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,6 +19,7 @@ import aiohttp
 from torpor.dev.executions import ExecutionRow
 from torpor.dev.machines import FolderMachines
 from torpor.dev.postgres import running_postgres
+from torpor.dev.state import kept_key
 from torpor.dev.workflows import LocalWorkflow
 from torpor.invoke import Invoker
 from torpor.resources.names import FunctionKey
@@ -51,11 +50,8 @@ OWNER = "torpor-dev"
 LEASE_SECONDS = 2.0
 """How long a killed run's executions wait for the next run at most."""
 SHARDS = 16
-OBJECTS = "objects"
-"""The folder of the object store: each folder in it is a bucket."""
 LAST_SPANS_SECONDS = 1.0
 """Whoever ends a run waits no longer for a collector that is away."""
-_KEY_BYTES = 32
 _READY_SECONDS = 30.0
 _LOOK_SECONDS = 0.5
 _SHOWN = 8
@@ -64,14 +60,23 @@ _SHOWN = 8
 class LocalEngine:
     """Runs executions whose state is in `place`; functions are called at the URL `gateway`.
 
-    `functions_key` is the secret that their tokens derive from, `connections` the folder with the
-    connections of HTTP tasks, which need not be there.
+    Each folder in `objects` is a bucket. `functions_key` is the secret that the functions' tokens
+    derive from, `connections` the folder with the connections of HTTP tasks, which need not be
+    there.
     """
 
     def __init__(
-        self, place: Path, gateway: str, port: int, *, functions_key: bytes, connections: Path
+        self,
+        place: Path,
+        objects: Path,
+        gateway: str,
+        port: int,
+        *,
+        functions_key: bytes,
+        connections: Path,
     ) -> None:
         self._place = place
+        self._objects = objects
         self._gateway = gateway
         self._port = port
         self._functions_key = functions_key
@@ -98,7 +103,7 @@ class LocalEngine:
             f"  boto3.client('stepfunctions', endpoint_url='{self.url}', region_name='us-east-1',"
         )
         yield "               aws_access_key_id='any', aws_secret_access_key='any')"
-        yield f"buckets of S3 are folders in {self._place / OBJECTS}"
+        yield f"buckets of S3 are folders in {self._objects}"
 
     @asynccontextmanager
     async def opened(self) -> AsyncIterator[None]:
@@ -111,7 +116,7 @@ class LocalEngine:
         """Serve inside the block, which is inside that of `opened`."""
         ledger = self._ledger
         assert ledger is not None, "opened"
-        key = _key(self._place / "key")
+        key = kept_key(self._place / "key")
         async with (
             self._engine(ledger, key) as engine,
             self._api(ledger, engine, key),
@@ -150,7 +155,7 @@ class LocalEngine:
             exporting("torpor-dev", LAST_SPANS_SECONDS) as emit,
             Invoker(self._gateway, key=self._functions_key) as invoker,
         ):
-            store = open_store(f"file://{self._place / OBJECTS}")
+            store = open_store(f"file://{self._objects}")
             found = catalog(
                 invoker,
                 ledger,
@@ -242,14 +247,3 @@ async def _row(ledger: PostgresLedger, execution: Execution) -> ExecutionRow:
         max(0.0, end - execution.started_at),
         execution.error,
     )
-
-
-def _key(file: Path) -> bytes:
-    """The installation's key, made on the first run: tokens stay good as long as executions do."""
-    if file.exists():
-        return file.read_bytes()
-    key = secrets.token_bytes(_KEY_BYTES)
-    handle = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as out:
-        out.write(key)
-    return key

@@ -1,12 +1,12 @@
-"""A folder of YAML as what runs locally: Functions, each with its code, and Workflows."""
+"""A folder of YAML as what runs locally: Functions, each with its code, Workflows and Triggers."""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from torpor.resources.names import GROUP, FunctionKey
 from torpor.scaling.provisioned import ProvisionedFloor
 
 if TYPE_CHECKING:
+    from torpor.dev.triggers import LocalTrigger, SecretFields
     from torpor.dev.workflows import LocalWorkflow
 
 DEMO_PATH = f"{GROUP}/demo-path"
@@ -45,30 +46,42 @@ class Folder:
 
     functions: Entries
     workflows: Mapping[FunctionKey, LocalWorkflow]
+    triggers: Mapping[FunctionKey, LocalTrigger] = field(default_factory=dict)
+    secrets: SecretFields = field(default_factory=dict)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing runs."""
+        return not self.functions and not self.workflows and not self.triggers
+
+    @property
+    def has_events(self) -> bool:
+        """Whether there is a Trigger that more is needed for than the gateway."""
+        return any(not local.is_direct for local in self.triggers.values())
 
 
 def load_folder(folder: Path) -> Folder:
     """Return what the YAML files of `folder` have, maybe nothing; BadFolder says what is wrong."""
     manifests, wrong = _read_all(yaml_files(folder))
-    functions = [item for item in manifests if item.kind == "Function"]
-    workflows = [item for item in manifests if item.kind == "Workflow"]
+    kinds: defaultdict[str, list[Manifest]] = defaultdict(list)
+    for item in manifests:
+        kinds[item.kind].append(item)
     wrong += _doubles(manifests)
-    maps = {
-        item.name: item.body.get("data") or {} for item in manifests if item.kind == "ConfigMap"
-    }
+    maps = {item.name: item.body.get("data") or {} for item in kinds["ConfigMap"]}
     entries: dict[FunctionKey, Entry] = {}
-    for item in functions:
+    for item in kinds["Function"]:
         try:
             entry = _entry(item, maps)
         except InvalidResource as error:
             wrong.append(f"{item.file}: Function {item.name[1]}: {error}")
         else:
             entries[entry.program.function.key] = entry
-    machines, refused = _workflows(workflows, maps)
-    wrong += refused
+    machines, refused = _workflows(kinds["Workflow"], maps)
+    triggers, secrets, unfit = _triggers(kinds["Trigger"], kinds["Secret"])
+    wrong += refused + unfit
     if wrong:
         raise BadFolder("\n".join(wrong))
-    return Folder(entries, machines)
+    return Folder(entries, machines, triggers, secrets)
 
 
 def _workflows(
@@ -88,6 +101,23 @@ def _workflows(
         else:
             found[workflow.key] = workflow
     return found, wrong
+
+
+def _triggers(
+    items: Sequence[Manifest], secrets: Sequence[Manifest]
+) -> tuple[dict[FunctionKey, LocalTrigger], SecretFields, list[str]]:
+    if not items and not secrets:
+        return {}, {}, []
+    from torpor.dev.triggers import read_secret, read_triggers  # loaded only where it is used
+
+    found, wrong = read_triggers(items)
+    fields: dict[tuple[str, str], Mapping[str, bytes]] = {}
+    for item in secrets:
+        try:
+            fields[item.name] = read_secret(item)
+        except BadFolder as error:
+            wrong.append(str(error))
+    return found, fields, wrong
 
 
 def fingerprint(folder: Path) -> Mapping[str, tuple[int, int]]:

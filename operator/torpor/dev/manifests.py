@@ -18,7 +18,11 @@ from torpor.dev.schema import Schema, problems
 from torpor.errors import TorporError
 from torpor.resources.names import API_VERSION, GROUP
 
-_CRDS = {"Function": "functions.yaml", "Workflow": "workflows.yaml"}
+_CRDS = {
+    "Function": "functions.yaml",
+    "Workflow": "workflows.yaml",
+    "Trigger": "triggers.yaml",
+}
 _SUFFIXES = (".yaml", ".yml")
 _PACKAGE = Path(__file__).parents[1]
 _PLACES = (_PACKAGE / "crds", _PACKAGE.parents[1] / "crds")
@@ -49,18 +53,11 @@ _METADATA: Schema = {
         },
     },
 }
-_CONFIG_MAP: Schema = {
-    "type": "object",
-    "properties": {
-        "apiVersion": {"type": "string", "enum": ["v1"]},
-        "kind": {"type": "string"},
-        "metadata": _METADATA,
-        "data": _TEXTS,
-        "binaryData": _TEXTS,
-        "immutable": {"type": "boolean", "nullable": True},
-    },
-    "required": ["apiVersion", "metadata"],
+_DATA: Mapping[str, Mapping[str, Schema]] = {
+    "ConfigMap": {"data": _TEXTS, "binaryData": _TEXTS},
+    "Secret": {"data": _TEXTS, "stringData": _TEXTS, "type": {"type": "string"}},
 }
+"""What is read of Kubernetes' own kinds."""
 
 
 class BadFolder(TorporError):
@@ -109,7 +106,7 @@ def read(file: Path) -> list[Manifest]:
             continue
         told = [f"{file}, document {number}: {problem}" for problem in problems_of(body)]
         wrong += told
-        if not told and body["kind"] in (*_CRDS, "ConfigMap"):
+        if not told and body["kind"] in (*_CRDS, *_DATA):
             found.append(Manifest(file, body))
     if wrong:
         raise BadFolder("\n".join(wrong))
@@ -179,14 +176,28 @@ def problems_of(body: Any) -> Iterator[str]:
         yield from (f"{named}{text}" for text in problems(body, _schema(kind)))
     elif str(version).startswith(f"{GROUP}/"):
         yield f"{named}kind: must be {' or '.join(_CRDS)}, which is all that {GROUP} has"
-    elif kind == "ConfigMap":
-        yield from (f"{named}{text}" for text in problems(body, _CONFIG_MAP))
+    elif kind in _DATA:
+        yield from (f"{named}{text}" for text in problems(body, _of_core(kind)))
 
 
 def _named(body: Mapping[str, Any]) -> str:
     meta = body.get("metadata")
     name = meta.get("name") if isinstance(meta, dict) else None
     return f"{body['kind']} {name}: " if isinstance(name, str) else f"{body['kind']}: "
+
+
+def _of_core(kind: str) -> Schema:
+    return {
+        "type": "object",
+        "properties": {
+            "apiVersion": {"type": "string", "enum": ["v1"]},
+            "kind": {"type": "string"},
+            "metadata": _METADATA,
+            "immutable": {"type": "boolean", "nullable": True},
+            **_DATA[kind],
+        },
+        "required": ["apiVersion", "metadata"],
+    }
 
 
 @cache

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import logging
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from torpor.dev.keeper import InVain, keep, sole
 from torpor.errors import TorporError
 from torpor.workflows.ledger.base import LedgerError
 from torpor.workflows.ledger.embedded import EmbeddedPostgres
 from torpor.workflows.ledger.migrations import OtherSchema
 
-log = logging.getLogger(__name__)
 ROOTS_PLACE = Path("/var/lib/torpor/dev")
 """Where root's are: PostgreSQL then runs as another user, who cannot enter root's folders."""
-_LOOK_SECONDS = 0.2
-_STEADY_SECONDS = 10.0
-"""A server that ran for so long was well: its end is the first trouble again."""
-_PAUSES_SECONDS = (0.0, 1.0, 4.0)
-"""Before each new start; after as many that were in vain the run ends."""
 
 
 class NoPostgres(TorporError):
@@ -52,7 +45,8 @@ async def running_postgres(place: Path) -> AsyncIterator[str]:
 
         try:
             async with asyncio.TaskGroup() as group:
-                keeper = group.create_task(_keep(server, start), name="postgres")
+                keeping = keep(server, start, "PostgreSQL", (LedgerError, OSError))
+                keeper = group.create_task(keeping, name="postgres")
                 try:
                     yield server.dsn
                 finally:
@@ -69,43 +63,19 @@ def _in_one_line(place: Path) -> Iterator[None]:
     except LedgerError as error:
         raise NoPostgres(_told(error, place)) from error
     except BaseExceptionGroup as group:
-        ours, others = group.split((LedgerError, NoPostgres))
-        if ours is None or others is not None:
+        why = sole(group, (InVain, LedgerError))
+        if why is None:
             raise
-        why: BaseException = ours.subgroup(NoPostgres) or ours
-        while isinstance(why, BaseExceptionGroup):
-            why = why.exceptions[0]
-        raise NoPostgres(str(why) if isinstance(why, NoPostgres) else _told(why, place)) from group
+        raise NoPostgres(_told(why, place)) from group
 
 
 def _told(why: BaseException, place: Path) -> str:
+    if isinstance(why, InVain):
+        return f"{why}; start torpor dev again: executions go on then"
     text = "Workflows need PostgreSQL: " + " ".join(str(why).split())
     if isinstance(why, OtherSchema):
         text += f"; they are in {_data_folder(place)}: move it away to begin without executions"
     return text
-
-
-async def _keep(server: EmbeddedPostgres, start: Callable[[], Awaitable[None]]) -> None:
-    """Start the server again whenever it ended; NoPostgres when that is in vain."""
-    in_vain, since, why = 0, time.monotonic(), "it ends soon after each start"
-    while True:
-        while server.pid is not None:  # noqa: ASYNC110 - a process has no event to wait for
-            await asyncio.sleep(_LOOK_SECONDS)
-        if time.monotonic() - since > _STEADY_SECONDS:
-            in_vain = 0
-        if in_vain == len(_PAUSES_SECONDS):
-            raise NoPostgres(
-                f"PostgreSQL ended and could not be started again in {in_vain} tries: {why}; "
-                "start torpor dev again: executions go on then"
-            )
-        log.warning("PostgreSQL ended: it is started again")
-        await asyncio.sleep(_PAUSES_SECONDS[in_vain])
-        in_vain += 1
-        try:
-            await start()
-        except (LedgerError, OSError) as error:
-            why = " ".join(str(error).split())
-        since = time.monotonic()
 
 
 def _started(place: Path) -> EmbeddedPostgres:

@@ -8,6 +8,7 @@ import errno
 import os
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -16,14 +17,16 @@ from torpor.dev.demo import Demo
 from torpor.dev.ending import Ending
 from torpor.dev.folder import Folder, load_folder
 from torpor.dev.manifests import BadFolder
-from torpor.dev.session import HOST, Session
+from torpor.dev.session import HOST, Ports, Session
 from torpor.dev.state import state_of
 from torpor.dev.terminal import log_to
 from torpor.dev.view import show
 from torpor.errors import TorporError
+from torpor.resources.http_route import ANY_HOST
 
 FIRST_PORT = 8080
-FIRST_API_PORT = 8100
+FIRST_WORKFLOWS_PORT = 8100
+FIRST_EVENTS_PORT = 8200
 _PORTS_TRIED = 100
 INTERRUPTED = 130
 """Exit status after a second Ctrl-C, as a shell gives it to a program that SIGINT ended."""
@@ -35,20 +38,30 @@ class BadPort(TorporError):
     code = "bad-port"
 
 
-async def serve(folder: Path, port: int | None, api_port: int | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Ports as asked for; None: the first free one. `events`: with the events API in any case."""
+
+    port: int | None = None
+    workflows_port: int | None = None
+    events_port: int | None = None
+    events: bool = False
+
+
+async def serve(folder: Path, wanted: Wanted) -> int:
     """Serve `folder` until a signal; return 0, or 130 when it was ended at once."""
     async with (
-        _running(folder, port, api_port) as (session, console, ending),
+        _running(folder, wanted) as (session, console, ending),
         _shown(session, console),
     ):
         await ending.wait()
     return INTERRUPTED if ending.interrupted else 0
 
 
-async def demonstrate(folder: Path, port: int | None, api_port: int | None = None) -> int:
+async def demonstrate(folder: Path, wanted: Wanted) -> int:
     """Run the demo; return 0 if every response was right, 1 otherwise, 130 after a signal."""
     async with (
-        _running(folder, port, api_port) as (session, console, ending),
+        _running(folder, wanted) as (session, console, ending),
         _shown(session, console),
     ):
         demo = asyncio.create_task(Demo(session, console).run(), name="demo")
@@ -77,10 +90,13 @@ def choose_port(wanted: int | None, first: int = FIRST_PORT, option: str = "--po
     return free
 
 
-def _api_port(found: Folder, wanted: int | None) -> int:
-    if not found.workflows:
-        return 0
-    return choose_port(wanted, FIRST_API_PORT, "--workflows-port")
+def _ports(found: Folder, wanted: Wanted) -> Ports:
+    executions, events = None, None
+    if found.workflows:
+        executions = choose_port(wanted.workflows_port, FIRST_WORKFLOWS_PORT, "--workflows-port")
+    if found.has_events or wanted.events:
+        events = choose_port(wanted.events_port, FIRST_EVENTS_PORT, "--events-port")
+    return Ports(choose_port(wanted.port), executions, events)
 
 
 def _problem(port: int) -> str | None:
@@ -94,16 +110,14 @@ def _problem(port: int) -> str | None:
 
 
 @contextlib.asynccontextmanager
-async def _running(
-    folder: Path, port: int | None, api_port: int | None
-) -> AsyncIterator[tuple[Session, Console, Ending]]:
+async def _running(folder: Path, wanted: Wanted) -> AsyncIterator[tuple[Session, Console, Ending]]:
     console = Console()
     log_to(console)
     found = load_folder(folder)
-    if not found.functions and not found.workflows:
-        raise BadFolder(f"{folder}: no Function and no Workflow in any *.yaml file")
+    if found.is_empty:
+        raise BadFolder(f"{folder}: no Function, Workflow or Trigger in any *.yaml file")
     with state_of(folder) as state:
-        session = Session(folder, found, state, choose_port(port), _api_port(found, api_port))
+        session = Session(folder, found, state, _ports(found, wanted))
         ending = Ending(console)
         try:
             async with session.running():
@@ -129,8 +143,15 @@ def _greet(session: Session, console: Console, state: Path) -> None:
         host = f"{key.name}.{key.namespace}.localhost"
         address = f"{session.url}/function/{key}/  or  http://{host}:{session.port}/"
         _say(console, f"{key}  {address}")
+    for route in session.routes():
+        host = HOST if route.host == ANY_HOST else route.host
+        methods = " or ".join(route.methods) or "any method"
+        _say(console, f"{route.trigger}  {methods} http://{host}:{session.port}{route.prefix}")
     if session.executions:
         for line in session.executions.greeting():
+            _say(console, line)
+    if session.events:
+        for line in session.events.greeting():
             _say(console, line)
     _say(console, f"logs in {state}")
 

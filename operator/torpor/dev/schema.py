@@ -1,25 +1,28 @@
 """Checks a value against an OpenAPI schema as the API server does with strict field validation.
 
-It knows the part of OpenAPI that the CRD uses. The rules in CEL are not read here: `Function.parse`
-has them.
+It knows the part of OpenAPI that the CRDs use. The rules in CEL are not read here: the parsers of
+the kinds have them.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 Schema = Mapping[str, Any]
 
-_TYPES: Mapping[str, tuple[type, str]] = {
+_TYPES: Mapping[str, tuple[type | tuple[type, ...], str]] = {
     "string": (str, "a string"),
     "boolean": (bool, "true or false"),
     "integer": (int, "an integer"),
+    "number": ((int, float), "a number"),
     "array": (list, "a list"),
     "object": (dict, "an object"),
 }
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[-+]\d\d:\d\d)")
 _SIZES = (
     ("minLength", "maxLength", "characters"),
     ("minItems", "maxItems", "items"),
@@ -77,13 +80,15 @@ def _kind(value: Any) -> str:
     for kind, text in ((bool, "true or false"), *_TYPES.values()):
         if isinstance(value, kind):
             return text
-    return "a number" if isinstance(value, float) else f"a {type(value).__name__}"
+    return f"a {type(value).__name__}"
 
 
 def _wrong_value(value: Any, schema: Schema) -> Iterator[str]:
     if "enum" in schema and value not in schema["enum"]:
         yield f"must be one of {', '.join(map(str, schema['enum']))}; is {value!r}"
-    if isinstance(value, int):
+    if isinstance(value, float) and not math.isfinite(value):
+        yield "must be a number that JSON has"
+    elif isinstance(value, int | float):
         yield from _bounds(value, schema.get("minimum"), schema.get("maximum"), "")
     elif isinstance(value, str | list | Mapping):
         for low, high, unit in _SIZES:
@@ -91,9 +96,11 @@ def _wrong_value(value: Any, schema: Schema) -> Iterator[str]:
     pattern = schema.get("pattern")
     if pattern and isinstance(value, str) and not re.search(_python(pattern), value):
         yield f"{value!r} must match {pattern}"
+    if schema.get("format") == "date-time" and not _INSTANT.fullmatch(value):
+        yield f"{value!r} is no instant; write it as 2027-01-31T09:00:00Z"
 
 
-def _bounds(size: int, low: int | None, high: int | None, unit: str) -> Iterator[str]:
+def _bounds(size: float, low: float | None, high: float | None, unit: str) -> Iterator[str]:
     if low is not None and size < low:
         yield f"must be at least {low}{unit}, is {size}"
     if high is not None and size > high:
@@ -124,15 +131,22 @@ def _members(value: Mapping[Any, Any], schema: Schema, path: str) -> Iterator[st
 def _items(value: list[Any], schema: Schema, path: str) -> Iterator[str]:
     for number, item in enumerate(value):
         yield from problems(item, schema.get("items", {}), f"{path}[{number}]")
-    names = schema.get("x-kubernetes-list-map-keys")
-    if not names:
+    names = schema.get("x-kubernetes-list-map-keys", ())
+    if not names and schema.get("x-kubernetes-list-type") != "set":
         return
     seen: set[tuple[str, ...]] = set()
     for number, item in enumerate(value):
-        key = tuple(str(item.get(name)) for name in names) if isinstance(item, Mapping) else ()
+        key = _identity(item, names)
         if key and key in seen:
             yield f"{path}[{number}]: {', '.join(key)!r} is there twice"
         seen.add(key)
+
+
+def _identity(item: Any, names: Sequence[str]) -> tuple[str, ...]:
+    """Return what no other item of the list may have in common with it; empty: anything goes."""
+    if not names:
+        return (str(item),)
+    return tuple(str(item.get(name)) for name in names) if isinstance(item, Mapping) else ()
 
 
 def _at(path: str, name: object) -> str:

@@ -7,29 +7,36 @@ import logging
 import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torpor.dev.capacity import LocalCapacity
 from torpor.dev.executions import ExecutionRow, Executions
 from torpor.dev.folder import Folder, fingerprint, load_folder
 from torpor.dev.gateways import InProcessGateways
 from torpor.dev.manifests import BadFolder
-from torpor.dev.state import KEPT
+from torpor.dev.state import EVENTS, OBJECTS, WORKFLOWS
 from torpor.functions.autoscaler import Autoscaler
 from torpor.gateway.activator import Activator
+from torpor.gateway.dataplane.base import Server
 from torpor.gateway.dataplane.inprocess import InProcessDataPlane
 from torpor.gateway.gate import State
 from torpor.gateway.homes import Membership
+from torpor.gateway.http_table import HttpTable
 from torpor.gateway.probe import TcpProber
 from torpor.platform.local import LocalPlatform
+from torpor.resources.function import Function
+from torpor.resources.http_route import Claims, HttpRoute
 from torpor.resources.load import ColdStart, FunctionLoad
 from torpor.resources.names import FunctionKey
 
 if TYPE_CHECKING:
     from torpor.dev.engine import LocalEngine
+    from torpor.dev.events import LocalEvents
+    from torpor.triggers.standings import Standing
 
 log = logging.getLogger(__name__)
 HOST = "127.0.0.1"
@@ -54,26 +61,31 @@ class Row:
     cold_start: ColdStart | None
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the gateway, the execution API and the events API listen; None: it is not served."""
+
+    gateway: int
+    executions: int | None = None
+    events: int | None = None
+
+
 class Session:
-    """Serves what is in `folder` on `port`; `work` is where code, logs and executions are written.
+    """Serves what is in `folder`; `work` is where code, logs, executions and events are written."""
 
-    The execution API is served on `api_port` if there are Workflows when it begins.
-    """
-
-    def __init__(
-        self, folder: Path, found: Folder, work: Path, port: int, api_port: int = 0
-    ) -> None:
+    def __init__(self, folder: Path, found: Folder, work: Path, ports: Ports) -> None:
         self.entries = found.functions
-        self._workflows = found.workflows
+        self._found = found
         self._work = work
-        self._api_port = api_port
+        self._ports = ports
         self.executions: Executions | None = None
+        self.events: LocalEvents | None = None
         self.problem: str | None = None
         self.cold_starts: dict[int, ColdStart] = {}
         self._folder = folder
         self.platform = LocalPlatform(work)
         self._killed = asyncio.Event()
-        self._plane = InProcessDataPlane(HOST, port, drain_seconds=_DRAIN_SECONDS)
+        self._plane = InProcessDataPlane(HOST, ports.gateway, drain_seconds=_DRAIN_SECONDS)
         self._activator = Activator(
             self.platform,
             self._plane,
@@ -85,7 +97,11 @@ class Session:
             cluster_domain="cluster.local",
             peer_port=0,
         )
-        self._autoscaler = Autoscaler(self.platform, InProcessGateways(self._activator))
+        self._autoscaler = Autoscaler(
+            self.platform,
+            InProcessGateways(self._activator),
+            lags=lambda: self.events.lags if self.events else {},
+        )
 
     @property
     def port(self) -> int:
@@ -100,7 +116,11 @@ class Session:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve inside the block; every process has ended after it."""
-        async with self._engine_opened() as engine, asyncio.TaskGroup() as tasks:
+        async with AsyncExitStack() as opened:
+            engine = await self._open_engine(opened)
+            events = await self._open_events(opened)
+            tasks = await opened.enter_async_context(asyncio.TaskGroup())
+            self._set_table(self._found)
             for entry in self.entries.values():
                 self.platform.put(entry.program)
             jobs = {
@@ -113,34 +133,75 @@ class Session:
             try:
                 async with asyncio.timeout(_START_SECONDS):
                     await self._plane.listening.wait()
-                async with engine.running(self._workflows) if engine else nullcontext():
+                async with AsyncExitStack() as served:
+                    if engine:
+                        await served.enter_async_context(engine.running(self._found.workflows))
+                    if events:
+                        await served.enter_async_context(events.running(self._found))
                     yield
             finally:
                 await self._drain()
                 for task in running:
                     task.cancel()
 
-    @asynccontextmanager
-    async def _engine_opened(self) -> AsyncIterator[LocalEngine | None]:
-        if not self._workflows:
-            yield None
-            return
+    async def _open_engine(self, opened: AsyncExitStack) -> LocalEngine | None:
+        if self._ports.executions is None:
+            return None
         from torpor.dev.engine import LocalEngine  # it needs PostgreSQL: only where it is used
 
         engine = LocalEngine(
-            self._work / KEPT,
+            self._work / WORKFLOWS,
+            self._work / OBJECTS,
             self.url,
-            self._api_port,
+            self._ports.executions,
             functions_key=self.platform.key,
             connections=Path(os.environ.get(_CONNECTIONS_FOLDER) or self._folder / "connections"),
         )
-        async with engine.opened():
-            self.executions = engine
-            yield engine
+        await opened.enter_async_context(engine.opened())
+        self.executions = engine
+        return engine
+
+    async def _open_events(self, opened: AsyncExitStack) -> LocalEvents | None:
+        if self._ports.events is None:
+            return None
+        from torpor.dev.events import Around, LocalEvents  # it needs NATS: only where it is used
+
+        engine_port = self._ports.executions
+        around = Around(
+            place=self._work / EVENTS,
+            objects=self._work / OBJECTS,
+            gateway=self.url,
+            engine=f"http://{HOST}:{engine_port}" if engine_port else "",
+            capacity=LocalCapacity(self.platform, self._function),
+            port=self._ports.events,
+            functions_key=self.platform.key,
+        )
+        events = LocalEvents(around)
+        await opened.enter_async_context(events.opened())
+        self._plane.set_events(Server("events", HOST, around.port, 0))
+        self.events = events
+        return events
+
+    def _function(self, key: FunctionKey) -> Function | None:
+        entry = self.entries.get(key)
+        return entry.program.function if entry else None
+
+    def _set_table(self, found: Folder) -> None:
+        """Have requests of Triggers go where they say."""
+        events = self._ports.events is not None
+        self._activator.set_table(HttpTable.of(_claims(found).routes(), events=events))
+
+    def routes(self) -> Iterator[HttpRoute]:
+        """Yield the addresses that Triggers had at the beginning."""
+        yield from _claims(self._found).routes()
 
     def execution_rows(self) -> Sequence[ExecutionRow]:
         """Return the latest executions, as they stood a moment ago."""
         return self.executions.rows if self.executions else ()
+
+    def trigger_rows(self) -> Sequence[Standing]:
+        """Return how the Triggers stand, as of a moment ago."""
+        return self.events.rows if self.events else ()
 
     def requests(self) -> int:
         """Return how many requests are inside: held, queued or in flight."""
@@ -151,6 +212,8 @@ class Session:
         """End every process now, and wait for no request any more."""
         if self.executions:
             self.executions.abandon()
+        if self.events:
+            self.events.abandon()
         self.platform.kill()
         self._killed.set()
 
@@ -217,7 +280,16 @@ class Session:
                 log.info("%s %s", key, "changed" if key in self.entries else "is new")
                 self.platform.put(entry.program)
         self.entries = entries
+        self._set_table(found)
         if self.executions is not None:
             await self.executions.follow(found.workflows)
         elif found.workflows:
             log.warning("Workflows are new here: start torpor dev again to run them")
+        if self.events is not None:
+            await self.events.follow(found)
+        elif found.has_events:
+            log.warning("Triggers are new here: start torpor dev again to run them")
+
+
+def _claims(found: Folder) -> Claims:
+    return Claims(local.claim for local in found.triggers.values() if local.claim)

@@ -10,14 +10,22 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 
-KEPT = "workflows"
-"""What is not emptied: where executions are, which go on in the next run."""
+WORKFLOWS = "workflows"
+"""Executions, which go on in the next run."""
+EVENTS = "events"
+"""Events that are not delivered yet, and the archives of buses."""
+OBJECTS = "objects"
+"""The object store: each folder in it is a bucket."""
+KEPT = frozenset({WORKFLOWS, EVENTS, OBJECTS})
+"""What is not emptied."""
+_KEY_BYTES = 32
 _LOCK = ".lock"
 
 
@@ -32,13 +40,13 @@ def state_of(folder: Path) -> Iterator[Path]:
     digest = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:8]
     with contextlib.ExitStack() as stack:
         try:
-            place = _claim(_base() / f"{name}-{digest}", stack)
+            place = _claim(base() / f"{name}-{digest}", stack)
         except (OSError, RuntimeError):
             place = Path(tempfile.mkdtemp(prefix="torpor-dev-"))
         yield place
 
 
-def _base() -> Path:
+def base() -> Path:
     """Return the folder of all runs; RuntimeError where the user has no home."""
     given = os.environ.get("XDG_STATE_HOME", "")
     state = Path(given) if Path(given).is_absolute() else Path.home() / ".local" / "state"
@@ -61,9 +69,20 @@ def _claim(wanted: Path, stack: contextlib.ExitStack) -> Path:
 
 def _empty(place: Path) -> None:
     for item in place.iterdir():
-        if item.name == KEPT:
+        if item.name in KEPT:
             continue
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item)
         elif item.name != _LOCK:
             item.unlink()
+
+
+def kept_key(file: Path) -> bytes:
+    """Return the key in a file, made on the first run: tokens stay good as long as the state."""
+    if file.exists():
+        return file.read_bytes()
+    key = secrets.token_bytes(_KEY_BYTES)
+    handle = os.open(file, os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(key)
+    return key

@@ -19,10 +19,16 @@ class TerminalHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
         try:
-            text = _PREFIX + self.format(record)
+            text = _PREFIX + self.format(record) + _fields(record)
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         except Exception:
             self.handleError(record)  # as logging asks of every handler
+
+
+def _fields(record: logging.LogRecord) -> str:
+    """Return what belongs to a message, as the cluster roles log it in fields of their own."""
+    found = getattr(record, "fields", {})
+    return "".join(f"  {name}={value}" for name, value in found.items())
 
 
 def log_to(console: Console) -> None:

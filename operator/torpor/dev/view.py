@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -14,6 +15,9 @@ from rich.text import Text
 from torpor.dev.executions import ExecutionRow
 from torpor.dev.session import Row, Session
 from torpor.resources.load import PHASES, ColdStart
+
+if TYPE_CHECKING:
+    from torpor.triggers.standings import Standing
 
 _SECONDS = 1.0
 _BAR_CELLS = 10
@@ -48,6 +52,11 @@ async def _show_lines(session: Session, console: Console) -> None:
             if shown.get(execution.arn) != line:
                 shown[execution.arn] = line
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for trigger in session.trigger_rows():
+            line = trigger_line(trigger)
+            if shown.get(f"trigger {trigger.key}") != line:
+                shown[f"trigger {trigger.key}"] = line
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
         await asyncio.sleep(_SECONDS)
 
 
@@ -72,10 +81,31 @@ def execution_line(row: ExecutionRow) -> str:
     return "  ".join([*parts, row.error] if row.error else parts)
 
 
+def trigger_line(row: Standing) -> str:
+    """Return one Trigger as a line of text."""
+    counts = f"lag={row.lag}  waiting={row.waiting}  dead-letters={row.dead_letters}"
+    return f"{row.key} trigger {row.reason}  {counts}  {row.message}".rstrip()
+
+
 def _all(session: Session) -> RenderableType:
-    executions = session.execution_rows()
-    functions = _table(session)
-    return Group(functions, _executions(executions)) if executions else functions
+    parts: list[RenderableType] = [_table(session)]
+    if triggers := session.trigger_rows():
+        parts.append(_triggers(triggers))
+    if executions := session.execution_rows():
+        parts.append(_executions(executions))
+    return Group(*parts)
+
+
+def _triggers(rows: Sequence[Standing]) -> Table:
+    table = Table(title="triggers", box=SIMPLE_HEAD, expand=True)
+    for name in ("trigger", "lag", "waiting", "dead letters"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("state", ratio=1)
+    for row in rows:
+        counts = (row.lag, row.waiting, row.dead_letters)
+        told = f"{row.reason} {row.message}".strip()
+        table.add_row(str(row.key), *map(str, counts), Text(told))
+    return table
 
 
 def _executions(rows: Sequence[ExecutionRow]) -> Table:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from torpor.dev.manifests import BadFolder, Manifest
 from torpor.errors import InvalidResource
+from torpor.expressions.values import json_text
 from torpor.resources.names import FunctionKey
 from torpor.resources.workflow import Workflow
 from torpor.workflows.admission import check_admission
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.problem import Problem
 from torpor.workflows.machines import Wanted
 from torpor.workflows.reconcile import options_of

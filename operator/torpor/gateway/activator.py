@@ -16,6 +16,8 @@ from torpor.gateway.coldstart import ColdStarts
 from torpor.gateway.dataplane.base import DataPlane, Go, Refused
 from torpor.gateway.gate import Gate, State
 from torpor.gateway.homes import Membership
+from torpor.gateway.http_table import EMPTY as NO_TABLE
+from torpor.gateway.http_table import HttpTable
 from torpor.gateway.probe import Prober
 from torpor.gateway.publishing import Publisher
 from torpor.gateway.routes import Routes
@@ -57,6 +59,7 @@ class Activator:
         self._gates: dict[FunctionKey, Gate] = {}
         self._tallies: dict[FunctionKey, Tally] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._table: HttpTable | None = None
         self._stopping = False
         self._cold_starts = ColdStarts()
         self._announcements = Announcements(asyncio.get_running_loop().time)
@@ -167,11 +170,22 @@ class Activator:
                 gate.agree(self._part(key, self._terms[key]))
         self._publisher.hurry()
 
+    def set_table(self, table: HttpTable) -> None:
+        """Take in where requests of Triggers go."""
+        if table != self._table:
+            self._table = table
+            if self._watcher.synced:  # else it is told together with the functions
+                self._publisher.hurry()
+
     # Readiness: None when well, else what is not
 
     def platform_problem(self) -> str | None:
         """Return what keeps this gateway from knowing the functions."""
         return self._watcher.problem
+
+    def table_problem(self) -> str | None:
+        """Return what keeps this gateway from knowing where requests of Triggers go."""
+        return None if self._table else "the Triggers are not known yet"
 
     def plane_problem(self) -> str | None:
         """Return what keeps the data plane from serving; one function's lane is its own trouble."""
@@ -273,7 +287,8 @@ class Activator:
         if not self._watcher.synced:
             return
         terms = tuple(self._terms.items())
-        await self._plane.set_routes(Routes.of((key for key, _ in terms), *self._domains))
+        table = self._table or NO_TABLE
+        await self._plane.set_routes(Routes.of((key for key, _ in terms), *self._domains, table))
         names = {key: self._membership.home(key, item.limit) for key, item in terms}
         homes = {key: name for key, name in names.items() if name is not None}
         peers = {

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from torpor.errors import ApiError
 from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
+from torpor.gateway.http_table import HttpTable
+from torpor.gateway.trigger_routes import watch_tables
 from torpor.platform.base import Platform
 from torpor.platform.kubernetes import (
     KubernetesApi,
@@ -29,12 +31,16 @@ _RETRY_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Everything that the role is built from. `members` yields the gateways, name to address."""
+    """Everything that the role is built from.
+
+    `members` yields the gateways, name to address; `tables` where requests of Triggers go.
+    """
 
     platform: Platform
     plane: HaproxyPlane
     key: bytes
     members: AsyncIterator[Mapping[str, str]]
+    tables: AsyncIterator[HttpTable]
 
 
 @asynccontextmanager
@@ -50,6 +56,7 @@ async def cluster(settings: GatewaySettings) -> AsyncIterator[Cluster]:
             HaproxyPlane(settings),
             key,
             _members(api, settings.namespace),
+            watch_tables(api, settings.watch_namespace, events=bool(settings.events_url)),
         )
 
 

@@ -1,10 +1,14 @@
-"""Which function a request is for: by Host, or by path `/function/<namespace>/<name>/…`. Pure."""
+"""Which function a request is for: by Host, or by path `/function/<namespace>/<name>/…`. Pure.
+
+What is no address of a function may be one of a Trigger, see `http_table`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from torpor.gateway.http_table import EMPTY, Destination, HttpTable, NotAllowed
 from torpor.resources.names import FunctionKey
 
 PATH_PREFIX = "/function/"
@@ -12,17 +16,24 @@ PATH_PREFIX = "/function/"
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Every address of every function. Hosts are lower case and carry no port."""
+    """Every address of every function and Trigger. Hosts are lower case and carry no port."""
 
     hosts: Mapping[str, FunctionKey]
     keys: frozenset[FunctionKey]
+    table: HttpTable = EMPTY
 
     @classmethod
-    def of(cls, keys: Iterable[FunctionKey], domain: str, cluster_domain: str) -> Routes:
+    def of(
+        cls,
+        keys: Iterable[FunctionKey],
+        domain: str,
+        cluster_domain: str,
+        table: HttpTable = EMPTY,
+    ) -> Routes:
         """Return the routes of all `keys`: `<name>.<namespace>.<domain>` and the names in DNS."""
         known = frozenset(keys)
         hosts = {host: key for key in known for host in hosts_of(key, domain, cluster_domain)}
-        return cls(hosts, known)
+        return cls(hosts, known, table)
 
     def find(self, host: str, path: str) -> tuple[FunctionKey, str] | None:
         """Return the function and the path that it is to see, or None if there is none.
@@ -36,6 +47,12 @@ class Routes:
             return (key, f"/{tail}") if key in self.keys else None
         found = self.hosts.get(host_only(host))
         return (found, path) if found else None
+
+    def find_trigger(self, method: str, host: str, path: str) -> Destination | NotAllowed | None:
+        """Return where a request goes that no function has the address of; None for nowhere."""
+        if path.startswith(PATH_PREFIX):
+            return None
+        return self.table.find(method, host_only(host), path)
 
 
 def hosts_of(key: FunctionKey, domain: str, cluster_domain: str) -> tuple[str, ...]:

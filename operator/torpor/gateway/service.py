@@ -15,6 +15,7 @@ from torpor.gateway.admin import Admin
 from torpor.gateway.cluster import cluster
 from torpor.gateway.dataplane.base import DataPlane
 from torpor.gateway.homes import Membership
+from torpor.gateway.http_table import HttpTable
 from torpor.gateway.probe import TcpProber
 from torpor.platform.base import Platform
 from torpor.settings import GatewaySettings
@@ -46,13 +47,15 @@ async def run_gateway(
     plane: WatchedPlane,
     key: bytes,
     members: AsyncIterator[Mapping[str, str]],
+    tables: AsyncIterator[HttpTable],
     *,
     stop: asyncio.Event,
     host: str = ANY_ADDRESS,
 ) -> None:
     """Serve until `stop` is set, then let open requests end and return.
 
-    `key` is the installation's secret; `members` yields the ready gateways by name with address.
+    `key` is the installation's secret; `members` yields the ready gateways by name with address,
+    `tables` where requests of Triggers go.
     OSError if a port is taken, DataPlaneError if the data plane does not start.
     """
     me = settings.pod_name or "gateway"
@@ -74,6 +77,7 @@ async def run_gateway(
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(activator.run(), name="activator")
         following = tasks.create_task(_follow(members, activator), name="members")
+        routing = tasks.create_task(_follow_tables(tables, activator), name="trigger routes")
         await health.start(host, settings.metrics_port)
         await admin.start(host, settings.internal_port)
         await stop.wait()
@@ -82,6 +86,7 @@ async def run_gateway(
         # The activator goes on meanwhile: requests that are held still get their verdict.
         await plane.stop()
         following.cancel()
+        routing.cancel()
         running.cancel()
         await admin.stop()
         await health.stop()
@@ -101,7 +106,13 @@ async def _serve(settings: GatewaySettings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with cluster(settings) as found:
         await run_gateway(
-            settings, found.platform, found.plane, found.key, found.members, stop=stop
+            settings,
+            found.platform,
+            found.plane,
+            found.key,
+            found.members,
+            found.tables,
+            stop=stop,
         )
 
 
@@ -110,12 +121,18 @@ async def _follow(members: AsyncIterator[Mapping[str, str]], activator: Activato
         activator.set_members(addresses)
 
 
+async def _follow_tables(tables: AsyncIterator[HttpTable], activator: Activator) -> None:
+    async for table in tables:
+        activator.set_table(table)
+
+
 def _readiness(
     activator: Activator, plane: WatchedPlane, stop: asyncio.Event
 ) -> Mapping[str, Check]:
     return {
         "haproxy": plane.problem,
         "platform": activator.platform_problem,
+        "triggers": activator.table_problem,
         "data plane": activator.plane_problem,
         "stopping": lambda: "the gateway is stopping" if stop.is_set() else None,
     }

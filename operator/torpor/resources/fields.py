@@ -70,6 +70,29 @@ class Fields:
             raise InvalidResource(self._at(name), f"must be at most {high}, is {value}")
         return value
 
+    def integers(self, name: str, *, low: int, high: int) -> tuple[int, ...]:
+        """Return the integers of the list in the field, each within `low` and `high`."""
+        path, items = self._at(name), self._list(name)
+        for n, item in enumerate(items):
+            if isinstance(item, bool) or not isinstance(item, int) or not low <= item <= high:
+                raise InvalidResource(f"{path}[{n}]", f"must be an integer from {low} to {high}")
+        return tuple(items)
+
+    def number(self, name: str, default: float, *, low: float, high: float) -> float:
+        """Return the number in the field, or `default`; it must lie within `low` and `high`."""
+        value = self._body.get(name)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InvalidResource(self._at(name), "must be a number")
+        if not low <= value <= high:
+            raise InvalidResource(self._at(name), f"must be from {low:g} to {high:g}, is {value}")
+        return float(value)
+
+    def raw(self, name: str) -> Any:
+        """Return what is in the field as it is, or None."""
+        return self._body.get(name)
+
     def optional_integer(self, name: str, *, low: int | None = None) -> int | None:
         """Return the integer in the field, or None."""
         return self.integer(name, 0, low=low) if self.has(name) else None

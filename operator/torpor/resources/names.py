@@ -29,6 +29,8 @@ CONTAINER_FUNCTION = "function"
 CONTAINER_ANNOUNCER = "announcer"
 
 HEADER_FUNCTION = "X-Torpor-Function"
+HEADER_PATH = "X-Torpor-Path"
+"""To the events role: the path that a request of an http source came in on."""
 HEADER_COLD_START = "X-Torpor-Cold-Start"
 HEADER_REQUEST_ID = "X-Request-Id"
 HEADER_DETAIL = "Torpor-Detail"

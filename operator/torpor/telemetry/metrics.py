@@ -8,6 +8,7 @@ REGISTRY = CollectorRegistry(auto_describe=True)
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _FUNCTION = ("namespace", "function")
+_TRIGGER = ("namespace", "trigger")
 
 API_REQUESTS = Counter(
     "torpor_api_requests", "Calls to the Kubernetes API.", ("verb", "code"), registry=REGISTRY
@@ -184,6 +185,76 @@ WORKFLOW_SHARDS = Gauge(
 WORKFLOW_FENCED = Counter(
     "torpor_workflow_fenced",
     "Shards found to belong to another engine when a step was to be written.",
+    registry=REGISTRY,
+)
+TRIGGER_RECEIVED = Counter(
+    "torpor_trigger_received",
+    "What arrived from a Trigger's source, before its filter.",
+    _TRIGGER,
+    registry=REGISTRY,
+)
+TRIGGER_MATCHED = Counter(
+    "torpor_trigger_matched", "Events that passed a Trigger's filter.", _TRIGGER, registry=REGISTRY
+)
+TRIGGER_UNDECODABLE = Counter(
+    "torpor_trigger_undecodable",
+    "What arrived and was no event: dead-lettered as it came.",
+    _TRIGGER,
+    registry=REGISTRY,
+)
+BUS_ROUTED = Counter(
+    "torpor_bus_routed",
+    "Events of buses given to the Triggers that they match, each once.",
+    ("namespace", "bus"),
+    registry=REGISTRY,
+)
+TRIGGER_DELIVERED = Counter(
+    "torpor_trigger_delivered", "Events that their target took.", _TRIGGER, registry=REGISTRY
+)
+TRIGGER_FAILED = Counter(
+    "torpor_trigger_failed",
+    "Attempts to deliver an event that failed.",
+    _TRIGGER,
+    registry=REGISTRY,
+)
+TRIGGER_RETRIED = Counter(
+    "torpor_trigger_retried",
+    "Failed attempts after which the event is tried again.",
+    _TRIGGER,
+    registry=REGISTRY,
+)
+TRIGGER_DEAD_LETTERED = Counter(
+    "torpor_trigger_dead_lettered", "Events that were given up.", _TRIGGER, registry=REGISTRY
+)
+TRIGGER_DEDUPLICATED = Counter(
+    "torpor_trigger_deduplicated",
+    "Events not delivered because one with their key had been.",
+    _TRIGGER,
+    registry=REGISTRY,
+)
+TRIGGER_DELIVERY_SECONDS = Histogram(
+    "torpor_trigger_delivery_seconds",
+    "How long the target took for a delivery, failed ones included.",
+    _TRIGGER,
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+TRIGGER_IN_FLIGHT = Gauge(
+    "torpor_trigger_in_flight",
+    "Events that are with their target now.",
+    _TRIGGER,
+    registry=REGISTRY,
+)
+EVENTS_PUBLISHED = Counter(
+    "torpor_events_published",
+    "Events taken by the events API, by where they went: bus, queue, inbox.",
+    ("place",),
+    registry=REGISTRY,
+)
+EVENTS_REFUSED = Counter(
+    "torpor_events_refused",
+    "Requests that the events API refused, by problem code or AWS's code.",
+    ("code",),
     registry=REGISTRY,
 )
 TRACE_SPANS_DROPPED = Counter(

@@ -12,6 +12,7 @@ from .settings import FILES, Settings
 
 HTTP_NODE_PORT = 30080
 HTTPS_NODE_PORT = 30443
+EVENTS_NODE_PORT = 30820
 AUDIT_LOG = "/var/log/kubernetes/audit.log"
 AUDIT_POLICY = "/etc/kubernetes/audit/policy.yaml"
 # One file for a whole test run: a count must not begin in one file and end in the next.
@@ -30,6 +31,7 @@ def write(settings: Settings) -> str:
         "extraPortMappings": [
             _port(HTTP_NODE_PORT, settings.http_port),
             _port(HTTPS_NODE_PORT, settings.https_port),
+            _port(EVENTS_NODE_PORT, settings.events_port),
         ],
     }
     workers = [{"role": "worker"} for _ in range((settings.nodes or 1) - 1)]

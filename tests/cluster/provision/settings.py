@@ -24,6 +24,7 @@ class Settings:
     cache: Path
     http_port: int
     https_port: int
+    events_port: int
     registry: str
     debian_mirror: str
     existing: bool
@@ -38,6 +39,7 @@ class Settings:
             cache=Path(cache).absolute(),
             http_port=int(environ.get("TORPOR_CLUSTER_HTTP_PORT", "18080")),
             https_port=int(environ.get("TORPOR_CLUSTER_HTTPS_PORT", "18443")),
+            events_port=int(environ.get("TORPOR_CLUSTER_EVENTS_PORT", "18820")),
             registry=environ.get("TORPOR_CLUSTER_REGISTRY", "auto"),
             debian_mirror=environ.get("TORPOR_CLUSTER_DEBIAN_MIRROR", ""),
             existing=environ.get("TORPOR_TEST_CLUSTER") == "existing",

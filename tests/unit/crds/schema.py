@@ -15,7 +15,7 @@ def defaulted(value: Any, schema: Schema) -> Any:
     """Return `value` as the API server stores it: with the schema's defaults."""
     if isinstance(value, Mapping):
         return _object(value, schema)
-    if isinstance(value, list):
+    if isinstance(value, list) and "items" in schema:
         return [defaulted(item, schema["items"]) for item in value]
     return value
 
@@ -37,9 +37,11 @@ def problems(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
         if not isinstance(value, (int, str)):
             yield f"{path}: neither integer nor string"
         return
+    if "type" not in schema:
+        return  # any JSON
     kind = schema["type"]
-    if kind == "integer":
-        yield from _integer(value, schema, path)
+    if kind in ("integer", "number"):
+        yield from _number(value, schema, path)
         return
     if not _is(kind, value):
         yield f"{path}: not of type {kind}"
@@ -56,9 +58,10 @@ def _is(kind: str, value: Any) -> bool:
     return isinstance(value, _KINDS[kind])
 
 
-def _integer(value: Any, schema: Schema, path: str) -> Iterator[str]:
-    if not isinstance(value, int) or isinstance(value, bool):
-        yield f"{path}: not an integer"
+def _number(value: Any, schema: Schema, path: str) -> Iterator[str]:
+    allowed = int if schema["type"] == "integer" else int | float
+    if not isinstance(value, allowed) or isinstance(value, bool):
+        yield f"{path}: not of type {schema['type']}"
     elif not schema.get("minimum", value) <= value <= schema.get("maximum", value):
         yield f"{path}: {value} is out of range"
 
@@ -77,6 +80,8 @@ def _sized(value: Any, schema: Schema, path: str) -> Iterator[str]:
 
 def _members(value: Mapping[str, Any], schema: Schema, path: str) -> Iterator[str]:
     properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    if len(value) > schema.get("maxProperties", len(value)):
+        yield f"{path}: too many fields"
     for name in schema.get("required", ()):
         if name not in value:
             yield f"{path}.{name}: required"

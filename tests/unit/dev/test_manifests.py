@@ -148,7 +148,7 @@ def test_a_file_that_is_not_read(tmp_path: Path, text: str, told: str) -> None:
 def test_a_folder_may_have_nothing_any_more(tmp_path: Path) -> None:
     (tmp_path / "empty.yaml").write_text("")
     found = load_folder(tmp_path)
-    assert (found.functions, found.workflows) == ({}, {})
+    assert found.is_empty
 
 
 def test_config_maps_of_two_namespaces_are_two(tmp_path: Path) -> None:

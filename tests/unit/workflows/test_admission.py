@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from torpor.expressions.values import parse_json
 from torpor.workflows.admission import check_admission
-from torpor.workflows.asl.values import parse_json
 from torpor.workflows.engine.integrations.catalog import catalog
 from torpor.workflows.engine.integrations.supported import ACTIONS
 from torpor.workflows.records import MachineType

@@ -44,7 +44,14 @@ class Origin:
 def to_function(
     headers: CIMultiDictProxy[str], key: FunctionKey, origin: Origin
 ) -> CIMultiDict[str]:
-    """Return the request headers that the function sees.
+    """Return the request headers that the function sees."""
+    kept = onward(headers, origin)
+    kept[HEADER_FUNCTION] = str(key)
+    return kept
+
+
+def onward(headers: CIMultiDictProxy[str], origin: Origin) -> CIMultiDict[str]:
+    """Return the request headers that whoever is behind the gateway sees.
 
     Those that the client's Connection header names go first, so that it can take away none of ours.
     """
@@ -54,7 +61,6 @@ def to_function(
         kept["Host"] = origin.host
     kept[HEADER_REQUEST_ID] = origin.request_id
     kept.setdefault("traceparent", origin.trace)
-    kept[HEADER_FUNCTION] = str(key)
     kept["X-Forwarded-For"] = chain
     kept.setdefault("X-Forwarded-Host", origin.host)
     kept.setdefault("X-Forwarded-Proto", "http")

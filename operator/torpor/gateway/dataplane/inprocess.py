@@ -15,21 +15,23 @@ from aiohttp import ClientSession, web
 from torpor.errors import DataPlaneError
 from torpor.gateway.dataplane import forwarding, problems
 from torpor.gateway.dataplane.admission import Admission, Place
-from torpor.gateway.dataplane.base import Go, Holder, Lane, LaneLoad, Refused
+from torpor.gateway.dataplane.base import Go, Holder, Lane, LaneLoad, Refused, Server
 from torpor.gateway.dataplane.connection import Listener, too_large
 from torpor.gateway.dataplane.exchange import Call, Unanswered, Unreached, exchange
 from torpor.gateway.dataplane.forwarding import Origin
 from torpor.gateway.dataplane.target import Target
 from torpor.gateway.dataplane.upstream import open_session
 from torpor.gateway.dataplane.websocket import is_upgrade, tunnel
+from torpor.gateway.http_table import Destination, NotAllowed
 from torpor.gateway.routes import Routes
-from torpor.resources.names import HEADER_COLD_START, FunctionKey
+from torpor.resources.names import HEADER_COLD_START, HEADER_PATH, FunctionKey
 
 _BACKLOG = 1024
 _ATTEMPTS = 7  # over 1.3 s: longer than a process that died takes to be back
 _FIRST_PAUSE_SECONDS = 0.02
 _NO_ROUTES = Routes({}, frozenset())
 _DEFAULT_TIMEOUT_SECONDS = 30.0
+_EVENTS_SECONDS = 30.0
 
 
 class InProcessDataPlane:
@@ -51,6 +53,7 @@ class InProcessDataPlane:
         self._header_seconds = header_seconds
         self._routes = _NO_ROUTES
         self._lanes: dict[FunctionKey, Admission] = {}
+        self._events: Server | None = None
         self._holder: Holder | None = None
         self._runner: web.ServerRunner | None = None
         self._session: ClientSession | None = None
@@ -85,6 +88,10 @@ class InProcessDataPlane:
         """Know these addresses from now on."""
         self._routes = routes
 
+    def set_events(self, events: Server | None) -> None:
+        """Know where the events role is from now on."""
+        self._events = events
+
     async def set_homes(
         self, homes: Mapping[FunctionKey, str], peers: Mapping[str, tuple[str, int]]
     ) -> None:
@@ -110,15 +117,32 @@ class InProcessDataPlane:
         if target is None:
             return problems.problem(problems.NO_PATH, request_id)
         path, question, query = target.path.partition("?")
-        found = self._routes.find(target.host, path)
-        if found is None:
-            return problems.problem(problems.NOT_FOUND, request_id)
-        key, seen_path = found
+        key, seen_path = self._routes.find(target.host, path) or (None, path)
+        if key is None:
+            to = self._routes.find_trigger(request.method, target.host, path)
+            if not isinstance(to, Destination):
+                return _no_route(to, request_id)
+            key, seen_path = to.function, to.rewritten(path)
         seen = Target(f"{seen_path}{question}{query}", target.host)
+        if key is None:
+            return await self._to_events(request, request_id, seen, path)
         try:
             return await self._deliver(request, request_id, key, seen)
         finally:
             self._forget_if_done(key)
+
+    async def _to_events(
+        self, request: web.BaseRequest, request_id: str, target: Target, path: str
+    ) -> web.StreamResponse:
+        if self._events is None or self._session is None:
+            return problems.problem(problems.UNREACHABLE, request_id)
+        headers = forwarding.onward(request.headers, _origin(request, request_id, target))
+        headers[HEADER_PATH] = path
+        call = Call(request, request_id, target.path, headers, {}, _EVENTS_SECONDS)
+        try:
+            return await exchange(self._session, call, self._events)
+        except (Unreached, Unanswered):
+            return problems.problem(problems.UNREACHABLE, request_id)
 
     async def _deliver(
         self, request: web.BaseRequest, request_id: str, key: FunctionKey, target: Target
@@ -182,8 +206,7 @@ class InProcessDataPlane:
         target: Target,
         cold_ms: int | None,
     ) -> Call:
-        trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-        origin = Origin(request.remote or "unknown", target.host, request_id, trace)
+        origin = _origin(request, request_id, target)
         lane = self._lanes[key].lane
         return Call(
             request=request,
@@ -202,3 +225,16 @@ class InProcessDataPlane:
         admission = self._lanes.get(key)
         if admission is not None and admission.lane is None and admission.empty:
             del self._lanes[key]
+
+
+def _origin(request: web.BaseRequest, request_id: str, target: Target) -> Origin:
+    trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
+    return Origin(request.remote or "unknown", target.host, request_id, trace)
+
+
+def _no_route(found: NotAllowed | None, request_id: str) -> web.Response:
+    if found is None:
+        return problems.problem(problems.NOT_FOUND, request_id)
+    answer = problems.problem(problems.NOT_ALLOWED, request_id)
+    answer.headers["Allow"] = found.allow
+    return answer

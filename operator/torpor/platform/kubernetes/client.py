@@ -74,6 +74,16 @@ class KubernetesApi:
         """Return the object; ApiNotFound if there is none."""
         return await self._transport.send(Call("get", "GET", resource.path(namespace, name)))
 
+    async def discover(self, api_version: str, kind: str) -> Resource:
+        """Return how the API addresses a kind; ApiNotFound if it has none of that name."""
+        group, _, version = api_version.rpartition("/")
+        path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+        answer = await self._transport.send(Call("discover", "GET", path))
+        for found in answer.get("resources") or ():
+            if found["kind"] == kind and "/" not in found["name"]:
+                return Resource(group, version, found["name"], kind, bool(found["namespaced"]))
+        raise errors.ApiNotFound(404, "NotFound", f"{api_version} has no kind {kind}")
+
     async def pages(self, selection: Selection, chunk: int = CHUNK) -> AsyncGenerator[Page]:
         """Yield a list in pages of `chunk` objects (0: all at once), as of one moment.
 

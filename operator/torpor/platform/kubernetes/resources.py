@@ -36,6 +36,7 @@ class Resource:
 
 FUNCTIONS = Resource(names.GROUP, names.VERSION, "functions", "Function")
 WORKFLOWS = Resource(names.GROUP, names.VERSION, "workflows", "Workflow")
+TRIGGERS = Resource(names.GROUP, names.VERSION, "triggers", "Trigger")
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment")
 PODS = Resource("", "v1", "pods", "Pod")
 SERVICES = Resource("", "v1", "services", "Service")

@@ -10,6 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from torpor.expressions.work import (
+    CHARACTERS_PER_UNIT,
+    MAX_STEP_WORK,
+    begin_step,
+)
 from torpor.workflows.asl import fault as errors
 from torpor.workflows.asl import iterate, map_run, parallel, redrive, states, task
 from torpor.workflows.asl.events import (
@@ -47,11 +52,6 @@ from torpor.workflows.asl.program import (
     Wait,
 )
 from torpor.workflows.asl.run import Ended, Limits, Outside, Run, present
-from torpor.workflows.asl.work import (
-    CHARACTERS_PER_UNIT,
-    MAX_STEP_WORK,
-    begin_step,
-)
 
 DEFAULT_BUDGET = 1_000
 """States entered in one step at most, so that a loop cannot hold the engine."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from torpor.expressions.values import json_text
 from torpor.workflows.asl.map_fields import read_count
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.program import ItemBatcher
 from torpor.workflows.asl.run import Run
 from torpor.workflows.asl.scope import Json, Scope

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from torpor.expressions.values import ABSENT, json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.choice_operators import (
     COMPARISONS,
@@ -17,8 +18,7 @@ from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonata import Expression, compile_jsonata, is_jsonata
 from torpor.workflows.asl.jsonpath import Path, PathNotFound, Read, compile_path
 from torpor.workflows.asl.mismatch import undefined, unexpected_type
-from torpor.workflows.asl.payload import json_text
-from torpor.workflows.asl.scope import ABSENT, Json, QueryLanguage, Scope
+from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
 
 Matches = Callable[[Scope, Json], bool]
 

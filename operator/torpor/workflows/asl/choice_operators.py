@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from torpor.expressions.values import is_number
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.asl.timestamps import epoch_nanoseconds
-from torpor.workflows.asl.values import is_number
 
 _TOKEN: Final = re.compile(r"\\(.)|(\*)", re.DOTALL)
 

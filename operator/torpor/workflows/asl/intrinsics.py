@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from torpor.expressions.values import Entropy, json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.intrinsics_functions import FUNCTIONS, InvalidArgument, fill, format_parts
 from torpor.workflows.asl.intrinsics_parse import Argument, Call, Constant, parse_call
 from torpor.workflows.asl.jsonpath import Path, PathNotFound
-from torpor.workflows.asl.payload import json_text
-from torpor.workflows.asl.scope import Entropy, Json, Scope
+from torpor.workflows.asl.scope import Json, Scope
 
 _CACHED_CALLS: Final = 4096
 

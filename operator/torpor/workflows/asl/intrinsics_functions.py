@@ -6,7 +6,6 @@ Each raises `InvalidArgument` for what AWS refuses at run time.
 from __future__ import annotations
 
 import base64
-import hashlib
 import random
 import re
 import sys
@@ -14,10 +13,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from torpor.expressions.jsonata_functions import hash_text
+from torpor.expressions.values import (
+    Entropy,
+    equal,
+    identity,
+    is_number,
+    json_text,
+    nearest_integer,
+    parse_json,
+)
 from torpor.workflows.asl.intrinsics_parse import unescape
-from torpor.workflows.asl.payload import json_text
-from torpor.workflows.asl.scope import Entropy, Json
-from torpor.workflows.asl.values import equal, identity, is_number, nearest_integer, parse_json
+from torpor.workflows.asl.scope import Json
 
 MAX_TEXT_CHARACTERS: Final = 10_000
 MAX_FORMAT_CHARACTERS: Final = 6_990_256
@@ -25,13 +32,6 @@ MAX_FORMAT_CHARACTERS: Final = 6_990_256
 MAX_PARSED_CHARACTERS: Final = 1_048_576
 """How long a JSON text may be: nothing else runs while it is parsed."""
 MAX_RANGE_ITEMS: Final = 1_000
-HASHES: Final = {
-    "MD5": "md5",
-    "SHA-1": "sha1",
-    "SHA-256": "sha256",
-    "SHA-384": "sha384",
-    "SHA-512": "sha512",
-}
 
 _PLACE: Final = re.compile(r"((?:[^\\{]|\\.|\{(?!\}))*)(\{\})?", re.DOTALL)
 _INT_LIMIT: Final = 2**31
@@ -48,14 +48,6 @@ class Function:
     least: int
     most: int | None
     run: Callable[[list[Json], Entropy], Json]
-
-
-def hash_text(text: str, algorithm: str) -> str:
-    """The hex digest of a text; ValueError for an algorithm that AWS does not know."""
-    name = HASHES.get(algorithm)
-    if name is None:
-        raise ValueError(f"unsupported hash algorithm {algorithm}")
-    return hashlib.new(name, text.encode(errors="replace"), usedforsecurity=False).hexdigest()
 
 
 def format_parts(template: str) -> tuple[str, ...]:

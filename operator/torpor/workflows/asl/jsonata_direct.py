@@ -11,7 +11,8 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final
 
-from torpor.workflows.asl.scope import ABSENT, Json, Scope
+from torpor.expressions.values import ABSENT
+from torpor.workflows.asl.scope import Json, Scope
 
 Evaluate = Callable[[Scope], Json]
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final, NoReturn
 
+from torpor.expressions.values import ABSENT, json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonpath_nodes import Indices, Names, Query, Segment
 from torpor.workflows.asl.jsonpath_select import Roots, evaluator, is_definite
 from torpor.workflows.asl.jsonpath_syntax import parse
-from torpor.workflows.asl.payload import json_text
-from torpor.workflows.asl.scope import ABSENT, Json, Scope
+from torpor.workflows.asl.scope import Json, Scope
 
 Steps = tuple[str | int, ...]
 Read = Callable[[Scope, Json], Json]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from torpor.workflows.asl import values
+from torpor.expressions import values
 from torpor.workflows.asl.scope import Json
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torpor.workflows.asl.regex import Regex
+from torpor.expressions.regex import Regex
 from torpor.workflows.asl.scope import Json
 
 

@@ -12,7 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from torpor.workflows.asl import values
+from torpor.expressions import values
+from torpor.expressions.regex import Regex
+from torpor.expressions.values import ABSENT
 from torpor.workflows.asl.jsonpath_compare import COMPARE
 from torpor.workflows.asl.jsonpath_nodes import (
     Call,
@@ -30,8 +32,7 @@ from torpor.workflows.asl.jsonpath_nodes import (
     Segment,
     Slice,
 )
-from torpor.workflows.asl.regex import Regex
-from torpor.workflows.asl.scope import ABSENT, Json
+from torpor.workflows.asl.scope import Json
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import json
 import re
 from typing import Final, NoReturn
 
+from torpor.expressions.regex import Regex, compile_regex
 from torpor.workflows.asl.jsonpath_nodes import (
     Call,
     Comparison,
@@ -27,7 +28,6 @@ from torpor.workflows.asl.jsonpath_nodes import (
     Slice,
     Wildcard,
 )
-from torpor.workflows.asl.regex import Regex, compile_regex
 from torpor.workflows.asl.scope import Json
 
 _ROOT: Final = re.compile(r"\$\$|\$[A-Za-z_][A-Za-z0-9_]*|\$|@")

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from torpor.expressions.values import is_number, is_whole, json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.program import Map
 from torpor.workflows.asl.reading import Reading, Setting, out_of_range, wrong_type
 from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
-from torpor.workflows.asl.values import is_number, is_whole
 
 
 def read_items(state: Map, scope: Scope, data: Json) -> list[Json]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from torpor.expressions.values import json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.context import child_execution_arn
 from torpor.workflows.asl.events import MapRunChanged, ReadItems, WriteResults
@@ -10,7 +11,6 @@ from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Frame, Join, Log, Phase
 from torpor.workflows.asl.join import finish_join, join_of, keep_result
 from torpor.workflows.asl.map_fields import read_count
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.program import Map
 from torpor.workflows.asl.recovery import error_output
 from torpor.workflows.asl.run import Ended, Run, present

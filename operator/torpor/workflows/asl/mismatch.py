@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from torpor.expressions.values import json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.scope import Json
 
 _KINDS = ((bool, "boolean"), (str, "string"), (list, "array"), (dict, "object"))

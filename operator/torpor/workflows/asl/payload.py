@@ -7,20 +7,9 @@ The output of one state is the input of the next and appears in two history even
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Final
 
-import orjson
-
-from torpor.workflows.asl.scope import Json
-
-
-def json_text(value: Json) -> str:
-    """The value as compact JSON text, as AWS prints it."""
-    try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # integers beyond 64 bits
-        return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+from torpor.expressions.values import Json, json_text
 
 
 class Payload:

@@ -9,14 +9,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from torpor.expressions.values import ABSENT, json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.intrinsics import Intrinsic, compile_intrinsic
 from torpor.workflows.asl.jsonata import Expression, compile_jsonata, is_jsonata
 from torpor.workflows.asl.jsonpath import Path, PathNotFound, compile_path
 from torpor.workflows.asl.mismatch import undefined, unexpected_type
-from torpor.workflows.asl.payload import json_text
-from torpor.workflows.asl.scope import ABSENT, Json, QueryLanguage, Scope
+from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from torpor.expressions.values import ABSENT, Entropy
 from torpor.workflows.asl.context import context_object
 from torpor.workflows.asl.events import Cancel, End, HistoryEvent, Step
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import OUTSIDE, Frame, Frontier, Phase, Status
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.program import Program, State
-from torpor.workflows.asl.scope import ABSENT, Entropy, Json, Scope
+from torpor.workflows.asl.scope import Json, Scope
 
 VARIABLES_FACTOR = 40
 """AWS allows 10 MiB of variables in an execution, 256 KiB in a payload and in an Assign."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import math
 
+from torpor.expressions.values import is_number, is_whole, json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.failing import fail
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Frame, Phase
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.program import Choice, Fail, Pass, State, Succeed, Wait
 from torpor.workflows.asl.reading import Setting, out_of_range, wrong_type
 from torpor.workflows.asl.run import Run
 from torpor.workflows.asl.scope import Json, QueryLanguage, Scope
 from torpor.workflows.asl.timestamps import epoch_seconds
 from torpor.workflows.asl.transition import assigned, finish, leave, put_out
-from torpor.workflows.asl.values import is_number, is_whole
 
 MAX_WAIT_SECONDS = 2_147_483_647
 """The longest Wait that AWS accepts at run time: 2^31 - 1 seconds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from torpor.expressions.values import is_number, is_whole, json_text
 from torpor.workflows.asl import fault
 from torpor.workflows.asl.events import (
     ActivityStarted,
@@ -16,7 +17,7 @@ from torpor.workflows.asl.events import (
 from torpor.workflows.asl.failing import fail
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Frame, Phase
-from torpor.workflows.asl.payload import Payload, json_text
+from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.program import Task
 from torpor.workflows.asl.reading import Setting, out_of_range, wrong_type
 from torpor.workflows.asl.resource import Pattern, Resource
@@ -24,7 +25,6 @@ from torpor.workflows.asl.run import Run, present
 from torpor.workflows.asl.scope import Json, Scope
 from torpor.workflows.asl.states import effective_input
 from torpor.workflows.asl.transition import check_size, finish
-from torpor.workflows.asl.values import is_number, is_whole
 
 MAX_TASK_SECONDS = 99_999_999
 """The longest time-out or heartbeat interval that the language allows."""

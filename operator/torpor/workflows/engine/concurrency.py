@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from torpor.expressions.values import ABSENT, Entropy, json_text
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonata import compile_jsonata, is_jsonata
-from torpor.workflows.asl.payload import Payload, json_text
-from torpor.workflows.asl.scope import ABSENT, Entropy, Scope
+from torpor.workflows.asl.payload import Payload
+from torpor.workflows.asl.scope import Scope
 from torpor.workflows.engine.base import Throttled
 from torpor.workflows.engine.dispatching import Spawn
 from torpor.workflows.ledger.base import Ledger, LedgerError

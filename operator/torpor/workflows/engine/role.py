@@ -24,6 +24,7 @@ from torpor.workflows.admin import MachineAdmin
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import Catalog, catalog
 from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
+from torpor.workflows.engine.integrations.events import Events
 from torpor.workflows.engine.integrations.objects import open_divided_store
 from torpor.workflows.engine.integrations.reach import BadReach, Reach
 from torpor.workflows.engine.tokens import TaskTokens
@@ -69,6 +70,11 @@ async def run_engine(
             return
         invoker = await stack.enter_async_context(Invoker(settings.gateway_url, key=key))
         store = open_divided_store(settings.object_store) if settings.object_store else None
+        events = None
+        if settings.events_url:
+            events = await stack.enter_async_context(
+                Events(settings.events_url, settings.events_token)
+            )
         found = catalog(
             invoker,
             ledger,
@@ -77,6 +83,7 @@ async def run_engine(
             store,
             connections_of(settings),
             reach_of(settings),
+            events,
         )
         engine = Engine(
             ledger,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torpor.expressions.work import MAX_STEP_WORK
 from torpor.telemetry.metrics import WORKFLOW_TRANSITIONS
 from torpor.workflows.asl.advance import advance
 from torpor.workflows.asl.events import (
@@ -20,7 +21,6 @@ from torpor.workflows.asl.events import (
     Step,
     TaskSucceeded,
 )
-from torpor.workflows.asl.work import MAX_STEP_WORK
 from torpor.workflows.engine.mail import Mail
 from torpor.workflows.engine.programs import Revision
 from torpor.workflows.engine.resident import Resident

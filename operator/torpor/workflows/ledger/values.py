@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from torpor.workflows.asl.payload import Payload, json_text
+from torpor.expressions.values import json_text
+from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.scope import Json
 
 INLINE_BYTES: Final = 4_096

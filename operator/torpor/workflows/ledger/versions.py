@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncpg
 
-from torpor.workflows.asl.payload import json_text
+from torpor.expressions.values import json_text
 from torpor.workflows.ledger.base import AlreadyExists, NotFound
 from torpor.workflows.ledger.rows import alias_of, version_of
 from torpor.workflows.ledger.store import Store

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torpor.aws.errors import Refused
+from torpor.aws.shapes import Values, shape_of
 from torpor.workflows.ledger.base import NotFound
 from torpor.workflows.records import Activity
 from torpor.workflows.request_rules import check_name
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Kind, read_arn
-from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.service import (
     Action,
     Answer,
@@ -17,15 +18,7 @@ from torpor.workflows.stepfunctions.service import (
     page_size,
     present,
 )
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    NAME,
-    PAGE_SIZE,
-    PAGE_TOKEN,
-    TAGS,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, NAME, PAGE_SIZE, PAGE_TOKEN, TAGS
 from torpor.workflows.stepfunctions.tags import check_tags
 from torpor.workflows.stepfunctions.times import stamp
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from torpor.aws.errors import Refused, validation
+from torpor.aws.shapes import Group, Many, Number, Text, Values, shape_of
 from torpor.workflows.ledger.base import AlreadyExists, NotFound
 from torpor.workflows.records import Alias
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Arn, Kind, read_arn
-from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.machine_access import (
     active_machine,
     check_unmanaged,
@@ -23,17 +24,7 @@ from torpor.workflows.stepfunctions.service import (
     page_size,
     present,
 )
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    PAGE_SIZE,
-    PAGE_TOKEN,
-    Group,
-    Many,
-    Number,
-    Text,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, PAGE_SIZE, PAGE_TOKEN
 from torpor.workflows.stepfunctions.times import stamp
 
 _NAME = Text(1, 80, r"^(?=.*[a-zA-Z_\-\.])[a-zA-Z0-9_\-\.]+$")
@@ -82,7 +73,7 @@ async def _routing(
         raise _bad_routing("contain versions of one state machine", received)
     weights = [weight for _, weight in routes]
     if sum(weights) != 100:
-        raise errors.validation(
+        raise validation(
             f"Sum of routing configuration weights must equal 100. Received: {weights}"
         )
     for text in texts:
@@ -94,20 +85,20 @@ async def _routing(
 
 
 def _bad_routing(rule: str, received: str) -> Refused:
-    return errors.validation(f"Routing configuration must {rule}. {received}")
+    return validation(f"Routing configuration must {rule}. {received}")
 
 
 async def update_state_machine_alias(service: Service, values: Values) -> Answer:
     """UpdateStateMachineAlias: its description, its routes, or both."""
     alias = await _alias(service, values["stateMachineAliasArn"])
     if not values.keys() & {"description", "routingConfiguration"}:
-        raise errors.validation("Either the description or the routing configuration is needed")
+        raise validation("Either the description or the routing configuration is needed")
     await check_unmanaged_arn(service, alias.machine_arn)
     routing = alias.routing
     if "routingConfiguration" in values:
         routing, machine_arn = await _routing(service, values["routingConfiguration"])
         if machine_arn != alias.machine_arn:
-            raise errors.validation(
+            raise validation(
                 "Routing configuration must contain versions of the alias's state machine."
             )
     changed = replace(
@@ -178,7 +169,7 @@ async def _alias(service: Service, text: str) -> Alias:
 def _alias_arn(text: str) -> Arn:
     arn = read_arn(text, Kind.MACHINE)
     if arn.qualifier is None or arn.is_version:
-        raise errors.validation(f"The ARN is not that of a state machine alias: '{text}'")
+        raise validation(f"The ARN is not that of a state machine alias: '{text}'")
     return arn
 
 

@@ -2,47 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-_SERVICE = "com.amazonaws.swf.service.v2.model#"
-_FRAMEWORK = {
-    "ValidationException": "com.amazon.coral.validate#",
-    "AccessDeniedException": "com.amazon.coral.service#",
-    "UnknownOperationException": "com.amazon.coral.service#",
-    "SerializationException": "com.amazon.coral.service#",
-    "UnrecognizedClientException": "com.amazon.coral.service#",
-    "InvalidSignatureException": "com.amazon.coral.service#",
-    "MissingAuthenticationTokenException": "com.amazon.coral.service#",
-    "IncompleteSignatureException": "com.amazon.coral.service#",
-    "InternalFailure": "com.amazon.coral.service#",
-    "ServiceUnavailable": "com.amazon.coral.service#",
-}
-
-
-class Refused(Exception):
-    """A call that is not done. `code` is AWS's, `status` the HTTP status."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.status = status
-
-    @property
-    def type(self) -> str:
-        """The qualified name that goes into `__type`; clients drop all before the `#`."""
-        return _FRAMEWORK.get(self.code, _SERVICE) + self.code
-
-
-def validation(message: str) -> Refused:
-    """A rule of this call is broken."""
-    return Refused("ValidationException", message)
-
-
-def violations(found: Sequence[str]) -> Refused:
-    """Members of the request break their constraints; all of them are told at once."""
-    plural = "" if len(found) == 1 else "s"
-    return validation(f"{len(found)} validation error{plural} detected: {'; '.join(found)}")
+from torpor.aws.errors import Refused, validation
 
 
 def invalid_arn(reason: str) -> Refused:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torpor.aws.errors import validation
+from torpor.aws.shapes import Flag, OneOf, Text, Values, shape_of
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.ledger.base import NotFound
 from torpor.workflows.records import MachineType
@@ -18,17 +20,7 @@ from torpor.workflows.stepfunctions.service import (
     page_size,
     present,
 )
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    LONG_ARN,
-    PAGE_SIZE,
-    PAGE_TOKEN,
-    Flag,
-    OneOf,
-    Text,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, LONG_ARN, PAGE_SIZE, PAGE_TOKEN
 
 PENDING_REDRIVE = "PENDING_REDRIVE"
 """A status that AWS can filter by and that no execution has here."""
@@ -38,7 +30,7 @@ async def list_executions(service: Service, values: Values) -> Answer:
     """ListExecutions of a machine, version, alias or Map Run, newest first."""
     given = [values.get("stateMachineArn"), values.get("mapRunArn")]
     if given.count(None) != 1:
-        raise errors.validation("Must provide exactly one of a StateMachine ARN or a MapRun ARN")
+        raise validation("Must provide exactly one of a StateMachine ARN or a MapRun ARN")
     scope = f"executions {given} {values.get('statusFilter')} {values.get('redriveFilter')}"
     token = service.read_page_token(scope, values.get("nextToken"))
     machine_arn, qualified = await _listed_machine(service, values.get("stateMachineArn"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from torpor.aws.errors import Refused, validation
+from torpor.aws.shapes import Text, Values, shape_of
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import EMPTY, Payload
 from torpor.workflows.engine.base import NotRedrivable, Throttled
@@ -19,7 +21,6 @@ from torpor.workflows.stepfunctions.arns import (
     map_run_of,
     read_arn,
 )
-from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.payloads import read_payload
 from torpor.workflows.stepfunctions.service import (
     Action,
@@ -36,9 +37,6 @@ from torpor.workflows.stepfunctions.shapes import (
     LONG_ARN,
     NAME,
     TRACE,
-    Text,
-    Values,
-    shape_of,
 )
 from torpor.workflows.stepfunctions.targets import find_target
 from torpor.workflows.stepfunctions.times import optional_stamp, stamp
@@ -148,7 +146,7 @@ async def stop_execution(service: Service, values: Values) -> Answer:
     if execution.stopped_at is not None:
         return {"stopDate": stamp(execution.stopped_at)}
     if map_run_of(execution.arn) is not None:
-        raise errors.validation("A child of a Map Run is stopped with the execution of its Map Run")
+        raise validation("A child of a Map Run is stopped with the execution of its Map Run")
     try:
         stopped = await service.engine.stop(execution.arn, values.get("error"), values.get("cause"))
     except NotFound:

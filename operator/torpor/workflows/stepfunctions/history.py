@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torpor.workflows.asl.payload import json_text
+from torpor.expressions.values import json_text
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.records import Execution, HistoryRow
 from torpor.workflows.stepfunctions.times import stamp

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from torpor.expressions.values import json_text
 from torpor.workflows.asl.advance import NO_LIMITS
 from torpor.workflows.asl.events import Dispatch
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonpath import write_reference
-from torpor.workflows.asl.payload import Payload, json_text
+from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.program import Map, Parallel, Pass, State, Task
 from torpor.workflows.asl.reading import Reading, Setting
 from torpor.workflows.asl.run import Outside, Run

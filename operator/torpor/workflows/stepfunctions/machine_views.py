@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from torpor.aws.shapes import Values, shape_of
 from torpor.workflows.ledger.base import NotFound
 from torpor.workflows.records import Machine
 from torpor.workflows.stepfunctions import errors
@@ -18,14 +19,7 @@ from torpor.workflows.stepfunctions.service import (
     page_size,
     present,
 )
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    INCLUDED,
-    PAGE_SIZE,
-    PAGE_TOKEN,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, INCLUDED, PAGE_SIZE, PAGE_TOKEN
 from torpor.workflows.stepfunctions.times import stamp
 
 

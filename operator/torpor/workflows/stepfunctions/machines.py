@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from torpor.aws.errors import Refused, validation
+from torpor.aws.shapes import Flag, Group, Many, OneOf, Text, Values, shape_of
 from torpor.workflows.admission import check_admission
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.asl.validate import create_error
@@ -21,7 +23,6 @@ from torpor.workflows.request_rules import (
 )
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Kind, read_arn
-from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.machine_access import (
     active_machine,
     check_unmanaged,
@@ -33,19 +34,7 @@ from torpor.workflows.stepfunctions.service import (
     Service,
     present,
 )
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    DEFINITION,
-    NAME,
-    TAGS,
-    Flag,
-    Group,
-    Many,
-    OneOf,
-    Text,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, DEFINITION, NAME, TAGS
 from torpor.workflows.stepfunctions.tags import check_tags
 from torpor.workflows.stepfunctions.times import stamp
 
@@ -216,7 +205,7 @@ async def delete_state_machine(service: Service, values: Values) -> Answer:
     """DeleteStateMachine: of one that is not there, too."""
     arn = read_arn(values["stateMachineArn"], Kind.MACHINE)
     if arn.qualifier is not None:
-        raise errors.validation(f"The state machine ARN must not be qualified: '{arn.text}'")
+        raise validation(f"The state machine ARN must not be qualified: '{arn.text}'")
     try:
         machine = await service.ledger.machine(arn.text)
         check_unmanaged(machine)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from torpor.aws.errors import validation
+from torpor.aws.shapes import Number, Values, shape_of
 from torpor.workflows.asl.events import MapRunChanged
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.ledger.base import NotFound
@@ -18,15 +20,7 @@ from torpor.workflows.stepfunctions.service import (
     page_size,
     present,
 )
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    LONG_ARN,
-    PAGE_SIZE,
-    PAGE_TOKEN,
-    Number,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, LONG_ARN, PAGE_SIZE, PAGE_TOKEN
 from torpor.workflows.stepfunctions.times import optional_stamp, stamp
 
 
@@ -101,9 +95,9 @@ async def update_map_run(service: Service, values: Values) -> Answer:
     """UpdateMapRun: how many children run at once, and how many may fail, from now on."""
     found = await _map_run(service, values["mapRunArn"])
     if len(values) < 2:
-        raise errors.validation("At least one of the fields to update must be specified")
+        raise validation("At least one of the fields to update must be specified")
     if found.status is not Status.RUNNING:
-        raise errors.validation(f"Map Run is {found.status.value} and cannot be updated")
+        raise validation(f"Map Run is {found.status.value} and cannot be updated")
     await service.ledger.post(
         found.execution_arn,
         MapRunChanged(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torpor.aws.errors import validation
+from torpor.aws.shapes import Group, OneOf, Values
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.payloads import read_payload
-from torpor.workflows.stepfunctions.shapes import CAUSE, DATA, ERROR, Group, OneOf, Values
+from torpor.workflows.stepfunctions.shapes import CAUSE, DATA, ERROR
 from torpor.workflows.stepfunctions.trial import Outcome
 
 _MOCKABLE = ("Task", "Map", "Parallel")
@@ -30,20 +32,18 @@ def mocked(state: Mapping[str, Json], values: Values) -> Outcome | None:
         return None
     kind = state.get("Type")
     if kind not in _MOCKABLE:
-        raise errors.validation(f"State type '{kind}' is not supported when a mock is specified")
+        raise validation(f"State type '{kind}' is not supported when a mock is specified")
     result, error = mock.get("result"), mock.get("errorOutput")
     if result is not None and error is not None:
-        raise errors.validation(
+        raise validation(
             "A test mock should have only one of the following fields: [result, errorOutput]."
         )
     if values.get("revealSecrets"):
-        raise errors.validation(
-            "TestState does not support RevealSecrets when a mock is specified."
-        )
+        raise validation("TestState does not support RevealSecrets when a mock is specified.")
     if error is not None:
         return Fault(error.get("error"), error.get("cause"))
     if result is None:
-        raise errors.validation(
+        raise validation(
             "A test mock must have one of the following fields: [result, errorOutput]."
         )
     payload = read_payload(result, "mock.result", None, errors.invalid_member("mock.result"))
@@ -57,11 +57,11 @@ def _check_mock(state: Mapping[str, Json], payload: Payload) -> None:
         return
     if state.get("ResultWriter"):
         if not isinstance(payload.value, dict):
-            raise errors.validation("Mocked result must be a JSON object.")
+            raise validation("Mocked result must be a JSON object.")
         return
     if not isinstance(payload.value, list):
-        raise errors.validation("Mocked result must be an array.")
+        raise validation("Mocked result must be an array.")
     if state["Type"] == "Parallel" and len(payload.value) != len(state["Branches"]):
-        raise errors.validation(
+        raise validation(
             "Mocked result must contain the same number of items as number of Parallel branches."
         )

@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Callable
 
+from torpor.aws.errors import Refused, validation
+from torpor.expressions.values import parse_json
 from torpor.workflows.asl.payload import Payload
-from torpor.workflows.asl.values import parse_json
-from torpor.workflows.stepfunctions.errors import Refused, validation
 
 _VALUES = "(JSON String, Number, Array, Object or token 'null', 'true' or 'false')"
 _EXPECTED = {

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from torpor.expressions.values import Entropy
 from torpor.workflows.asl.events import Dispatch, TaskFailed, TaskSucceeded
 from torpor.workflows.asl.fault import RUNTIME
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import EMPTY
-from torpor.workflows.asl.scope import Entropy
 from torpor.workflows.engine.base import Integration, Job, Observer
 from torpor.workflows.records import Execution, Machine, MachineType, Options
 from torpor.workflows.stepfunctions.arns import Place, express_arn

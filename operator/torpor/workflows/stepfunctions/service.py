@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from torpor.aws.shapes import Group, Values
+from torpor.expressions.values import Entropy
 from torpor.workflows.asl.events import Dispatch, TaskFailed, TaskSucceeded
-from torpor.workflows.asl.scope import Entropy
 from torpor.workflows.engine.base import Api, Observer
 from torpor.workflows.ledger.base import Ledger
 from torpor.workflows.stepfunctions.arns import Place
 from torpor.workflows.stepfunctions.errors import invalid_token
-from torpor.workflows.stepfunctions.shapes import Group, Values
 
 DEFAULT_PAGE = 100
 """Items of a page when the request names no number, as AWS does."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from torpor.aws.errors import Refused, validation
+from torpor.aws.shapes import Flag, Group, Number, OneOf, Values, shape_of
 from torpor.workflows.asl.events import Dispatch, TaskFailed
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.frontier import Identity
@@ -20,23 +22,11 @@ from torpor.workflows.asl.validate import check_definition, create_error
 from torpor.workflows.asl.validate.findings import Code
 from torpor.workflows.beside import check_beside, work_beside
 from torpor.workflows.stepfunctions import errors
-from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.inspection import Exchange, inspect
 from torpor.workflows.stepfunctions.mocks import MOCK, mocked
 from torpor.workflows.stepfunctions.payloads import read_payload
 from torpor.workflows.stepfunctions.service import Action, Answer, Service, present
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    DATA,
-    DEFINITION,
-    NAME,
-    Flag,
-    Group,
-    Number,
-    OneOf,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, DATA, DEFINITION, NAME
 from torpor.workflows.stepfunctions.trial import Outcome, Setup, Trial, conclude
 
 ALONE = "StateName"
@@ -98,7 +88,7 @@ async def test_state(service: Service, values: Values) -> Answer:
 async def _done(service: Service, task: Dispatch | None, exchange: Exchange) -> Outcome:
     """What a task really comes to."""
     if task is None or service.tasks is None or task.resource.pattern is Pattern.TASK_TOKEN:
-        raise errors.validation("This state can only be tested with a mock.")
+        raise validation("This state can only be tested with a mock.")
     end = await service.tasks.run_once(task, exchange)
     return Fault(end.error, end.cause) if isinstance(end, TaskFailed) else end.output
 
@@ -143,13 +133,13 @@ def _state(values: Values) -> tuple[str, dict[str, Json], str]:
     language = definition.get("QueryLanguage", QueryLanguage.JSONPATH.value)
     wanted = values.get("stateName")
     if wanted is None and "States" in definition:
-        raise errors.validation("stateName is needed to test a state of a state machine.")
+        raise validation("stateName is needed to test a state of a state machine.")
     if wanted is None:
         return ALONE, definition, language
     for name, state in _states(definition):
         if name == wanted:
             return name, state, language
-    raise errors.validation(f"State not found in the definition: '{wanted}'")
+    raise validation(f"State not found in the definition: '{wanted}'")
 
 
 def _states(machine: Any) -> Iterator[tuple[str, dict[str, Json]]]:

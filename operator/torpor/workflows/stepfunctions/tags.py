@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from torpor.aws.errors import Refused
+from torpor.aws.shapes import Many, Text, Values, shape_of
 from torpor.workflows.ledger.base import NotFound
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Kind, read_arn
-from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.service import Action, Answer, Service
-from torpor.workflows.stepfunctions.shapes import ARN, TAGS, Many, Text, Values, shape_of
+from torpor.workflows.stepfunctions.shapes import ARN, TAGS
 
 MOST_TAGS = 50
 

@@ -4,18 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
 
+from torpor.aws.shapes import Values, shape_of
 from torpor.workflows.engine.base import TaskGone, TaskRefused
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.payloads import read_payload
 from torpor.workflows.stepfunctions.service import Action, Answer, Service
-from torpor.workflows.stepfunctions.shapes import (
-    CAUSE,
-    DATA,
-    ERROR,
-    TASK_TOKEN,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import CAUSE, DATA, ERROR, TASK_TOKEN
 
 
 async def send_task_success(service: Service, values: Values) -> Answer:

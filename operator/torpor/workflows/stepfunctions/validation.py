@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
+from torpor.aws.shapes import Number, OneOf, Values, shape_of
 from torpor.workflows.asl.problem import Problem, Severity
 from torpor.workflows.asl.validate import MachineType, check_definition
 from torpor.workflows.beside import check_beside
 from torpor.workflows.engine.integrations.supported import refuse_resource
 from torpor.workflows.stepfunctions.machines import TYPE
 from torpor.workflows.stepfunctions.service import Action, Answer, Service, present
-from torpor.workflows.stepfunctions.shapes import DEFINITION, Number, OneOf, Values, shape_of
+from torpor.workflows.stepfunctions.shapes import DEFINITION
 
 MOST_DIAGNOSTICS = 100
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torpor.aws.errors import validation
+from torpor.aws.shapes import Text, Values, shape_of
 from torpor.workflows.ledger.base import NotFound
 from torpor.workflows.stepfunctions import errors
 from torpor.workflows.stepfunctions.arns import Arn, Kind, read_arn
@@ -20,15 +22,7 @@ from torpor.workflows.stepfunctions.service import (
     page_size,
     present,
 )
-from torpor.workflows.stepfunctions.shapes import (
-    ARN,
-    LONG_ARN,
-    PAGE_SIZE,
-    PAGE_TOKEN,
-    Text,
-    Values,
-    shape_of,
-)
+from torpor.workflows.stepfunctions.shapes import ARN, LONG_ARN, PAGE_SIZE, PAGE_TOKEN
 from torpor.workflows.stepfunctions.times import stamp
 
 _ALL = 1_000
@@ -71,7 +65,7 @@ async def delete_state_machine_version(service: Service, values: Values) -> Answ
     """DeleteStateMachineVersion: refused while an alias routes to it."""
     arn = read_arn(values["stateMachineVersionArn"], Kind.MACHINE)
     if not arn.is_version:
-        raise errors.validation(f"The ARN is not that of a state machine version: '{arn.text}'")
+        raise validation(f"The ARN is not that of a state machine version: '{arn.text}'")
     await check_unmanaged_arn(service, arn.machine)
     names = await _aliases_of(service, arn)
     if names:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torpor.workflows.asl.scope import ABSENT, Json, Scope
+from torpor.expressions.values import ABSENT
+from torpor.workflows.asl.scope import Json, Scope
 
 
 @dataclass(frozen=True)

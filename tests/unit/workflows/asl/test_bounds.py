@@ -10,13 +10,13 @@ import pytest
 
 from tests.conformance.harness import Player
 from tests.unit.workflows.asl.playing import echo, only
+from torpor.expressions.values import parse_json
+from torpor.expressions.work import MAX_STEP_WORK
 from torpor.workflows.asl.advance import advance
 from torpor.workflows.asl.compile import compile_program
 from torpor.workflows.asl.events import Continue, Start, Step
 from torpor.workflows.asl.frontier import Frontier, Identity, Status
 from torpor.workflows.asl.payload import Payload
-from torpor.workflows.asl.values import parse_json
-from torpor.workflows.asl.work import MAX_STEP_WORK
 
 MIB = 1_048_576
 

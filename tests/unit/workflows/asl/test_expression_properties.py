@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from jsonpath_ng.ext.parser import parse as independent_parse
 
 from tests.unit.workflows.asl.expressions import a_scope
+from torpor.expressions.values import ABSENT, equal, identity
 from torpor.workflows.asl.choice_operators import string_pattern
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.intrinsics import compile_intrinsic
 from torpor.workflows.asl.jsonata import Expression, compile_jsonata
 from torpor.workflows.asl.jsonpath import PathNotFound, compile_path, write_reference
-from torpor.workflows.asl.scope import ABSENT, Json, Scope
-from torpor.workflows.asl.values import equal, identity
+from torpor.workflows.asl.scope import Json, Scope
 
 NAMES = st.sampled_from(["a", "b", "c", "d-e", "_f"])
 SCALARS = (

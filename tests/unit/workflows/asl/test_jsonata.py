@@ -9,9 +9,10 @@ import threading
 import pytest
 
 from tests.unit.workflows.asl.expressions import FixedEntropy, a_scope
+from torpor.expressions.values import ABSENT
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonata import compile_jsonata, is_jsonata
-from torpor.workflows.asl.scope import ABSENT, Json
+from torpor.workflows.asl.scope import Json
 
 DATA: Json = {
     "a": {"b": [1, 2, {"c": None}], "n": None, "e": [], "one": [7]},

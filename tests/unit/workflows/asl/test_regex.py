@@ -7,11 +7,12 @@ import time
 import pytest
 
 from tests.unit.workflows.asl.expressions import a_scope
+from torpor.expressions.regex import compile_regex
+from torpor.expressions.values import ABSENT
 from torpor.workflows.asl.fault import QUERY_EVALUATION, Fault
 from torpor.workflows.asl.jsonata import compile_jsonata
 from torpor.workflows.asl.jsonpath import compile_path
-from torpor.workflows.asl.regex import compile_regex
-from torpor.workflows.asl.scope import ABSENT, Json
+from torpor.workflows.asl.scope import Json
 
 
 def evaluate(text: str, data: Json) -> Json:

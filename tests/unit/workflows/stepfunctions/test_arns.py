@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from torpor.aws.errors import Refused
 from torpor.workflows.stepfunctions.arns import (
     Kind,
     Place,
@@ -12,7 +13,6 @@ from torpor.workflows.stepfunctions.arns import (
     map_run_of,
     read_arn,
 )
-from torpor.workflows.stepfunctions.errors import Refused
 
 BASE = "arn:aws:states:eu-west-1:000000000000"
 

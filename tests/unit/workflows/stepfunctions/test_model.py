@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from torpor.aws.errors import Refused
+from torpor.aws.shapes import Number, Text, check
 from torpor.workflows.records import Alias
-from torpor.workflows.stepfunctions.errors import Refused
 from torpor.workflows.stepfunctions.history import member_of
 from torpor.workflows.stepfunctions.payloads import read_payload
 from torpor.workflows.stepfunctions.server import ACTIONS
-from torpor.workflows.stepfunctions.shapes import Number, Text, check
 
 MODEL: Any = botocore.session.get_session().get_service_model("stepfunctions")
 IGNORED = {"encryptionConfiguration"}

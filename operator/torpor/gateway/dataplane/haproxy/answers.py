@@ -39,6 +39,7 @@ class Answer:
 
 BAD_REQUEST = Answer(400, "bad-request", "The request is malformed.")
 UNKNOWN = Answer(404, "unknown-function", "No function has this address.")
+NOT_ALLOWED = Answer(405, "method-not-allowed", "This address does not take the method.")
 INTERNAL = Answer(500, "internal", "The gateway could not handle the request.")
 BAD_RESPONSE = Answer(
     502, "bad-gateway", "The function ended the connection or broke the protocol."

@@ -6,10 +6,11 @@ Everything that a restart must bring back is in these files.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 
 from torpor.gateway.dataplane.haproxy.answers import counter_lines, error_lines
 from torpor.gateway.dataplane.haproxy.doors import render_doors
-from torpor.gateway.dataplane.haproxy.layout import AGAIN, Options, slot_names
+from torpor.gateway.dataplane.haproxy.layout import AGAIN, EVENTS_BACKEND, Options, slot_names
 
 # Checked only after a failed connection: down at the first refusal, up when it accepts again.
 _HEALTH = (
@@ -50,6 +51,8 @@ def render_config(options: Options, servers: Mapping[str, Iterable[str]]) -> str
         for letter, count, defaults in kinds
         for name in slot_names(letter, count)
     )
+    if options.events:
+        sections.append(_events(*options.events))
     return "\n".join(sections)
 
 
@@ -96,6 +99,28 @@ defaults slots from base
 
 defaults peers from base
 """
+
+
+def _events(host: str, port: int) -> str:
+    if _is_address(host):
+        return f"backend {EVENTS_BACKEND} from base\n  server events {host}:{port}\n"
+    return f"""\
+resolvers cluster
+  parse-resolv-conf
+  accepted_payload_size 8192
+  hold valid 5s
+
+backend {EVENTS_BACKEND} from base
+  server events {host}:{port} resolvers cluster init-addr none
+"""
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _backend(name: str, defaults: str, options: Options, servers: Iterable[str]) -> str:

@@ -13,18 +13,24 @@ from __future__ import annotations
 
 from torpor.gateway.dataplane.haproxy.answers import (
     CONTENT_TYPE,
+    NOT_ALLOWED,
     REFUSING,
     UNKNOWN,
     counting_rules,
 )
 from torpor.gateway.dataplane.haproxy.layout import (
+    ALLOW_MAP,
+    EVENTS_BACKEND,
     HOME_MAP,
     HOST_MAP,
     PATH_MAP,
+    ROUTE_MAP,
     SLOT_MAP,
     TIMEOUT_MAP,
     Options,
 )
+from torpor.gateway.http_table import CALLS_PATTERN, EVENTS
+from torpor.resources.http_route import ANY_HOST, METHODS, OTHER_METHOD
 
 MAX_AGAIN = 8
 """How often one request may come back; each time is one more connection through HAProxy."""
@@ -120,13 +126,43 @@ def _find(options: Options, condition: str = "") -> str:
 map_str({options.map(PATH_MAP)}) if {path} {condition}
   http-request set-var(txn.fn) req.hdr(host),host_only,lower,rtrim(.),\
 map_str({options.map(HOST_MAP)}) if !{path} {condition}
+{_find_trigger(options)}\
   http-request return status 404 content-type {CONTENT_TYPE} \
 lf-string '{UNKNOWN.text()}' if !{{ var(txn.fn) -m found }}
 """
 
 
+def _find_trigger(options: Options) -> str:
+    unknown = "!{ var(txn.fn) -m found } !{ path_beg /function/ }"
+    missed = f"{unknown} !{{ var(txn.to) -m found }}"
+    calls = f"{unknown} {{ path_reg {CALLS_PATTERN} }}" if options.events else ""
+    route, allow = options.map(ROUTE_MAP), options.map(ALLOW_MAP)
+    to_events = f"  http-request set-var(txn.fn) str({EVENTS}) if {calls}\n" if calls else ""
+    return f"""\
+{to_events}\
+  http-request set-var(txn.path) path if {unknown}
+  http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.) if {unknown}
+  http-request set-var(txn.method) str({OTHER_METHOD}) if {unknown}
+  http-request set-var(txn.method) method if {unknown} {{ method {" ".join(METHODS)} }}
+  http-request set-var(txn.to) var(txn.method),concat(:,txn.host),concat(,txn.path,/),\
+map_beg({route}) if {unknown}
+  http-request set-var(txn.to) var(txn.method),concat(:{ANY_HOST},txn.path,/),\
+map_beg({route}) if {missed}
+  http-request set-var(txn.allow) str({ANY_HOST}),concat(,txn.path,/),map_beg({allow}) if {missed}
+  http-request set-var(txn.allow) var(txn.host),concat(,txn.path,/),map_beg({allow}) if {missed}
+  http-request return status 405 content-type {CONTENT_TYPE} hdr Allow %[var(txn.allow)] \
+lf-string '{NOT_ALLOWED.text()}' if {missed} {{ var(txn.allow) -m found }}
+  http-request set-var(txn.fn) var(txn.to),field(1,|) if {{ var(txn.to) -m found }}
+"""
+
+
+_TO_EVENTS = f"{{ var(txn.fn) -m str {EVENTS} }}"
+
+
 def _rewrite(condition: str) -> str:
     return f"""\
+  http-request set-header X-Torpor-Path %[path] if {_TO_EVENTS} {condition}
+  http-request lua.rewrite if {{ var(txn.to) -m found }} {condition}
   http-request replace-path ^/function/[^/]+/[^/]+/?(.*)$ /\\1 if \
 {{ path_beg /function/ }} {condition}
 """
@@ -135,7 +171,8 @@ def _rewrite(condition: str) -> str:
 def _serve(options: Options) -> str:
     local = "!{ var(txn.peer) -m found }"
     return f"""\
-  http-request set-header X-Torpor-Function %[var(txn.fn)] if {local}
+  http-request set-header X-Torpor-Function %[var(txn.fn)] if {local} !{_TO_EVENTS}
+  http-request set-var(txn.be) str({EVENTS_BACKEND}) if {_TO_EVENTS}
   http-request set-var(txn.be) var(txn.fn),map_str({options.map(SLOT_MAP)}) if {local} \
 !{{ var(txn.again) -m found }}
   http-request lua.hold if {local} !{{ var(txn.be) -m found }}

@@ -65,6 +65,7 @@ class HaproxyPlane:
             slots=settings.slots,
             peers=PEERS,
             max_connections=_max_connections(),
+            events=settings.events_address(),
         )
         self._lock = asyncio.Lock()
         self._model = Model(options, clock)

@@ -1,4 +1,6 @@
--- Holds a request until the gateway's Python says that it may go on, or refuses it.
+-- What HAProxy's own words cannot say: to hold a request, and to cut a path.
+--
+-- `hold` keeps a request until the gateway's Python says that it may go on, or refuses it.
 --
 -- One connection a held request, so that the connection's end is the request's end: HAProxy drops
 -- it when the client leaves, and Python sees that. The protocol is in holdserver.py.
@@ -52,4 +54,12 @@ core.register_action("hold", { "http-req" }, function(txn)
   if not status then return away(txn, id) end
   if retry_after == "-" then retry_after = nil end
   refuse(txn, tonumber(status), retry_after, body)
+end)
+
+-- `rewrite` gives a request of a Trigger the path that its target sees, see http_table.py.
+core.register_action("rewrite", { "http-req" }, function(txn)
+  local cut, base = txn:get_var("txn.to"):match("^[^|]*|(%d*)|(.*)$")
+  local rest = cut == "" and "" or txn.f:path():sub(tonumber(cut) + 1)
+  local path = base .. rest
+  txn.http:req_set_path(path == "" and "/" or path)
 end)

@@ -8,12 +8,16 @@ from pathlib import Path
 AGAIN = "_again"
 """The backup server of every backend: the door `again`."""
 
+EVENTS_BACKEND = "events"
+
 HOST_MAP = "host.map"
 PATH_MAP = "path.map"
 SLOT_MAP = "slot.map"
 TIMEOUT_MAP = "timeout.map"
 HOME_MAP = "home.map"
-MAPS = (HOST_MAP, PATH_MAP, SLOT_MAP, TIMEOUT_MAP, HOME_MAP)
+ROUTE_MAP = "route.map"
+ALLOW_MAP = "allow.map"
+MAPS = (HOST_MAP, PATH_MAP, SLOT_MAP, TIMEOUT_MAP, HOME_MAP, ROUTE_MAP, ALLOW_MAP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +34,8 @@ class Options:
     """How long a request may wait in a slot's queue; the activator bounds what it holds itself."""
     header_seconds: int = 10
     """How long a client may take to send a request's headers."""
+    events: tuple[str, int] | None = None
+    """Host and port of the events role, if there is one; a name is asked for again and again."""
 
     @property
     def config(self) -> Path:

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from typing import NoReturn
 
+from torpor.expressions.values import read_fraction, read_integer
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.asl.validate.findings import Code, Findings
-from torpor.workflows.asl.values import read_fraction, read_integer
 
 MAX_SIZE_BYTES = 1_048_576
 """The most that CreateStateMachine takes (quotas, "Maximum request size")."""

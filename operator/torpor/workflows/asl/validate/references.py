@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from jsonata.parser import Parser
 
-from torpor.workflows.asl.jsonata import syntax_tree
+from torpor.expressions.jsonata import syntax_tree
 
 Node = Any
 """A node of the syntax tree of jsonata-python."""

@@ -11,6 +11,7 @@ from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.engine.base import Api, Integration, Items
 from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
+from torpor.workflows.engine.integrations.events import Events
 from torpor.workflows.engine.integrations.executions import Executions
 from torpor.workflows.engine.integrations.functions import Functions, Invokes
 from torpor.workflows.engine.integrations.http import NO_CONNECTIONS, PUBLIC, Http
@@ -22,6 +23,7 @@ from torpor.workflows.engine.integrations.unavailable import (
     BUS_SERVICES,
     JOB_SERVICES,
     JOBS,
+    TOPICS,
     Unavailable,
 )
 from torpor.workflows.engine.world import Clock
@@ -59,8 +61,9 @@ def catalog(
     store: ObjectStore | None = None,
     connections: ConnectionFiles = NO_CONNECTIONS,
     reach: Reach = PUBLIC,
+    events: Events | None = None,
 ) -> Catalog:
-    """All services, those of objects where there is a store.
+    """All services: those of objects where there is a store, those of `events` where it is given.
 
     `connections` are what HTTP tasks may show, `reach` is what they may call.
     """
@@ -69,7 +72,8 @@ def catalog(
         "states": Executions(ledger, engine, clock),
         "http": Http(connections, reach, clock),
         **dict.fromkeys(JOB_SERVICES, JOBS),
-        **dict.fromkeys(BUS_SERVICES, BUS),
+        **dict.fromkeys(BUS_SERVICES, events or BUS),
+        "sns": TOPICS,
     }
     if store is None:
         missing = Unavailable(_STORE)

@@ -16,9 +16,10 @@ from typing import Any
 
 import orjson
 
+from torpor.expressions.values import json_text
 from torpor.workflows.asl.events import Input
 from torpor.workflows.asl.frontier import Status
-from torpor.workflows.asl.payload import Payload, json_text
+from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.resource import Pattern
 from torpor.workflows.engine.base import Api, Job, Throttled, Unanswered
 from torpor.workflows.engine.integrations.outcomes import (

@@ -31,10 +31,10 @@ from typing import Any, Protocol
 import orjson
 
 from torpor.errors import UnknownFunction
+from torpor.expressions.values import json_text
 from torpor.invoke import GatewayAway, InvokeTimeout, Response
 from torpor.resources.names import FunctionKey
 from torpor.workflows.asl.events import Input
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.asl.resource import function_name
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.outcomes import (

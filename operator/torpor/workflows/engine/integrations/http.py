@@ -27,8 +27,8 @@ from aiohttp import (
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import DefaultResolver
 
+from torpor.expressions.values import json_text
 from torpor.workflows.asl.events import Input
-from torpor.workflows.asl.payload import json_text
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
 from torpor.workflows.engine.integrations.connections import Connection, ConnectionProblem

@@ -15,7 +15,7 @@ from urllib.parse import quote
 from multidict import CIMultiDict
 from yarl import URL
 
-from torpor.workflows.asl.payload import json_text
+from torpor.expressions.values import json_text
 from torpor.workflows.engine.integrations.connections import Parameters, name_in_arn
 
 FORM = "application/x-www-form-urlencoded"

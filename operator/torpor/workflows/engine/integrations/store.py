@@ -13,9 +13,10 @@ from typing import Any
 
 import orjson
 
+from torpor.expressions.values import json_text
 from torpor.workflows.asl.events import Input, ReadItems, WriteResults
 from torpor.workflows.asl.fault import ITEM_READER_FAILED, RESULT_WRITER_FAILED, Fault
-from torpor.workflows.asl.payload import Payload, json_text
+from torpor.workflows.asl.payload import Payload
 from torpor.workflows.asl.scope import Json
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.objects import (

@@ -1,7 +1,8 @@
 """Services that need a part which this installation does not have.
 
-`jobs` are runs of Job Functions (`torpor:job:NAME`, ecs, batch, eks); `events` go to the event bus
-(sqs, sns, events). Their tasks fail at once with States.TaskFailed and a cause that names the part.
+Jobs are runs of Job Functions (`torpor:job:NAME`, ecs, batch, eks); buses and queues (events, sqs)
+are those of the events role; topics (sns) there are none. Their tasks fail at once with
+States.TaskFailed and a cause that names the part.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ class Unavailable:
 
 
 JOBS = Unavailable("Job Functions, which this installation does not run")
-BUS = Unavailable("an event bus, which this installation does not have")
+BUS = Unavailable("an event bus: set TORPOR_EVENTS_URL")
+TOPICS = Unavailable("SNS topics: publish to an event bus by events:putEvents instead")
 JOB_SERVICES = ("job", "ecs", "batch", "eks")
-BUS_SERVICES = ("sqs", "sns", "events")
+BUS_SERVICES = ("sqs", "events")

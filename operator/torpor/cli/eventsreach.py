@@ -1,0 +1,193 @@
+"""The events role as the person at the terminal reaches it: its public and its internal API.
+
+With TORPOR_EVENTS, as `torpor dev` prints it, the role is asked directly (its internal API where
+that run says, or at TORPOR_EVENTS_ADMIN); else the way is through the cluster's API server to its
+Service, so that nothing is exposed. The internal API asks for the installation's token:
+TORPOR_EVENTS_TOKEN, or what follows from the Secret torpor-internal, which the person must be
+allowed to read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from torpor.cli import cluster
+from torpor.cli.cluster import ANSWER_SECONDS, Request
+from torpor.dev import events_note
+from torpor.dev.events_note import EventsNote, found
+from torpor.errors import ApiError, TorporError
+from torpor.platform.kubernetes.resources import SECRETS
+from torpor.resources.tokens import SECRET_FIELD, SECRET_NAME, internal_token
+
+ENDPOINT_VARIABLE = "TORPOR_EVENTS"
+ADMIN_VARIABLE = "TORPOR_EVENTS_ADMIN"
+TOKEN_VARIABLE = "TORPOR_EVENTS_TOKEN"  # noqa: S105 - the name of a variable
+API_TOKEN_VARIABLE = "TORPOR_EVENTS_API_TOKEN"  # noqa: S105
+TOKEN_HEADER = "X-Torpor-Token"  # noqa: S105
+_SERVICE = "torpor-events"
+
+Send = Callable[[str, str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]]
+"""Sends method, path, headers and body; gives the status and the answer's body."""
+
+
+class EventsRefused(TorporError):
+    """The events role's answer to what it did not do."""
+
+    code = "events-refused"
+
+
+class NoEvents(TorporError):
+    """The events role cannot be reached, or not with what this person may do."""
+
+    code = "no-events-role"
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """One of the role's two APIs."""
+
+    send: Send
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Return the JSON answer to a request with a JSON body, None where there is none."""
+        content = b"" if body is None else json.dumps(body).encode()
+        given = {"Content-Type": "application/json", **(headers or {})}
+        status, answer = await self.send(method, path, given, content)
+        value = _json(answer)
+        if status >= 400:
+            told = value if isinstance(value, dict) else {}
+            text = told.get("detail") or told.get("message") or answer.decode(errors="replace")
+            raise EventsRefused(str(text)[:2000] or f"status {status}")
+        return value
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say where the events role is."""
+    cluster.add_arguments(parser)
+    note = events_note.found(os.environ.get(ENDPOINT_VARIABLE))
+    parser.add_argument(
+        "--endpoint",
+        default=os.environ.get(ENDPOINT_VARIABLE),
+        help=f"the events API's URL, as torpor dev prints it (${ENDPOINT_VARIABLE})",
+    )
+    parser.add_argument(
+        "--admin",
+        default=os.environ.get(ADMIN_VARIABLE) or (note.admin if note else None),
+        help=f"the internal API's URL (${ADMIN_VARIABLE}; that of torpor dev is found)",
+    )
+    parser.add_argument(
+        "--torpor-namespace", default="torpor-system", help="where Torpor runs (torpor-system)"
+    )
+
+
+@asynccontextmanager
+async def public(args: argparse.Namespace) -> AsyncIterator[Events]:
+    """Open the API where events are published."""
+    token = os.environ.get(API_TOKEN_VARIABLE)
+    proof = {"Authorization": f"Bearer {token}"} if token else {}
+    if args.endpoint:
+        async with aiohttp.ClientSession() as session:
+            yield Events(_direct(session, str(args.endpoint), proof))
+        return
+    async with cluster.connect(args) as api:
+        yield Events(_through(api, str(args.torpor_namespace), "api", {}))
+
+
+@asynccontextmanager
+async def internal(args: argparse.Namespace) -> AsyncIterator[Events]:
+    """Open the API where Triggers, dead letters and replays are."""
+    note = events_note.found(args.endpoint)
+    token = os.environ.get(TOKEN_VARIABLE) or (note.token if note else "")
+    if args.admin:
+        async with aiohttp.ClientSession() as session:
+            yield Events(_direct(session, str(args.admin), {TOKEN_HEADER: token}))
+        return
+    async with cluster.connect(args) as api:
+        namespace = str(args.torpor_namespace)
+        proof = {TOKEN_HEADER: token or await _token(api, namespace)}
+        yield Events(_through(api, namespace, "internal", proof))
+
+
+def direct(args: argparse.Namespace) -> EventsNote | None:
+    """Return where the internal API is asked directly, and its token; None: through a cluster.
+
+    Of an events API of `torpor dev` its run has left word.
+    """
+    if args.admin:
+        return EventsNote(str(args.admin), os.environ.get(TOKEN_VARIABLE, ""))
+    return found(args.endpoint)
+
+
+async def _token_of_cluster(args: argparse.Namespace) -> str:
+    async with cluster.connect(args) as api:
+        return await _token(api, str(args.torpor_namespace))
+
+
+async def _token(api: cluster.Cluster, namespace: str) -> str:
+    try:
+        secret = await api.get(SECRETS.path(namespace, SECRET_NAME))
+        return internal_token(base64.b64decode(secret["data"][SECRET_FIELD]))
+    except (ApiError, LookupError, ValueError) as error:
+        raise NoEvents(
+            f"the Secret {namespace}/{SECRET_NAME} cannot be read ({error}): ask somebody who may, "
+            f"or set {TOKEN_VARIABLE}; --torpor-namespace says where Torpor runs"
+        ) from error
+
+
+def _direct(session: aiohttp.ClientSession, endpoint: str, proof: Mapping[str, str]) -> Send:
+    url = (endpoint if "://" in endpoint else f"http://{endpoint}").rstrip("/")
+
+    async def send(
+        method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        request = Request(method, url + path, {**headers, **proof}, body, ANSWER_SECONDS)
+        async with cluster.exchange(session, request, f"the events role at {url}") as answer:
+            return answer.status, await answer.read()
+
+    return send
+
+
+def _through(api: cluster.Cluster, namespace: str, port: str, proof: Mapping[str, str]) -> Send:
+    prefix = f"/api/v1/namespaces/{namespace}/services/{_SERVICE}:{port}/proxy"
+
+    async def send(
+        method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> tuple[int, bytes]:
+        request = Request(method, prefix + path, {**headers, **proof}, body, ANSWER_SECONDS)
+        async with api.stream(request) as answer:
+            content = await answer.read()
+        told = _json(content)
+        if answer.status >= 400 and isinstance(told, dict) and told.get("kind") == "Status":
+            raise NoEvents(
+                f"the events role in {namespace} (--torpor-namespace) cannot be reached: "
+                f"{told.get('message')}; is the chart installed with events.enabled=true? "
+                "Where a policy stands in the way: "
+                f"kubectl port-forward -n {namespace} svc/{_SERVICE} 8200:api 8090:internal, "
+                "--endpoint http://127.0.0.1:8200 and --admin http://127.0.0.1:8090. "
+                f"For torpor dev set {ENDPOINT_VARIABLE} as it prints it"
+            )
+        return answer.status, content
+
+    return send
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content) if content else None
+    except ValueError:
+        return None

@@ -1,0 +1,76 @@
+"""Delivers what a bus kept again, to one of its Triggers or to all."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from torpor.cli import cluster, eventsreach, output
+from torpor.cli.moments import moment
+from torpor.cli.workflow.data import json_data
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    eventsreach.add_arguments(parser)
+    parser.add_argument("name", metavar="BUS", help="the bus: NAME or NAMESPACE/NAME")
+    parser.add_argument(
+        "--from", dest="since", help="published since: RFC 3339, or an age such as 2h (all)"
+    )
+    parser.add_argument("--to", dest="until", help="published before (now)")
+    parser.add_argument("--trigger", help="only to this Trigger (all of the bus)")
+    chosen = parser.add_mutually_exclusive_group()
+    chosen.add_argument("--pattern", help="only events that match this pattern (JSON, @FILE)")
+    chosen.add_argument("--cesql", help="only events for which this expression is true")
+    parser.add_argument("--rate", type=float, default=100.0, help="so many a second (100)")
+    parser.add_argument("--limit", type=int, help="at most so many events (all)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay; 0 when it was done."""
+    return asyncio.run(_replay(args))
+
+
+async def _replay(args: argparse.Namespace) -> int:
+    request = _request(args)
+    events = deliveries = skipped = 0
+    async with eventsreach.internal(args) as role:
+        while True:
+            if args.limit is not None:
+                request["limit"] = args.limit - events
+            told = await role.call("POST", "/v1/replay", request)
+            events += told["events"]
+            deliveries += told["deliveries"]
+            skipped += told["skipped"]
+            request["after"] = told["after"]
+            if told["after"] is None or (args.limit is not None and events >= args.limit):
+                break
+    again = output.counted(events, "event is", "events are")
+    print(f"{again} delivered again, in {output.counted(deliveries, 'delivery', 'deliveries')}")
+    if skipped:
+        print(f"{skipped} could not be read")
+    return 0
+
+
+def _request(args: argparse.Namespace) -> dict[str, Any]:
+    """One occasion for all stretches, so that none is delivered twice."""
+    key, now = cluster.key_of(args), datetime.now(UTC)
+    request: dict[str, Any] = {
+        "namespace": key.namespace,
+        "bus": key.name,
+        "occasion": str(uuid.uuid4()),
+        "rate": args.rate,
+        "trigger": args.trigger,
+        "until": moment(args.until, now) if args.until else now.timestamp(),
+    }
+    if args.since:
+        request["since"] = moment(args.since, now)
+    if args.pattern:
+        request["filter"] = {"pattern": json.loads(json_data(args.pattern))}
+    elif args.cesql:
+        request["filter"] = {"cesql": args.cesql}
+    return request

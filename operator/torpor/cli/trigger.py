@@ -1,0 +1,80 @@
+"""Lists Triggers, tells all about one, pauses and resumes it, tries it with an event.
+
+In a cluster Triggers are read from the API server; with --admin (or TORPOR_EVENTS_ADMIN) from
+the events role directly, as for torpor dev.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+
+from torpor.cli import eventsreach, output
+
+Action = Callable[[argparse.Namespace], Awaitable[int]]
+_MODULES = {
+    "list": "triggerlook",
+    "show": "triggerlook",
+    "pause": "triggeract",
+    "resume": "triggeract",
+    "test": "triggeract",
+}
+_Verbs = argparse._SubParsersAction
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add every action with its options."""
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    listing = _add(verbs, "list", "one line for each Trigger")
+    listing.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    showing = _add(verbs, "show", "source, filter, target, state and counts of one")
+    for one in (listing, showing):
+        _add_output(one)
+    pausing = _add(verbs, "pause", "stop reading its source and delivering; events wait")
+    resuming = _add(verbs, "resume", "go on where it was paused")
+    for one in (showing, pausing, resuming):
+        one.add_argument("name", help="the Trigger: NAME or NAMESPACE/NAME")
+    _add_test(verbs)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what was asked for; 0 when it was done."""
+    module = import_module(f"torpor.cli.{_MODULES[args.action]}")
+    action: Action = getattr(module, args.action)
+    return asyncio.run(_awaited(action(args)))
+
+
+async def _awaited(work: Awaitable[int]) -> int:
+    return await work
+
+
+def _add_test(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    text = "would it take this event, and what would be sent? 0: it matches, 1: it does not"
+    parser = _add(verbs, "test", text)
+    parser.add_argument("name", nargs="?", help="the Trigger, unless -f is given")
+    parser.add_argument("-f", "--file", help="a manifest with the Trigger, in force or not")
+    parser.add_argument(
+        "-d",
+        "--data",
+        required=True,
+        help="a CloudEvent as JSON, or the data of one; @FILE reads it from a file, @- from stdin",
+    )
+    _add_output(parser)
+
+
+def _add(verbs: _Verbs[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    parser = verbs.add_parser(name, help=text, description=text)
+    eventsreach.add_arguments(parser)
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=output.FORMATS,
+        default="table",
+        help="text for people, or JSON or YAML for programs (table)",
+    )

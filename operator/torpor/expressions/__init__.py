@@ -1,0 +1,1 @@
+"""Expressions that users write, wherever they may: compiled once, bounded, and pure."""

@@ -1,0 +1,1 @@
+"""The events role's public API: how events come in by HTTP, from whatever client."""

@@ -1,0 +1,169 @@
+"""Asynchronous HTTP: a request becomes an event of its Trigger, and its result can be fetched.
+
+| request | answer |
+| --- | --- |
+| any /v1/namespaces/<namespace>/triggers/<name> | 202 with Location; 204: the filter refused it |
+| GET /v1/namespaces/<namespace>/calls/<id> | 202 while under way, then the target's answer |
+
+The Trigger's source is `http` with `async: true`, or its target is no Function. A request in
+CloudEvents' binary or structured mode is that event; any other becomes one of type
+`dev.torpor.http.request`, with `source` `/namespaces/<namespace>/triggers/<name>`, the `method`,
+`path` (at the gateway) and `query` as attributes and the body as data. The same call is taken once
+(in two minutes), with one Location: a CloudEvent of the same `source` and `id`, or another request
+with the same `Idempotency-Key`.
+
+An http Trigger is an address that whoever reaches the gateway may call, as a Function's is: neither
+resource asks for a token or a signature. The result is kept for a day: the status, type and body of
+the target's answer, or 502 with a problem when it never answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+from aiohttp import web
+
+from torpor.aws.http import read_body
+from torpor.resources.names import HEADER_PATH, FunctionKey
+from torpor.resources.trigger import SourceKind, Trigger
+from torpor.triggers.api.cloudevents import traced
+from torpor.triggers.api.ingress import Ingress
+from torpor.triggers.api.parts import ApiParts
+from torpor.triggers.api.problems import not_allowed, problem
+from torpor.triggers.broker import names
+from torpor.triggers.definitions import Definition
+from torpor.triggers.event import NO_DATA, Event, Json, MalformedEvent, from_http, make_event
+from torpor.triggers.event.media import parse_media_type
+from torpor.triggers.inbox import entrance
+from torpor.triggers.results import CALL, Result
+from torpor.triggers.wanted import is_direct
+
+TYPE = "dev.torpor.http.request"
+IDEMPOTENCY_KEY = "Idempotency-Key"
+_POLL_SECONDS = 1
+_MOST_KEY = 256
+_MOST_QUERY = 8_192
+_MOST_PATH = 8_192
+
+
+class Calls:
+    """The two resources."""
+
+    def __init__(self, parts: ApiParts, ingress: Ingress) -> None:
+        self._parts = parts
+        self._ingress = ingress
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        """Add the resources to an application."""
+        place = "/v1/namespaces/{namespace}"
+        router.add_route("*", place + "/triggers/{name}", self._take)
+        router.add_get(place + "/calls/{call}", self._tell)
+
+    async def _take(self, request: web.Request) -> web.Response:
+        key = FunctionKey(request.match_info["namespace"], request.match_info["name"])
+        definition = self._parts.definitions.known.get(key)
+        if definition is None or not _takes_calls(definition.trigger):
+            text = f"{key} is no Trigger whose http source is asynchronous"
+            return problem(HTTPStatus.NOT_FOUND, "no-such-trigger", text)
+        methods = definition.trigger.source.settings.get("methods")
+        if methods and request.method not in methods:
+            return not_allowed(request, methods)
+        body = await read_body(request, self._parts.settings.body_seconds)
+        sent = _sent_event(request, body)
+        call = self._call_id(request, definition.trigger, sent)
+        event = traced(sent or _made_event(request, body, key, call), request)
+        return await self._accept(definition, event.with_attributes({CALL: call}), call)
+
+    async def _accept(self, definition: Definition, event: Event, call: str) -> web.Response:
+        way_in, key = entrance(definition.trigger), definition.trigger.key
+        if not way_in.filter.matches(event):
+            return web.Response(status=HTTPStatus.NO_CONTENT)
+        await self._parts.results.open(key.namespace, call, key.name)
+        await self._ingress.to_inbox(way_in, event)
+        location = f"/v1/namespaces/{key.namespace}/calls/{call}"
+        body = {"id": call, "location": location}
+        return web.json_response(body, status=HTTPStatus.ACCEPTED, headers={"Location": location})
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        call = request.match_info["call"]
+        result = await self._parts.results.read(request.match_info["namespace"], call)
+        if result is None:
+            text = f"there is no call {call[:64]!r}, or it was more than a day ago"
+            return problem(HTTPStatus.NOT_FOUND, "no-such-call", text)
+        return _told(result, call)
+
+    def _call_id(self, request: web.Request, trigger: Trigger, sent: Event | None) -> str:
+        """Who knows it may have the result: it cannot be guessed.
+
+        A CloudEvent sent again is the same call, because it is stored once.
+        """
+        if sent is not None:
+            return names.message_id(sent.source, sent.id, f"call {trigger.key} {trigger.uid}")
+        given = request.headers.get(IDEMPOTENCY_KEY)
+        if given is None:
+            return self._parts.new_id()
+        if not 0 < len(given) <= _MOST_KEY:
+            raise MalformedEvent(f"{IDEMPOTENCY_KEY} may have 1 to {_MOST_KEY} characters")
+        return names.message_id("call", given, f"{trigger.key} {trigger.uid}")
+
+
+def _takes_calls(trigger: Trigger) -> bool:
+    """What no Function answers at once: asynchronous calls, and those for other targets."""
+    return trigger.source.kind is SourceKind.HTTP and not is_direct(trigger)
+
+
+def _sent_event(request: web.Request, body: bytes) -> Event | None:
+    if not _is_cloud_event(request.headers):
+        return None
+    events = from_http(request.headers, body)
+    if len(events) != 1:
+        raise MalformedEvent("a call is one event: send batches to a bus or a queue")
+    return events[0]
+
+
+def _made_event(request: web.Request, body: bytes, key: FunctionKey, call: str) -> Event:
+    content_type = request.headers.get("Content-Type")
+    return make_event(
+        id=call,
+        source=f"/namespaces/{key.namespace}/triggers/{key.name}",
+        type=TYPE,
+        datacontenttype=content_type,
+        data=_data(content_type, body),
+        extensions={
+            "method": request.method.lower(),
+            "path": request.headers.get(HEADER_PATH, "")[:_MOST_PATH] or None,
+            "query": request.rel_url.raw_query_string[:_MOST_QUERY] or None,
+        },
+    )
+
+
+def _is_cloud_event(headers: Mapping[str, str]) -> bool:
+    given = {name.lower() for name in headers}
+    content_type = headers.get("Content-Type", "").lower()
+    return "ce-specversion" in given or content_type.startswith("application/cloudevents")
+
+
+def _data(content_type: str | None, body: bytes) -> Json:
+    media_type = parse_media_type(content_type or "")
+    if not body:
+        return NO_DATA
+    if media_type is None or not media_type.is_json:
+        return body
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise MalformedEvent(f"the body is not JSON, as its Content-Type says: {error}") from None
+
+
+def _told(result: Result, call: str) -> web.Response:
+    if not result.ended:
+        body = {"id": call, "trigger": result.trigger, "status": "pending"}
+        headers = {"Retry-After": str(_POLL_SECONDS)}
+        return web.json_response(body, status=HTTPStatus.ACCEPTED, headers=headers)
+    if result.status is None or (result.error and not result.body):
+        return problem(HTTPStatus.BAD_GATEWAY, "delivery-failed", result.error or "no answer came")
+    content_type = result.content_type or "application/octet-stream"
+    headers = {"Content-Type": content_type} if result.body else {}
+    return web.Response(status=result.status, body=result.body, headers=headers)

@@ -1,0 +1,1 @@
+"""SQS over queues: AWS's JSON protocol of the service, as boto3 speaks it."""

@@ -1,0 +1,184 @@
+"""SendMessage and SendMessageBatch."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torpor.aws.errors import Refused
+from torpor.telemetry.metrics import EVENTS_PUBLISHED
+from torpor.triggers.api.parts import ApiParts
+from torpor.triggers.api.sqs import errors
+from torpor.triggers.api.sqs.attributes import (
+    Attributes,
+    check_attributes,
+    md5_of_attributes,
+    md5_of_text,
+    size_bytes,
+)
+from torpor.triggers.api.sqs.envelope import Enveloped, Letter, envelop, envelop_held
+from torpor.triggers.api.sqs.members import Members
+from torpor.triggers.api.sqs.queue_attributes import MOST_BYTES
+from torpor.triggers.api.sqs.queues import Queue, Queues
+from torpor.triggers.broker import names
+from torpor.triggers.broker.link import NoResponders
+from torpor.triggers.broker.objects import LARGE_BYTES
+from torpor.triggers.broker.publishing import Outgoing
+from torpor.triggers.delays import delayed
+from torpor.triggers.event import MalformedEvent
+
+_PUBLISH_SECONDS = 8.0
+_NOT_ALLOWED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_GROUP = re.compile(r"[!-~]{1,128}")
+_TRACE = "AWSTraceHeader"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sendable:
+    """A message that was checked. `deduplication` empty: its id alone tells it apart."""
+
+    letter: Letter
+    system: Attributes
+    delay_seconds: int
+    deduplication: str
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.letter.body.encode()) + size_bytes(self.letter.attributes)
+
+
+class Sending:
+    """The two calls."""
+
+    def __init__(self, parts: ApiParts, queues: Queues) -> None:
+        self._parts = parts
+        self._queues = queues
+
+    async def send_message(self, request: Members, _: str) -> dict[str, Any]:
+        """Put one message into a queue."""
+        queue = await self._queues.at(request.required_text("QueueUrl"))
+        sendable = self._sendable(request, queue)
+        await self._publish(queue, [sendable])
+        return _sent(sendable)
+
+    async def send_message_batch(self, request: Members, _: str) -> dict[str, Any]:
+        """Put up to ten messages into a queue; what is wrong with one leaves the others alone."""
+        queue = await self._queues.at(request.required_text("QueueUrl"))
+        sendables: dict[str, _Sendable] = {}
+        failed: list[dict[str, Any]] = []
+        for entry_id, entry in request.entries().items():
+            try:
+                sendables[entry_id] = self._sendable(entry, queue)
+            except Refused as refused:
+                failed.append(failed_entry(entry_id, refused))
+        size = sum(each.size_bytes for each in sendables.values())
+        if size > MOST_BYTES:
+            raise errors.large_batch(size, MOST_BYTES)
+        await self._publish(queue, list(sendables.values()))
+        sent = [{"Id": entry_id, **_sent(each)} for entry_id, each in sendables.items()]
+        return {"Successful": sent, "Failed": failed}
+
+    def _sendable(self, request: Members, queue: Queue) -> _Sendable:
+        system = check_attributes(request.mapping("MessageSystemAttributes"))
+        delay = request.integer("DelaySeconds", 0, 900)
+        group = _token(request, "MessageGroupId")
+        letter = Letter(
+            self._parts.new_id(),
+            _body(request),
+            check_attributes(request.mapping("MessageAttributes")),
+            self._parts.wall(),
+            group,
+            system.get(_TRACE, {}).get("StringValue", ""),
+        )
+        sendable = _Sendable(
+            letter,
+            system,
+            (queue.attributes.number("DelaySeconds") or 0) if delay is None else delay,
+            _token(request, "MessageDeduplicationId"),
+        )
+        most = queue.attributes.number("MaximumMessageSize") or MOST_BYTES
+        if sendable.size_bytes > most:
+            reason = f"Message must be shorter than {most} bytes."
+            text = f"One or more parameters are invalid. Reason: {reason}"
+            raise Refused("InvalidParameterValue", text)
+        return sendable
+
+    async def _publish(self, queue: Queue, sendables: list[_Sendable]) -> None:
+        messages = [await self._message(queue, each) for each in sendables]
+        publisher, ordered = self._parts.publisher, self._parts.partitions.ordered(queue.key)
+        publish = publisher.publish_in_order if ordered else publisher.publish_batch
+        try:
+            await publish(messages, deadline_seconds=_PUBLISH_SECONDS)
+        except NoResponders:
+            await self._queues.fresh(queue.key)
+            raise
+        EVENTS_PUBLISHED.labels("queue").inc(len(messages))
+
+    async def _message(self, queue: Queue, sendable: _Sendable) -> Outgoing:
+        try:
+            enveloped = await self._enveloped(queue, sendable.letter)
+        except MalformedEvent as error:
+            raise errors.bad_contents(str(error)) from None
+        key = queue.key
+        partition = self._parts.partitions.partition(key, enveloped.event)
+        headers: Mapping[str, str] = enveloped.headers
+        if sendable.delay_seconds:
+            headers = {**headers, **delayed(self._parts.wall() + sendable.delay_seconds)}
+        scope = f"sqs {sendable.letter.group}"
+        unique = sendable.deduplication or sendable.letter.message_id
+        return Outgoing(
+            names.queue_subject(key.namespace, key.name, partition),
+            enveloped.data,
+            names.message_id(scope, unique, str(key)),
+            headers,
+        )
+
+    async def _enveloped(self, queue: Queue, letter: Letter) -> Enveloped:
+        raw = letter.body.encode()
+        if len(raw) <= LARGE_BYTES:
+            return envelop(letter, queue.key)
+        return envelop_held(letter, queue.key, await self._parts.objects.put(raw))
+
+
+def failed_entry(entry_id: str, refused: Refused) -> dict[str, Any]:
+    """Return the entry of a batch's answer for what was not done."""
+    return {
+        "Id": entry_id,
+        "SenderFault": refused.status < 500,
+        "Code": refused.query_code or refused.code,
+        "Message": refused.message,
+    }
+
+
+def _body(request: Members) -> str:
+    body = request.required_text("MessageBody")
+    if _NOT_ALLOWED.search(body) is not None:
+        raise errors.bad_contents(
+            "Invalid binary character was found in the message body, the set of allowed "
+            "characters is #x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to "
+            "#x10FFFF"
+        )
+    return body
+
+
+def _token(request: Members, name: str) -> str:
+    """Return the group or deduplication id, an empty text where there is none."""
+    text = request.text(name)
+    if text is None:
+        return ""
+    if _GROUP.fullmatch(text) is None:
+        reason = "It can be at most 128 alphanumeric and punctuation characters."
+        raise errors.invalid(name, text[:200], reason)
+    return text
+
+
+def _sent(sendable: _Sendable) -> dict[str, Any]:
+    letter = sendable.letter
+    answer = {"MessageId": letter.message_id, "MD5OfMessageBody": md5_of_text(letter.body)}
+    if letter.attributes:
+        answer["MD5OfMessageAttributes"] = md5_of_attributes(letter.attributes)
+    if sendable.system:
+        answer["MD5OfMessageSystemAttributes"] = md5_of_attributes(sendable.system)
+    return answer

@@ -1,0 +1,70 @@
+"""Claim check: an event too large for the broker leaves its data in the object store.
+
+It then carries `dataref` (the CloudEvents extension of that name) in place of data, and
+`torporheld`, which says what kind of value the data was.
+"""
+
+from __future__ import annotations
+
+from torpor.triggers.broker.objects import LARGE_BYTES, ObjectMissing, Objects
+from torpor.triggers.broker.publishing import MessageTooLarge
+from torpor.triggers.event import NO_DATA, Event, NoData, to_structured
+from torpor.triggers.event.json_format import dump_data, load_data
+
+_REFERENCE = "dataref"
+_KIND = "torporheld"
+
+
+async def check_in(event: Event, objects: Objects) -> bytes:
+    """Return the event as JSON of about 512 KiB at most, its data put into the store if need be.
+
+    So its dead letter has room at a broker too. Raises MessageTooLarge when its attributes alone
+    are larger, and what `Objects.put` does.
+    """
+    encoded = to_structured(event)
+    if len(encoded) <= LARGE_BYTES:
+        return encoded
+    bare = event.with_data(NO_DATA, event.datacontenttype)
+    size = len(to_structured(bare))
+    if size > LARGE_BYTES:
+        raise MessageTooLarge(
+            f"{size} bytes of attributes are more than the {LARGE_BYTES} that an event may have; "
+            "put what is large into its data"
+        )
+    kind, data = _bytes_of(event)
+    reference = await objects.put(data)
+    return to_structured(bare.with_attributes(claim(kind, reference)))
+
+
+def claim(kind: str, reference: str) -> dict[str, str]:
+    """Return the attributes of an event whose data, `json`, `text` or `bytes`, is in the store."""
+    return {_REFERENCE: reference, _KIND: kind}
+
+
+def is_checked_in(event: Event) -> bool:
+    """Whether the event's data is in the store."""
+    return isinstance(event.data, NoData) and _KIND in event.attributes
+
+
+async def redeem(event: Event, objects: Objects) -> Event:
+    """Return the event with its data again. Raises what `Objects.get` does."""
+    if not is_checked_in(event):
+        return event
+    reference, kind = str(event.attributes.get(_REFERENCE, "")), event.attributes[_KIND]
+    data = await objects.get(reference)
+    plain = event.with_attributes({_REFERENCE: None, _KIND: None})
+    if kind == "json":
+        return plain.with_data(load_data(data), event.datacontenttype)
+    if kind == "text":
+        return plain.with_data(data.decode(), event.datacontenttype)
+    if kind == "bytes":
+        return plain.with_data(data, event.datacontenttype)
+    raise ObjectMissing(f"the event says that its data is {kind!r}, which nobody writes")
+
+
+def _bytes_of(event: Event) -> tuple[str, bytes]:
+    if isinstance(event.data, bytes):
+        return "bytes", event.data
+    if isinstance(event.data, str) and not event.holds_json:
+        return "text", event.data.encode()
+    return "json", dump_data(event.data)

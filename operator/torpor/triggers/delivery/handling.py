@@ -1,0 +1,249 @@
+"""From taken messages to their end: what one delivery of a Trigger's events consists of.
+
+message -> record -> event -> filter (of a queue) -> data -> transform -> breaker -> dedupe
+        -> target -> done | tried again | put off | given up
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from torpor.errors import TorporError
+from torpor.resources.trigger import Trigger
+from torpor.telemetry.metrics import (
+    TRIGGER_DELIVERY_SECONDS,
+    TRIGGER_FAILED,
+    TRIGGER_IN_FLIGHT,
+)
+from torpor.triggers.base import BrokerAway
+from torpor.triggers.broker import names
+from torpor.triggers.broker.errors import BrokerRefused
+from torpor.triggers.broker.pulling import Message
+from torpor.triggers.delivery.attempts import Answer, Verdict, judge
+from torpor.triggers.delivery.breaker import Passage
+from torpor.triggers.delivery.capacity import Places
+from torpor.triggers.delivery.dedupe import Before, Claim, Elsewhere
+from torpor.triggers.delivery.item import Item, for_each
+from torpor.triggers.delivery.partial import UnknownItem, failed_positions
+from torpor.triggers.delivery.parts import DeliveryParts
+from torpor.triggers.delivery.plan import Plan
+from torpor.triggers.delivery.preparing import Preparing
+from torpor.triggers.delivery.record import RecordKey
+from torpor.triggers.delivery.settling import Settling
+from torpor.triggers.delivery.targets import Target
+
+log = logging.getLogger(__name__)
+
+_BROKER_PAUSE_SECONDS = 2.0
+_DEFECT_PAUSE_SECONDS = 30.0
+_ABSENT_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
+"""When a target that is not there is looked for again."""
+_CLAIM_MARGIN_SECONDS = 15.0
+_LONGEST_LOOK_SECONDS = 60.0
+"""Between two looks at whether another event with the same key has been delivered."""
+
+
+class Handling:
+    """Handles the messages of one Trigger, as it is in one generation."""
+
+    def __init__(self, plan: Plan, parts: DeliveryParts, places: Places) -> None:
+        self._plan = plan
+        self._trigger: Trigger = plan.trigger
+        self._parts = parts
+        self._places = places
+        self._settling = Settling(plan.trigger, parts, plan.dedupe, plan.last_resort)
+        self._preparing = Preparing(plan, parts, self._settling)
+        self._flying: dict[tuple[int, float], Item] = {}
+        labels = (plan.trigger.key.namespace, plan.trigger.key.name)
+        self._failed = TRIGGER_FAILED.labels(*labels)
+        self._seconds = TRIGGER_DELIVERY_SECONDS.labels(*labels)
+        self._in_flight = TRIGGER_IN_FLIGHT.labels(*labels)
+
+    def adopt(self, messages: Sequence[Message]) -> list[Item]:
+        """Return what is to be delivered; what is in flight goes on under its new delivery.
+
+        What is settled comes again while others of its batch are in flight: that is new.
+        """
+        items: list[Item] = []
+        for message in messages:
+            flying = self._flying.get((message.seq, message.stored_seconds))
+            if flying is not None and not flying.settled:
+                flying.message = message
+                continue
+            key = RecordKey.of(self._trigger.key, message)
+            item = Item(message, key, self._parts.receipts)
+            self._flying[item.id] = item
+            items.append(item)
+        self._parts.keeper.hold(items)
+        return items
+
+    async def handle(self, items: Sequence[Item]) -> None:
+        """Deliver what was adopted, in one request if it is several. Never raises an Exception."""
+        pause = 0.0
+        try:
+            await self._deliver(items)
+        except (BrokerAway, BrokerRefused) as error:
+            pause = _BROKER_PAUSE_SECONDS
+            if not isinstance(error, BrokerAway):
+                self._complain(error)
+        except Exception:
+            pause = _DEFECT_PAUSE_SECONDS
+            log.exception("a delivery of %s failed inside", self._trigger.key)
+        finally:
+            await self.abandon(items, pause)
+
+    async def abandon(self, items: Sequence[Item], pause_seconds: float = 0.0) -> None:
+        """Have what is not settled delivered again, after a pause."""
+        for item in items:
+            await item.give_back(pause_seconds)
+            if self._flying.get(item.id) is item:
+                del self._flying[item.id]
+        self._parts.keeper.release(items)
+
+    async def _deliver(self, items: Sequence[Item]) -> None:
+        ready = await self._preparing.ready(items)
+        last = self._trigger.delivery.max_attempts - 1
+        alone = [item for item in ready if 0 < last <= item.record.attempts]
+        together = [item for item in ready if item not in alone] if alone else ready
+        if together:
+            await self._attempt(together)
+        for item in alone:
+            # The last attempt is made alone, so that one bad event takes no others with it.
+            await self._attempt([item])
+
+    async def _attempt(self, items: Sequence[Item]) -> None:
+        breaker, clock = self._plan.breaker, self._parts.clock
+        passage = breaker.passage(clock()) if breaker is not None else Passage.FREE
+        if passage is not Passage.BARRED:
+            await self._guarded(items, passage)
+        elif self._plan.fallback is not None:
+            await self._claim_and_send(items, self._plan.fallback)
+        elif breaker is not None:
+            until = self._parts.wall() + max(0.5, breaker.wait_seconds(clock()))
+            await for_each(items, lambda item: self._settling.put_off(item, until))
+
+    async def _guarded(self, items: Sequence[Item], passage: Passage) -> None:
+        """An attempt that the breaker counts, if it was made."""
+        breaker = self._plan.breaker
+        answer: Answer | None = None
+        try:
+            answer = await self._claim_and_send(items, self._plan.target)
+        finally:
+            if breaker is not None and answer is None:
+                breaker.forgo(passage)
+            elif breaker is not None and answer is not None:
+                verdict = judge(answer, self._trigger.delivery)
+                breaker.settle(passage, self._parts.clock(), failed=verdict is Verdict.RETRY)
+
+    async def _claim_and_send(self, items: Sequence[Item], target: Target) -> Answer | None:
+        """Return the answer to the attempt; None when there was nothing to deliver.
+
+        A claim is taken in the place where it is used: its time is that of one attempt.
+        """
+        async with self._places.one():
+            if self._plan.dedupe is not None:
+                items = await self._claimed(items)
+                if not items:
+                    return None
+            answer = await self._send(items, target)
+        await self._settle(items, answer, target)
+        return answer
+
+    async def _send(self, items: Sequence[Item], target: Target) -> Answer:
+        doubtful = [item for item in items if not item.is_accounted_for]
+        if doubtful:
+            await for_each(doubtful, self._settling.begin)
+        answer = await self._answer(items, target)
+        for item in doubtful:
+            item.record = item.record.answered()
+        return answer
+
+    async def _answer(self, items: Sequence[Item], target: Target) -> Answer:
+        pieces = [item.content for item in items]
+        attempt = max(item.record.attempts for item in items) + 1
+        seconds = self._plan.timeout_seconds
+        self._in_flight.inc(len(items))
+        begun = self._parts.clock()
+        try:
+            if self._trigger.batch is None:
+                return await target.send(pieces[0], attempt, seconds)
+            return await target.send_batch(pieces, attempt, seconds)
+        finally:
+            self._in_flight.dec(len(items))
+            self._seconds.observe(self._parts.clock() - begun)
+
+    async def _settle(self, items: Sequence[Item], answer: Answer, target: Target) -> None:
+        self._places.learn(answer)
+        verdict = judge(answer, self._trigger.delivery)
+        if verdict is Verdict.DONE:
+            await self._settle_done(items, answer)
+        elif verdict is Verdict.GIVE_UP and len(items) > 1:
+            # Which of them the target does not want is found out one by one.
+            for item in items:
+                await self._settling.release(item)
+                await self._claim_and_send([item], target)
+        else:
+            await self._settle_failed(items, answer, verdict)
+
+    async def _settle_done(self, items: Sequence[Item], answer: Answer) -> None:
+        failed: frozenset[int] = frozenset()
+        if self._trigger.batch is not None and answer.body:
+            try:
+                failed = failed_positions(answer.body, [item.content.event.id for item in items])
+            except UnknownItem as error:
+                strange = Answer(answer.status, str(error))
+                return await self._settle_failed(items, strange, Verdict.RETRY)
+        said = Answer(answer.status, "the target says that it failed")
+        losers = [item for position, item in enumerate(items) if position in failed]
+        winners = [item for position, item in enumerate(items) if position not in failed]
+        self._failed.inc(len(losers))
+        await for_each(losers, lambda item: self._settling.failed(item, said))
+        await self._settling.all_done(winners, answer)
+
+    async def _settle_failed(self, items: Sequence[Item], answer: Answer, verdict: Verdict) -> None:
+        if verdict is Verdict.WAIT:
+            return await for_each(items, self._await_target)
+        self._failed.inc(len(items))
+        settle = self._settling.failed if verdict is Verdict.RETRY else self._settling.refused
+        await for_each(items, lambda item: settle(item, answer))
+
+    async def _await_target(self, item: Item) -> None:
+        pause = _ABSENT_SECONDS[min(item.record.excused, len(_ABSENT_SECONDS) - 1)]
+        await self._settling.put_off(item, self._parts.wall() + pause)
+
+    async def _claimed(self, items: Sequence[Item]) -> list[Item]:
+        """Return the items that are ours to deliver."""
+        found: set[Item] = set()
+
+        async def claim(item: Item) -> None:
+            if await self._claim(item):
+                found.add(item)
+
+        await for_each(items, claim)
+        return [item for item in items if item in found]
+
+    async def _claim(self, item: Item) -> bool:
+        dedupe = self._plan.dedupe
+        key = None if dedupe is None else dedupe.key_of(item.content.event)
+        if dedupe is None or key is None or item.claim is not None:
+            return True
+        item.piece = replace(
+            item.content, effect=names.message_id("effect", key, self._trigger.uid)
+        )
+        seconds = self._plan.timeout_seconds + _CLAIM_MARGIN_SECONDS
+        match await dedupe.claim(key, seconds):
+            case Claim() as claim:
+                item.claim = claim
+                return True
+            case Before(answer):
+                await self._settling.repeated(item, answer)
+            case Elsewhere(until):
+                patience = min(_LONGEST_LOOK_SECONDS, 2.0**item.record.excused)
+                await self._settling.put_off(item, min(until, self._parts.wall() + patience))
+        return False
+
+    def _complain(self, error: TorporError) -> None:
+        fields = {"trigger": str(self._trigger.key), "error": str(error)}
+        log.warning("a delivery could not be settled", extra={"fields": fields})

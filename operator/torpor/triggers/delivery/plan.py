@@ -1,0 +1,82 @@
+"""A Trigger in force, compiled: all that its deliveries need, made once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torpor.resources import trigger
+from torpor.resources.trigger import TargetKind, Trigger
+from torpor.triggers.definitions import Definition
+from torpor.triggers.delivery.breaker import Breaker
+from torpor.triggers.delivery.dedupe import Deduplication
+from torpor.triggers.delivery.parts import DeliveryParts
+from torpor.triggers.delivery.targets import Target, open_target
+from torpor.triggers.filter.compiled import CompiledFilter, compile_filter
+from torpor.triggers.standings import TargetFacts
+from torpor.triggers.transform import Transform, compile_transform
+
+_UNKNOWN_SECONDS = 3_600.0
+"""How long a Function may take of which the controller has said nothing: the longest there is."""
+_WAKING_SECONDS = 120.0
+"""What a gateway may hold a request for, besides."""
+_PROMPT_SECONDS = 30.0
+"""For a workflow, bus or queue to take an event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One Trigger's deliveries. `absent`: the target does not exist, and events wait."""
+
+    trigger: Trigger
+    filter: CompiledFilter
+    transform: Transform | None
+    target: Target
+    fallback: Target | None
+    last_resort: Target | None
+    breaker: Breaker | None
+    dedupe: Deduplication | None
+    timeout_seconds: float
+    absent: bool
+
+
+def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
+    """Return the plan of a definition.
+
+    InvalidResource, PatternError, CesqlError and ValueError say what is wrong with it.
+    """
+    found = definition.trigger
+    spec = found.delivery
+    facts = _facts(definition.facts)
+    unchanged = found.transform.jsonata is None and found.transform.input is None
+
+    def opened(target: trigger.Target | None) -> Target | None:
+        return None if target is None else open_target(found, target, parts.world)
+
+    breaker = spec.circuit_breaker
+    return Plan(
+        trigger=found,
+        filter=compile_filter(found.filter),
+        transform=None if unchanged else compile_transform(found.transform),
+        target=open_target(found, found.target, parts.world),
+        fallback=None if breaker is None else opened(breaker.fallback),
+        last_resort=opened(found.dead_letter.target),
+        breaker=None if breaker is None else Breaker(breaker),
+        dedupe=None
+        if found.dedupe is None
+        else Deduplication(parts.dedupe, found.key, found.dedupe, parts.wall),
+        timeout_seconds=spec.timeout_seconds or _timeout_seconds(found, facts),
+        absent=facts is not None and not facts.exists,
+    )
+
+
+def _timeout_seconds(found: Trigger, facts: TargetFacts | None) -> float:
+    if found.target.kind is not TargetKind.FUNCTION:
+        return _PROMPT_SECONDS
+    allowed = facts.timeout_seconds if facts is not None else 0.0
+    return (allowed or _UNKNOWN_SECONDS) + _WAKING_SECONDS
+
+
+def _facts(found: Mapping[str, Any]) -> TargetFacts | None:
+    return TargetFacts.from_json(found) if found else None
