@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 import aiohttp
 import orjson
 
+from torpor.aws.client import ApiClient
 from torpor.resources.names import FunctionKey
 from torpor.triggers.broker import names
 from torpor.triggers.delivery.attempts import Answer
@@ -26,7 +26,6 @@ from torpor.triggers.delivery.tracing import traceparent
 _ABSENT = "StateMachineDoesNotExist"
 _STARTED_BEFORE = "ExecutionAlreadyExists"
 _BUSY = frozenset({"ExecutionLimitExceeded", "ThrottlingException", "StateMachineDeleting"})
-_CONNECT_SECONDS = 5.0
 
 
 class StartsExecutions(Protocol):
@@ -40,35 +39,15 @@ class StartsExecutions(Protocol):
 
 
 @dataclass
-class EngineClient:
+class EngineClient(ApiClient):
     """The Step Functions API of the engines at `url`; use it as an async context.
 
     `token` is what the API is called with, empty where it asks for none; `region` and `account` are
     those in the engines' ARNs.
     """
 
-    url: str
-    token: str = field(default="", repr=False)
     region: str = "us-east-1"
     account: str = "000000000000"
-    _session: aiohttp.ClientSession | None = field(default=None, init=False)
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._session:
-            await self._session.close()
 
     async def start(
         self, workflow: FunctionKey, name: str, content: bytes, trace: str, timeout_seconds: float

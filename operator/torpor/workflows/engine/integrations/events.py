@@ -11,22 +11,21 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import aiohttp
 import orjson
 
+from torpor.aws.client import ApiClient
 from torpor.expressions.values import json_text
 from torpor.workflows.asl.events import Input
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.outcomes import answered, arguments, failed, metadata
 
 LONGEST_SECONDS = 60.0
-_CONNECT_SECONDS = 5.0
 _DEFAULT_BUS = "default"
 _SERVICES = {
     "events": ("EventBridge", "AWSEvents.PutEvents", "application/x-amz-json-1.1"),
@@ -44,32 +43,11 @@ class _Refused(Exception):
 
 
 @dataclass
-class Events:
+class Events(ApiClient):
     """Does the tasks by the events API at `url`; use it as an async context.
 
     `token` is what the API is called with, empty where it asks for none.
     """
-
-    url: str
-    token: str = field(default="", repr=False)
-    _session: aiohttp.ClientSession | None = field(default=None, init=False)
-
-    async def __aenter__(self) -> Self:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
-            cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._session:
-            await self._session.close()
 
     async def run(self, job: Job) -> Input | None:
         """Publish the events, or send the message."""
