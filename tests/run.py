@@ -4,6 +4,10 @@ The longest thing is a wait: ten minutes in which 50 Functions at zero must caus
 cluster comes up beside the suites that need none, those minutes begin the moment it is up, and
 the cluster tests run within them, except the few whose purpose is to disturb what is counted.
 What is skipped is listed with its reason; with TORPOR_ALLOW_SKIPS=0 a skip is a failure.
+
+Many tests kill real processes against real deadlines on a machine that does other things too. So
+a few failures of a suite are run once more, by themselves: what fails again has failed, what
+passes then is listed as unsteady, to be looked into.
 """
 
 from __future__ import annotations
@@ -51,6 +55,17 @@ class Result:
     failed: int
     skipped: tuple[str, ...]
     seconds: float
+    unsteady: tuple[str, ...] = ()
+    """Tests that failed at first and passed when they were run once more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What pytest's report says: how many passed, which failed, which were skipped and why."""
+
+    passed: int = 0
+    failed: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
 
 
 WITHOUT_CLUSTER = (
@@ -67,6 +82,8 @@ CHAOS = {
     "TORPOR_CHAOS_FROZEN_SECONDS": "12",
 }
 """The size of the chaos tests here; `make chaos` runs them in full."""
+FEW = 5
+"""So many failures of a suite are run once more; more are no accident."""
 QUIET_SUITE = Suite("cluster, quiet", (QUIET, "--timeout=1200"))
 BESIDE_QUIET = Suite(
     "cluster",
@@ -82,38 +99,74 @@ def run_suite(suite: Suite, environment: Mapping[str, str], output: Path | None 
     """
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "report.xml")
-        command = (sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}")
-        code = _call((*command, *suite.arguments), environment, output)
-        passed, failed, skipped = _counts(report)
+        run = PytestRun(suite, environment, Path(folder), output)
+        first, code = run.all()
+        unsteady: tuple[str, ...] = ()
+        if code == 1 and 0 < len(first.failed) <= FEW:
+            print(f"\n--- {suite.name}: {len(first.failed)} failed, run once more", flush=True)
+            again, code = run.failed()
+            passing = tuple(test for test in first.failed if test not in again.failed)
+            unsteady = passing if again.passed == len(passing) else ()
+    passed = first.passed + len(unsteady)
+    failed = len(first.failed) - len(unsteady)
     if code not in (0, 1) or (code == 1 and not failed):
         failed += 1
-    return Result(suite.name, passed, failed, skipped, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Result(suite.name, passed, failed, first.skipped, seconds, unsteady)
+
+
+class PytestRun:
+    """A suite given to pytest, which remembers in a folder of its own what failed."""
+
+    def __init__(
+        self, suite: Suite, environment: Mapping[str, str], folder: Path, output: Path | None
+    ) -> None:
+        self._suite = suite
+        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
+        self._folder = folder
+        self._output = output
+
+    def all(self) -> tuple[Counts, int]:
+        """Run the whole suite; return what came of it and pytest's exit code."""
+        return self._run()
+
+    def failed(self) -> tuple[Counts, int]:
+        """Run what failed once more."""
+        return self._run("--last-failed", "--last-failed-no-failures=none")
+
+    def _run(self, *options: str) -> tuple[Counts, int]:
+        report = self._folder / "report.xml"
+        report.unlink(missing_ok=True)
+        cache = f"cache_dir={self._folder / 'cache'}"
+        command = (sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", "-o", cache)
+        code = _call((*command, *options, *self._suite.arguments), self._environment, self._output)
+        return _counts(report), code
 
 
 def _call(words: Sequence[str], environment: Mapping[str, str], output: Path | None) -> int:
-    env = {**environment, "PYTHONUNBUFFERED": "1"}
     if output is None:
-        return subprocess.run(words, env=env, check=False).returncode
-    with output.open("w") as file:
-        done = subprocess.run(words, env=env, stdout=file, stderr=subprocess.STDOUT, check=False)
-    return done.returncode
+        return subprocess.run(words, env=environment, check=False).returncode
+    with output.open("a") as file:
+        return subprocess.run(
+            words, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
+        ).returncode
 
 
-def _counts(report: Path) -> tuple[int, int, tuple[str, ...]]:
+def _counts(report: Path) -> Counts:
     if not report.exists() or not report.stat().st_size:
-        return 0, 1, ()
-    passed = failed = 0
-    skipped = []
+        return Counts(failed=("pytest",))
+    passed = 0
+    failed, skipped = [], []
     for case in ET.parse(report).getroot().iter("testcase"):
+        name = f"{case.get('classname')}.{case.get('name')}"
         skip = case.find("skipped")
         if case.find("failure") is not None or case.find("error") is not None:
-            failed += 1
+            failed.append(name)
         elif skip is not None:
-            skipped.append(f"{case.get('classname')}.{case.get('name')}: {skip.get('message')}")
+            skipped.append(f"{name}: {skip.get('message')}")
         else:
             passed += 1
-    return passed, failed, tuple(skipped)
+    return Counts(passed, tuple(failed), tuple(skipped))
 
 
 class ClusterLane:
@@ -214,6 +267,9 @@ def summarise(results: list[Result], seconds: float) -> int:
     for result in results:
         counts = f"{result.passed:>8}{result.failed:>8}{len(result.skipped):>9}"
         print(f"{result.name:<16}{counts}{result.seconds:>9.0f}")
+    unsteady = [test for result in results for test in result.unsteady]
+    if unsteady:
+        print("\nunsteady, failed at first and passed when run once more:", *unsteady, sep="\n  ")
     skips = [skip for result in results for skip in result.skipped]
     if skips:
         print("\nskipped:", *skips, sep="\n  ")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[3]
 def suite(folder: Path, name: str, source: str) -> Suite:
     file = folder / f"test_{name}.py"
     file.write_text(source)
-    return Suite(name, (str(file), "-p", "no:cacheprovider", "-c", "/dev/null"))
+    return Suite(name, (str(file), "-c", "/dev/null"))
 
 
 @pytest.fixture
@@ -99,6 +99,35 @@ def test_what_cannot_run_is_a_failure(
 ) -> None:
     result = run.run_suite(suite(tmp_path, "broken", source), os.environ)
     assert (result.passed, result.failed > 0) == (0, True)
+
+
+@pytest.mark.parametrize(("others", "failed"), [("", 0), ("def test_worse(): assert 0", 1)])
+def test_what_passes_when_run_once_more_is_named(
+    others: str, failed: int, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    seen = tmp_path / "seen"
+    source = f"""
+from pathlib import Path
+def test_steady(): pass
+def test_once():
+    seen = Path({str(seen)!r})
+    if not seen.exists():
+        seen.touch()
+        assert 0
+{others}
+"""
+    result = run.run_suite(suite(tmp_path, "unsteady", source), os.environ)
+    assert (result.passed, result.failed) == (2, failed)
+    assert result.unsteady == ("test_unsteady.test_once",)
+    assert run.summarise([result], 1.0) == failed
+    assert "unsteady, failed at first" in capfd.readouterr().out
+
+
+def test_many_failures_are_not_run_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    source = "import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_it(n): assert 0\n"
+    result = run.run_suite(suite(tmp_path, "worse", source), os.environ)
+    assert (result.passed, result.failed, result.unsteady) == (0, 6, ())
+    assert "run once more" not in capfd.readouterr().out
 
 
 def test_a_test_that_is_named_and_not_there_is_a_failure(

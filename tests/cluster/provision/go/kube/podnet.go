@@ -32,9 +32,10 @@ const (
 
 // podnet is this node's share of the pod network.
 type podnet struct {
-	node      string
-	podSubnet string
-	nodes     listers.NodeLister
+	node          string
+	podSubnet     string
+	serviceSubnet string
+	nodes         listers.NodeLister
 }
 
 // connectPods runs on every node in place of kind's network daemon, which is no Go module. It
@@ -67,7 +68,9 @@ func connectPods() error {
 	factory.Start(ctx.Done())
 	factory.WaitForCacheSync(ctx.Done())
 
-	network := podnet{os.Getenv("NODE_NAME"), os.Getenv("POD_SUBNET"), nodes.Lister()}
+	network := podnet{
+		os.Getenv("NODE_NAME"), os.Getenv("POD_SUBNET"), os.Getenv("SERVICE_SUBNET"), nodes.Lister(),
+	}
 	network.follow(ctx, changed)
 	return nil
 }
@@ -114,7 +117,30 @@ func (p podnet) repair() error {
 			return fmt.Errorf("node %s: %w", node.Name, err)
 		}
 	}
+	if err := p.refuseStrays(); err != nil {
+		return err
+	}
 	return p.masquerade()
+}
+
+// refuseStrays ends what is sent to a pod that is gone, or to a service in the moment in which
+// kube-proxy has no rule for it: it would leave by the default route, and whatever answers outside
+// the cluster would be taken for the pod or the service.
+func (p podnet) refuseStrays() error {
+	_, pods, err := net.ParseCIDR(p.podSubnet)
+	if err != nil {
+		return err
+	}
+	if err := netlink.RouteReplace(&netlink.Route{Dst: pods, Type: syscall.RTN_UNREACHABLE}); err != nil {
+		return err
+	}
+	for _, chain := range []string{"FORWARD", "OUTPUT"} {
+		// A service's address that is still there after the translation was not translated.
+		if err := ensure("filter", chain, "--destination", p.serviceSubnet, "--jump", "REJECT"); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p podnet) connect(node *core.Node) error {
@@ -141,16 +167,20 @@ func (p podnet) connect(node *core.Node) error {
 // masquerade hides pod addresses from everything outside the cluster: only the nodes have
 // routes to them.
 func (p podnet) masquerade() error {
-	rule := []string{"POSTROUTING", "--source", p.podSubnet, "!", "--destination", p.podSubnet,
-		"--match", "addrtype", "!", "--dst-type", "LOCAL", "--jump", "MASQUERADE"}
-	if iptables("--check", rule) == nil {
-		return nil
-	}
-	return iptables("--append", rule)
+	return ensure("nat", "POSTROUTING", "--source", p.podSubnet, "!", "--destination", p.podSubnet,
+		"--match", "addrtype", "!", "--dst-type", "LOCAL", "--jump", "MASQUERADE")
 }
 
-func iptables(action string, rule []string) error {
-	arguments := append([]string{"--wait", "--table", "nat", action}, rule...)
+// ensure appends a rule to a chain unless it is there.
+func ensure(table, chain string, rule ...string) error {
+	if iptables(table, "--check", chain, rule) == nil {
+		return nil
+	}
+	return iptables(table, "--append", chain, rule)
+}
+
+func iptables(table, action, chain string, rule []string) error {
+	arguments := append([]string{"--wait", "--table", table, action, chain}, rule...)
 	if output, err := exec.Command("iptables", arguments...).CombinedOutput(); err != nil {
 		return fmt.Errorf("iptables: %w: %s", err, bytes.TrimSpace(output))
 	}
