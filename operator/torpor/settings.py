@@ -158,6 +158,9 @@ class EventsSettings(Settings):
     """PEM of our own certificate, where the servers ask for one."""
     nats_key_file: str = ""
     """Its key; empty: it is in the same file."""
+    store_bytes: int = 0
+    """What one server of NATS may store, its `max_file_store`: buses keep at most half of it, and
+    nothing new is taken when nine tenths are used. 0: the account's limit, or learned when full."""
     stream_bytes: int = -1
     """What one stream may hold; -1: what the server has left."""
     inbox_messages: int = 1_000_000

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from tests.integration.trigger_rig import manifest
+from tests.integration.trigger_rig import UNTOLD, manifest
 from tests.support.servers.function import Functions
 from tests.support.servers.nats import Broker, until
 from torpor.invoke import Invoker, Retry
@@ -76,6 +76,7 @@ async def parts_for(
             world,
             outside.capacity,
             outside.results,
+            UNTOLD,
             ack_wait_seconds=outside.ack_wait_seconds,
             wall=time.time,
             clock=time.monotonic,

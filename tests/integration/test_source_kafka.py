@@ -173,6 +173,28 @@ async def test_what_somebody_must_change_is_said_without_the_password(at: Kafka)
         await reader.subscribed()
 
 
+@pytest.mark.parametrize("mechanism", ["SCRAM-SHA-256", "SCRAM-SHA-512"])
+async def test_scram_over_tls_lets_in_who_knows_the_password(
+    at: Kafka, client: AIOKafkaProducer, mechanism: str
+) -> None:
+    topic = mechanism.lower()
+    await make(at, topic)
+    await client.send_and_wait(topic, b"1")
+    brokers = [f"localhost:{at.scram_port}"]
+    settings = {"brokers": brokers, "tls": True, "sasl": mechanism, "secret": "kafka"}
+    known = rig(at, topic, startAt="earliest", **settings)
+    user = {**at.certificates.secret, "username": b"torpor"}
+    known.secrets = {"kafka": {**user, "password": b"hunter2"}}
+    async with known.reading() as reader:
+        with pytest.raises(SourceMisconfigured, match="username and password") as told:
+            await reader.subscribed()
+    assert "hunter2" not in str(told.value)
+    known.secrets = {"kafka": {**user, "password": b"right"}}
+    async with known.reading() as reader:
+        (event,) = await reader.events(1)
+    assert event.data == 1
+
+
 async def test_what_a_killed_reader_had_comes_again(at: Kafka, client: AIOKafkaProducer) -> None:
     await make(at, "victim")
     source = rig(at, "victim", startAt="earliest")

@@ -26,7 +26,9 @@ from tests.support.source_rig import (
     world,
 )
 from torpor.resources.trigger import Trigger
+from torpor.telemetry.metrics import REGISTRY
 from torpor.triggers.base import SourceAway, SourceMisconfigured
+from torpor.triggers.sources import postgres
 from torpor.triggers.sources.catalog import forget
 from torpor.triggers.sources.postgres import open_source
 from torpor.triggers.sources.postgres_slot import subscription_name
@@ -55,6 +57,12 @@ class Rig:
     async def read(self, of: Trigger | None = None, window: int = 256) -> AsyncIterator[Reader]:
         async with reading(open_source, of or orders(), self.world(), window=window) as reader:
             yield reader
+
+    @property
+    def acknowledged(self) -> list[bytes]:
+        """The LSNs that are kept, of each place that was read."""
+        values = self.positions.values
+        return [value for (_, name), value in values.items() if name.startswith("lsn.")]
 
     async def slots(self) -> int:
         found: int = await self.app.fetchval(
@@ -261,7 +269,7 @@ async def _switched(at: Rig) -> None:
 async def _advanced(at: Rig) -> None:
     """Wait until the position is kept."""
     async with asyncio.timeout(10):
-        while not at.positions.writes:  # noqa: ASYNC110 - the source's work, beside
+        while not at.acknowledged:  # noqa: ASYNC110 - the source's work, beside
             await asyncio.sleep(0.01)
 
 
@@ -281,7 +289,7 @@ async def test_other_tables_neither_tell_nor_keep_wal() -> None:
         async with asyncio.timeout(10):
             while await _confirmed(at) - before < 2_000_000:  # noqa: ASYNC110 - beside
                 await asyncio.sleep(0.05)
-        assert at.positions.writes == 0
+        assert not at.acknowledged
 
 
 async def _confirmed(at: Rig) -> int:
@@ -412,6 +420,92 @@ async def test_a_dropped_publication_is_told_and_a_dropped_slot_begins_anew() ->
             await at.run("INSERT INTO orders VALUES (5)")
             (event,) = await reader.take(1)
             assert data_of(event)["new"]["id"] == 5
+
+
+async def test_a_dsn_that_leads_elsewhere_leaves_no_slot_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgres, "_CHECK_SECONDS", 0.0)
+    async with rig() as one, fresh_database() as other:
+        secrets = {"db": {"dsn": one.dsn.encode()}}
+        places = world(positions=one.positions, secrets=secrets)
+        async with reading(open_source, orders(), places) as reader:
+            await one.run("INSERT INTO orders VALUES (1)")
+            await reader.take(1)
+            secrets["db"] = {"dsn": other.encode()}
+            with pytest.raises(SourceAway, match="dsn in the Secret db has changed"):
+                raise await reader.failure() or AssertionError
+        assert await one.slots() == 0
+        app = await asyncpg.connect(other)
+        await app.execute(ORDERS)
+        async with reading(open_source, orders(), places) as reader:
+            await app.execute("INSERT INTO orders VALUES (2)")
+            (event,) = await reader.take(1)
+        await app.execute(f"SELECT pg_drop_replication_slot('{subscription_name(orders())}')")
+        await app.close()
+    assert data_of(event)["new"]["id"] == 2
+
+
+async def test_a_slot_in_another_database_of_the_server_is_replaced() -> None:
+    async with rig() as one, fresh_database() as other:
+        async with one.read():
+            pass
+        app = await asyncpg.connect(other)
+        at = Rig(other, app, one.positions)
+        await at.run(ORDERS)
+        async with at.read() as reader:
+            await at.run("INSERT INTO orders VALUES (2)")
+            (event,) = await reader.take(1)
+        assert await one.slots() == 0
+        await at.run(f"SELECT pg_drop_replication_slot('{subscription_name(orders())}')")
+        await app.close()
+    assert data_of(event)["new"]["id"] == 2
+
+
+async def test_a_slot_left_at_a_server_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with (
+        folder_for_all() as folder,
+        running(folder / "one") as one,
+        running(folder / "other") as other,
+    ):
+        positions = KeptPositions()
+        for dsn in (one.dsn, other.dsn):
+            at = Rig(dsn, await asyncpg.connect(dsn), positions)
+            await at.run(ORDERS)
+            async with at.read():
+                pass
+            await at.app.close()
+    told = [each for each in caplog.records if "another server is read" in each.message]
+    (fields,) = [getattr(each, "fields") for each in told]  # noqa: B009 - given as an extra
+    assert fields["former"].startswith("postgresql://")
+    assert subscription_name(orders()) in fields["sql"]
+
+
+async def test_wal_that_the_server_gave_up_is_told_and_what_it_keeps_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(postgres, "_CHECK_SECONDS", 0.0)
+    labels = {"namespace": "shop", "trigger": "orders"}
+
+    def kept() -> float | None:
+        name = "torpor_trigger_postgres_wal_kept_bytes"
+        return REGISTRY.get_sample_value(name, labels)
+
+    with folder_for_all() as folder, running(folder / "one") as one:
+        at = Rig(one.dsn, await asyncpg.connect(one.dsn))
+        await at.run(ORDERS)
+        async with at.read():
+            async with asyncio.timeout(20):
+                while not kept():  # noqa: ASYNC110 - the source's work, beside
+                    await asyncio.sleep(0.01)
+        assert kept() is None
+        await at.run("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'")
+        await at.run("SELECT pg_reload_conf()")
+        await _switched(at)
+        await at.run("CHECKPOINT")
+        with pytest.raises(SourceMisconfigured, match=r"max_slot_wal_keep_size.; begin anew with"):
+            raise await failure(at) or AssertionError
+        await at.app.close()
 
 
 async def test_a_slot_that_somebody_else_reads_is_waited_for() -> None:

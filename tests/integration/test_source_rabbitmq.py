@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import aio_pika
@@ -12,6 +14,7 @@ import pytest
 from aio_pika.abc import AbstractChannel
 
 from tests.integration.source_rig import Rig
+from tests.support.servers.certificates import certificates
 from tests.support.servers.daemon import Daemon
 from tests.support.servers.rabbitmq import needs_rabbitmq, rabbitmq
 from tests.support.source_victim import killed_with
@@ -137,3 +140,27 @@ async def test_nothing_is_lost_when_the_broker_is_killed_and_started_again() -> 
         async with rig(server, url=f"amqp://127.0.0.1:{server.port}/nowhere").reading() as reader:
             with pytest.raises(SourceMisconfigured, match="virtual host 'nowhere'"):
                 await reader.subscribed()
+
+
+async def test_tls_with_a_certificate_of_ours(tmp_path: Path) -> None:
+    made = certificates(tmp_path)
+    user = {"username": b"guest", "password": b"guest"}
+    async with rabbitmq(made) as server:
+        url = f"amqps://localhost:{server.port}"
+        context = ssl.create_default_context(cafile=str(made.ca))
+        context.load_cert_chain(made.client, made.client_key)
+        async with await aio_pika.connect(
+            host="localhost", port=server.port, ssl=True, ssl_context=context
+        ) as connection:
+            channel = await connection.channel()
+            await channel.declare_queue("orders", durable=True)
+            await publish(channel, b"1")
+        at = rig(server, url=url, secret="rabbit")
+        at.secrets = {"rabbit": {**user, "ca.crt": made.ca.read_bytes()}}
+        async with at.reading() as reader:
+            with pytest.raises((SourceAway, SourceMisconfigured)):
+                await reader.subscribed()
+        at.secrets = {"rabbit": {**user, **made.secret}}
+        async with at.reading() as reader:
+            (event,) = await reader.events(1)
+    assert event.data == 1

@@ -60,6 +60,11 @@ def exists(book: StandingBook) -> bool | None:
     return facts.exists if facts else None
 
 
+def told(fake: DiscoverableApi, reason: str) -> list[dict[str, Any]]:
+    """The Events of a reason."""
+    return [event for event in fake.all("events") if event.get("reason") == reason]
+
+
 def message(fake: DiscoverableApi, name: str = "orders") -> str:
     return str(status(fake, name)["conditions"][0]["message"])
 
@@ -113,6 +118,19 @@ async def test_a_deleted_trigger_is_in_force_no_more() -> None:
         await until(lambda: ORDERS in book.wanted, PATIENCE)
         fake.remove("triggers", "shop", "orders")
         await until(lambda: not book.wanted, PATIENCE)
+
+
+async def test_what_was_lost_by_a_deletion_is_told_in_an_event() -> None:
+    lost = "the Trigger was deleted, and 7 events that waited for it are dropped"
+    book = StandingBook(lost=lost)
+    async with serving() as fake, book.serving() as url, running(fake, events_url=url):
+        fake.put("triggers", trigger())
+        await until(lambda: ORDERS in book.wanted, PATIENCE)
+        fake.remove("triggers", "shop", "orders")
+        await until(lambda: bool(told(fake, "EventsDropped")), PATIENCE)
+        (event,) = told(fake, "EventsDropped")
+    assert (event["note"], event["type"]) == (lost, "Warning")
+    assert (event["regarding"]["name"], event["regarding"]["uid"]) == ("orders", "uid-orders")
 
 
 async def test_one_that_was_deleted_while_nobody_looked_is_in_force_no_more() -> None:

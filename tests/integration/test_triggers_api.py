@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tests.support.events_rig import events_api
+from tests.support.servers.lossy import losing
 from tests.support.servers.nats import lost, needs_nats, until
 from torpor.aws.access import Access
 from torpor.resources.trigger import Trigger
@@ -82,6 +83,15 @@ async def test_a_batch_for_an_ordered_queue_is_stored_in_order_of_each_key() -> 
     assert [each["duplicate"] for each in told["events"]] == [False] * 30 + [True]
     assert len(found) > 1
     assert all(numbers == sorted(numbers) for numbers in found.values())
+
+
+async def test_a_batch_is_in_its_bus_in_order_though_one_had_to_be_sent_again() -> None:
+    sent = [event(n, data={"mark": f"m{n}"}) for n in range(5)]
+    async with events_api(brokered=lambda: losing(b'"m2"')) as rig:
+        status, _, _ = await rig.post(BUS, orjson.dumps(sent), BATCH)
+        found = [from_structured(each.data).id for each in await rig.of_bus("orders", 5)]
+    assert status == 202
+    assert found == ["0", "1", "2", "3", "4"]
 
 
 @pytest.mark.parametrize(
@@ -177,6 +187,9 @@ async def test_only_who_has_the_token_or_a_key_may() -> None:
         assert (await rig.post("/v1/namespaces/shop/triggers/t", b"", own))[0] == 202
         bearer = {**BINARY, "Authorization": "Bearer hush"}
         assert (await rig.post(BUS, b"{}", bearer))[0] == 202
+        for token, status in (("hush", 202), ("wrong", 401)):
+            given = {**BINARY, "X-Torpor-Token": token}
+            assert (await rig.post(BUS, b"{}", given))[0] == status
         entry = {"Source": "s", "DetailType": "t", "Detail": "{}"}
         put = rig.boto("events").put_events
         assert (await asyncio.to_thread(put, Entries=[entry]))["FailedEntryCount"] == 0

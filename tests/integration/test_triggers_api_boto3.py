@@ -184,7 +184,8 @@ async def test_queues_are_made_found_listed_and_deleted() -> None:
 @pytest.mark.parametrize(
     ("attributes", "code"),
     [
-        ({"FifoQueue": "true"}, "InvalidAttributeValue"),
+        ({"FifoQueue": "true"}, "InvalidParameterValue"),
+        ({"ContentBasedDeduplication": "true"}, "InvalidAttributeName"),
         ({"KmsMasterKeyId": "k"}, "InvalidAttributeValue"),
         ({"VisibilityTimeout": "43201"}, "InvalidAttributeValue"),
         ({"RedrivePolicy": "{}"}, "InvalidAttributeValue"),
@@ -398,10 +399,8 @@ async def test_a_queue_that_a_trigger_reads_is_not_received_from() -> None:
         await rig.put({"source": {"queue": {"name": "jobs"}}, "target": FUNCTION})
         code, message = await refusal(client.receive_message, QueueUrl=url)
         await call(client.send_message, QueueUrl=url, MessageBody="x")
-        fifo = await refusal(client.create_queue, QueueName="a.fifo")
     assert code == "AWS.SimpleQueueService.UnsupportedOperation"
     assert "read by the Trigger shop/t" in message
-    assert "there are no .fifo queues" in fifo[1]
 
 
 async def test_a_queue_that_is_the_target_of_a_trigger_is_not_deleted() -> None:
@@ -446,6 +445,31 @@ async def test_what_two_queues_of_one_name_held_is_redriven_apart() -> None:
             await call(client.delete_queue, QueueUrl=url)
         found = [from_structured(each.data).data for each in await rig.of_queue("dead", 2)]
     assert found == ["first", "second"]
+
+
+async def test_a_queue_made_anew_is_received_from_at_once() -> None:
+    async with events_api() as rig:
+        client, url = await made(rig)
+        assert "Messages" not in await call(client.receive_message, QueueUrl=url)
+        await call(client.delete_queue, QueueUrl=url)
+        await made(rig)
+        await call(client.send_message, QueueUrl=url, MessageBody="x")
+        (message,) = (await call(client.receive_message, QueueUrl=url))["Messages"]
+    assert message["Body"] == "x"
+
+
+async def test_names_that_differ_by_case_are_two_queues() -> None:
+    async with events_api() as rig:
+        client, lower = await made(rig, "jobs")
+        _, upper = await made(rig, "Jobs_2-A")
+        _, other = await made(rig, "jobs_2-a")
+        await call(client.send_message, QueueUrl=upper, MessageBody="x")
+        assert "Messages" not in await call(client.receive_message, QueueUrl=other)
+        (message,) = (await call(client.receive_message, QueueUrl=upper))["Messages"]
+        assert (await call(client.list_queues))["QueueUrls"] == [upper, lower, other]
+        long = await refusal(client.create_queue, QueueName="a" * 81)
+    assert message["Body"] == "x"
+    assert "at most 80" in long[1]
 
 
 async def test_a_message_whose_body_is_gone_is_told_as_an_error() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,21 @@ async def test_a_trigger_is_tried_by_name_and_from_a_file(torpor: Any, tmp_path:
     assert "must be an object or an array" in wrong[2]
 
 
+async def test_a_fifo_queue_is_published_to_and_read_by_its_own_name(torpor: Any) -> None:
+    spec = {**SPEC, "source": {"queue": {"name": "Orders.fifo"}}, "filter": {}}
+    async with functions() as to, role(to) as at:
+        await at.put(ORDERS, spec)
+        for number in range(3):
+            event = {"specversion": "1.0", "id": str(number), "source": "/s", "type": "order"}
+            given = json.dumps({**event, "partitionkey": "a"})
+            status, out, _ = await torpor(at, "publish", "Orders.fifo", "--queue", "--event", given)
+            assert (status, out) == (0, f"{number}\n")
+        await until(called(to, 3))
+        _, out, _ = await torpor(at, "trigger", "list")
+    assert to.ids == ["0", "1", "2"]
+    assert out.splitlines()[1].split()[:4] == ["orders", "True", "queue", "function/handler"]
+
+
 async def test_dead_letters_are_handled(torpor: Any) -> None:
     status = [422]
     async with functions(lambda _: status[0]) as to, role(to) as at:
@@ -122,12 +138,36 @@ async def test_dead_letters_are_handled(torpor: Any) -> None:
             "2 are delivered again\n"
         )
         await until(called(to, 5))
-        unknown = await torpor(at, "dlq", "redrive", "nope")
+        unknown = [await torpor(at, "dlq", verb, "nope") for verb in ("list", "redrive", "purge")]
+        dry = await torpor(at, "dlq", "purge", "nope", "--dry-run")
         assert (await torpor(at, "dlq", "purge", "--since", "1h"))[1] == "1 deleted\n"
         nothing = await torpor(at, "dlq", "list", "-A")
     assert nothing == (0, "", "torpor dlq: no dead letters\n")
-    assert unknown[:2] == (1, "")
-    assert "there is no Trigger shop/nope, and no dead letter of it" in unknown[2]
+    for status_told, out, err in (*unknown, dry):
+        assert (status_told, out) == (1, "")
+        assert "there is no Trigger shop/nope, and no dead letter of it" in err
+
+
+async def test_data_beside_a_dead_letter_is_written_into_a_file(
+    torpor: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "data"
+    async with functions(lambda _: 422) as to, role(to) as at:
+        await at.put(ORDERS, SPEC)
+        large = {"pad": "x" * 700_000}
+
+        async def dead(count: int) -> bool:
+            return (await at.standings.survey())[0].dead_letters == count
+
+        for number, data in ((1, large), (2, {})):
+            await at.publish(number, type="order", data=data)
+            await until(partial(dead, number))
+        told = await torpor(at, "dlq", "show", "1", "--data", str(file))
+        small = await torpor(at, "dlq", "show", "2", "--data", str(tmp_path / "none"))
+    assert told[0] == 0
+    assert json.loads(file.read_bytes()) == large
+    assert small[0] == 1
+    assert "no dead letter 2 with data kept beside it" in small[2]
 
 
 async def test_a_bus_is_replayed_and_audited(torpor: Any) -> None:

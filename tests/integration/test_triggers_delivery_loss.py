@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -28,10 +29,12 @@ from torpor.triggers.broker.api import call
 from torpor.triggers.broker.kv import Bucket
 from torpor.triggers.broker.pulling import PullConsumer
 from torpor.triggers.broker.streams import Retention, StreamSpec
+from torpor.triggers.delivery import claiming
 from torpor.triggers.delivery.dedupe import LIVE_SECONDS, State
 from torpor.triggers.delivery.inboxes import consumers
 from torpor.triggers.delivery.sweeping import Sweeping
 from torpor.triggers.event import from_structured, to_structured
+from torpor.triggers.standings import TargetFacts
 
 pytestmark = needs_nats
 
@@ -97,6 +100,46 @@ async def test_a_crashed_handler_does_not_block_its_key() -> None:
         async with delivering(at, to, one):
             await called(to, 2)
             await lag(at, {})
+
+
+async def test_what_a_killed_dispatcher_had_claimed_is_taken_over_once_its_target_is_done() -> None:
+    facts = TargetFacts(True, timeout_seconds=1.0).to_json()
+    one = definition(facts=facts, dedupe={"key": "id"})
+    release = asyncio.Event()
+
+    async def behave(_: Call) -> int:
+        await release.wait()
+        return 200
+
+    async with broker() as at, functions(behave) as to:
+        await put(at, one, [event(1)])
+        async with dispatcher(at, to, one) as first:
+            await called(to, 1)
+            began = time.monotonic()
+            first.kill()
+            await first.wait()
+        release.set()
+        async with dispatcher(at, to, one):
+            await called(to, 2, seconds=40)
+            await lag(at, {})
+        assert 10 < time.monotonic() - began < 25, "the claim's 16 s, and no time to wake"
+
+
+async def test_a_claim_is_kept_while_its_function_wakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claiming, "_MARGIN_SECONDS", 0.4)
+    monkeypatch.setattr(claiming, "_RENEW_SECONDS", 0.1)
+    facts = TargetFacts(True, timeout_seconds=0.1).to_json()
+    one = definition(facts=facts, dedupe={"key": "data.order"}, delivery=QUICK)
+
+    async def behave(_: Call) -> int:
+        await asyncio.sleep(2)
+        return 200
+
+    async with broker() as at, functions(behave) as to:
+        await put(at, one, [event(n, {"order": 7}) for n in range(2)])
+        async with delivering(at, to, one):
+            await lag(at, {})
+        assert len(to.calls) == 1
 
 
 async def test_a_handler_longer_than_the_ack_wait_is_called_once() -> None:

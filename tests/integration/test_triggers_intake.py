@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import orjson
+import pytest
 
 from tests.integration.trigger_rig import (
     Made,
@@ -22,7 +23,8 @@ from tests.integration.trigger_rig import (
 from tests.support.servers.nats import Broker, broker, lost, needs_nats, until
 from torpor.resources.trigger import Trigger
 from torpor.triggers.base import SourceAway, SourceMisconfigured, SourceWorld, Undecodable
-from torpor.triggers.broker import names
+from torpor.triggers.broker import names, objects
+from torpor.triggers.broker.objects import MAX_OBJECT_BYTES, StreamObjects
 from torpor.triggers.broker.publishing import Outgoing
 from torpor.triggers.broker.pulling import PullConsumer
 from torpor.triggers.broker.streams import ConsumerSpec
@@ -133,6 +135,39 @@ async def test_an_event_larger_than_the_broker_takes_is_a_dead_letter_and_does_n
         assert "of attributes" in letter["error"]
         assert len(dead.data) < 2_000
         assert len(await inbox(at)) == 2
+
+
+async def test_data_larger_than_an_event_may_have_is_kept_beside_its_dead_letter() -> None:
+    data = bytes(range(256)) * ((MAX_OBJECT_BYTES >> 8) + 1)
+    large = event(1, data=data, datacontenttype="application/octet-stream")
+    async with broker() as at:
+        runs, opened = intake(at, trigger(), [event(0), large, event(2)], bury_undecodable)
+        async with running(runs.run()):
+            await until(acked(opened, 3), 60)
+        spec = ConsumerSpec(names.DEAD_STREAM, "test", names.dead_subject("shop", "orders"))
+        (dead,) = await PullConsumer(at.connection, at.streams, spec).fetch(5, 5)
+        attributes = orjson.loads(dead.data)["attributes"]
+        assert (attributes["id"], attributes["source"]) == ("1", "/test")
+        pieces = StreamObjects(at.connection).pieces(attributes["dataref"])
+        assert b"".join([piece async for piece in pieces]) == data
+        assert len(await inbox(at)) == 2
+
+
+async def test_what_is_too_large_to_be_kept_at_all_stays_at_its_source_and_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(objects, "MAX_RAW_BYTES", 1 << 20)
+    contents: list[Event | Undecodable] = [Undecodable(bytes(2 << 20), "no event"), event(1)]
+    async with broker() as at:
+        runs, opened = intake(at, trigger(), contents, bury_undecodable)
+        async with running(runs.run()):
+
+            async def told() -> bool:
+                return (runs.state.phase, runs.state.reason) == (Phase.PROBLEM, "object-too-large")
+
+            await until(told)
+        assert not any(made.acked for made in opened)
+        assert str(2 << 20) in runs.state.problem
 
 
 async def test_large_data_goes_beside_and_comes_back() -> None:

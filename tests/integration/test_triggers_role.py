@@ -78,7 +78,8 @@ async def test_a_source_that_is_away_is_told_with_its_reason() -> None:
     ("spec", "words"),
     [
         ({"source": BUS, "target": {}}, ["spec.target", "give exactly one"]),
-        ({"source": BUS, "target": {"queue": {"name": "A_b"}}}, ["the queue 'A_b' must be"]),
+        ({"source": BUS, "target": {"queue": {"name": "A.b"}}}, ["the queue 'A.b' must be"]),
+        ({"source": BUS, "target": {"bus": {"name": "A_b"}}}, ["the bus 'A_b' must be"]),
         (
             {
                 "source": {"schedule": {"cron": "61 * * * *"}},

@@ -16,13 +16,17 @@ from torpor.triggers.base import Received, SourceWorld, Undecodable
 from torpor.triggers.broker import names
 from torpor.triggers.broker.leases import Leases
 from torpor.triggers.broker.objects import StreamObjects
-from torpor.triggers.broker.publishing import Outgoing
+from torpor.triggers.broker.publishing import Outgoing, ReservePublisher
 from torpor.triggers.broker.pulling import Message, PullConsumer
 from torpor.triggers.broker.streams import ConsumerSpec
 from torpor.triggers.definitions import Definitions
 from torpor.triggers.event import Event, from_structured, make_event
+from torpor.triggers.hops import Hops
 from torpor.triggers.intake import IntakeParts
 from torpor.triggers.router import RouterParts
+
+UNTOLD = Hops(None, time.time)
+"""Where no traces are sent."""
 
 
 def manifest(name: str = "orders", **spec: Any) -> dict[str, Any]:
@@ -118,6 +122,7 @@ def intake_parts(at: Broker) -> IntakeParts:
         bury=bury,
         clock=time.monotonic,
         chance=random.random,
+        hops=UNTOLD,
     )
 
 
@@ -125,11 +130,12 @@ def router_parts(at: Broker, definitions: Definitions) -> RouterParts:
     return RouterParts(
         connection=at.connection,
         streams=at.streams,
-        publisher=at.publisher,
+        publisher=ReservePublisher(at.connection),
         objects=StreamObjects(at.connection),
         leases=Leases(at.connection, f"test-{random.random()}", clock=time.monotonic),
         clock=time.monotonic,
         caught_up=definitions.caught_up,
+        hops=UNTOLD,
     )
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from torpor.triggers.broker.objects import open_objects
 from torpor.triggers.broker.pulling import Message, PullConsumer
 from torpor.triggers.broker.streams import ConsumerSpec
 from torpor.triggers.definitions import Definitions
+from torpor.triggers.hops import Hops
 from torpor.triggers.queue_partitions import QueuePartitions
 from torpor.triggers.results import Results
 
@@ -95,9 +96,13 @@ class EventsRig:
 
 
 @contextlib.asynccontextmanager
-async def events_api(access: Access = OPEN, **settings: Any) -> AsyncIterator[EventsRig]:
+async def events_api(
+    access: Access = OPEN,
+    brokered: Callable[[], contextlib.AbstractAsyncContextManager[Broker]] = broker,
+    **settings: Any,
+) -> AsyncIterator[EventsRig]:
     """A served API."""
-    async with broker() as at, aiohttp.ClientSession() as session:
+    async with brokered() as at, aiohttp.ClientSession() as session:
         definitions = Definitions(at.connection, at.streams, wall=time.time)
         partitions = QueuePartitions()
         definitions.listen(partitions.heed)
@@ -111,6 +116,7 @@ async def events_api(access: Access = OPEN, **settings: Any) -> AsyncIterator[Ev
             results=Results(at.connection),
             wall=time.time,
             new_id=lambda: str(uuid.uuid4()),
+            hops=Hops(None, time.time),
             settings=ApiSettings(access=access, **settings),
         )
         server = ApiServer(parts)

@@ -86,8 +86,13 @@ def free_port() -> int:
 
 
 @contextlib.asynccontextmanager
-async def role(to: Functions) -> AsyncIterator[Role]:
-    async with nats_server() as nats, aiohttp.ClientSession() as session:
+async def role(
+    to: Functions, *, max_store_bytes: int = 0, **settings_given: Any
+) -> AsyncIterator[Role]:
+    async with (
+        nats_server(max_store_bytes=max_store_bytes) as nats,
+        aiohttp.ClientSession() as session,
+    ):
         settings = EventsSettings(
             nats_url=nats.url,
             nats_token=nats.token,
@@ -96,6 +101,7 @@ async def role(to: Functions) -> AsyncIterator[Role]:
             internal_port=free_port(),
             metrics_port=free_port(),
             drain_seconds=5,
+            **settings_given,
         )
         stop = asyncio.Event()
         url = f"http://127.0.0.1:{settings.internal_port}"

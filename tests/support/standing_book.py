@@ -30,6 +30,7 @@ class StandingBook:
     secret: bytes = b"k" * 32
     away: bool = False
     refusal: str = ""
+    lost: str = ""
     wanted: dict[FunctionKey, Wanted] = field(default_factory=dict)
     standings: dict[FunctionKey, Standing] = field(default_factory=dict)
     lags: Lags = field(default_factory=dict)
@@ -83,6 +84,8 @@ class StandingBook:
             return refused
         self.wanted.pop(_key(request), None)
         self.standings.pop(_key(request), None)
+        if self.lost:
+            return web.json_response({"lost": self.lost})
         return web.Response(status=204)
 
     async def _survey(self, request: web.Request) -> web.Response:

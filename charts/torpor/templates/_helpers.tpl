@@ -105,3 +105,16 @@ startupProbe:
   timeoutSeconds: 2
   failureThreshold: 60
 {{- end }}
+
+{{/* Where traces are sent to, of the roles that tell any. */}}
+{{- define "torpor.tracing" -}}
+{{- with (.Values.tracing).otlpEndpoint }}
+- name: OTEL_EXPORTER_OTLP_ENDPOINT
+  value: {{ . | quote }}
+{{- end }}
+{{- with (.Values.tracing).headersSecret }}
+# A Secret that is not there must not keep a role from starting.
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom: { secretKeyRef: { name: {{ . }}, key: headers, optional: true } }
+{{- end }}
+{{- end }}

@@ -1,4 +1,7 @@
-"""Who may use an API: a client that signs with a known key, or brings the bearer token."""
+"""Who may use an API: a client that signs with a known key, or brings the token.
+
+The token is a bearer's (RFC 6750), or in the header of who comes through a proxy.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass, field
 
 from torpor.aws.errors import Refused
 from torpor.aws.sigv4 import Signed, verify
-from torpor.resources.tokens import matches
+from torpor.resources.tokens import TOKEN_HEADER, matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,9 @@ class Access:
         """Refuse a request of somebody unknown; `now` is Unix time."""
         if self.open:
             return
+        passed = request.headers.get(TOKEN_HEADER.lower())
+        if passed is not None:
+            return self._check_bearer(passed)
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if not scheme:
             raise Refused("MissingAuthenticationTokenException", "Missing Authentication Token")

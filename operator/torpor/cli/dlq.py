@@ -7,6 +7,7 @@ import asyncio
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=int, default=50, help="at most so many (50)")
     showing = _add(verbs, "show", "one dead letter: event, error, attempts, trace")
     showing.add_argument("number", type=int, help="its number, as list shows it")
+    showing.add_argument("--data", metavar="FILE", help="write data kept beside it into a file")
     for one in (listing, showing):
         one.add_argument("-o", "--output", choices=output.FORMATS, default="table", help="(table)")
     redriving = _add_selecting(verbs, "redrive", "deliver them again, with all their attempts")
@@ -81,6 +83,10 @@ async def _list(args: argparse.Namespace) -> int:
 async def _show(args: argparse.Namespace) -> int:
     async with eventsreach.internal(args) as role:
         letter = await role.call("GET", f"{_PATH}/{args.number}")
+        if args.data:
+            content = await role.content(f"{_PATH}/{args.number}/data")
+            await asyncio.to_thread(Path(args.data).write_bytes, content)
+            print(f"torpor dlq: {len(content)} bytes in {args.data}", file=sys.stderr)
     table = args.output == "table"
     print(triggershow.show_letter(letter) if table else output.document(letter, args.output))
     return 0

@@ -4,7 +4,8 @@ With TORPOR_EVENTS, as `torpor dev` prints it, the role is asked directly (its i
 that run says, or at TORPOR_EVENTS_ADMIN); else the way is through the cluster's API server to its
 Service, so that nothing is exposed. The internal API asks for the installation's token:
 TORPOR_EVENTS_TOKEN, or what follows from the Secret torpor-internal, which the person must be
-allowed to read.
+allowed to read. Where the public API takes only known clients, TORPOR_EVENTS_API_TOKEN is the
+token that it takes.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import aiohttp
@@ -26,13 +28,12 @@ from torpor.dev import events_note
 from torpor.dev.events_note import EventsNote, found
 from torpor.errors import ApiError, TorporError
 from torpor.platform.kubernetes.resources import SECRETS
-from torpor.resources.tokens import SECRET_FIELD, SECRET_NAME, internal_token
+from torpor.resources.tokens import SECRET_FIELD, SECRET_NAME, TOKEN_HEADER, internal_token
 
 ENDPOINT_VARIABLE = "TORPOR_EVENTS"
 ADMIN_VARIABLE = "TORPOR_EVENTS_ADMIN"
 TOKEN_VARIABLE = "TORPOR_EVENTS_TOKEN"  # noqa: S105 - the name of a variable
 API_TOKEN_VARIABLE = "TORPOR_EVENTS_API_TOKEN"  # noqa: S105
-TOKEN_HEADER = "X-Torpor-Token"  # noqa: S105
 _SERVICE = "torpor-events"
 
 Send = Callable[[str, str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes]]]
@@ -67,13 +68,11 @@ class Events:
         """Return the JSON answer to a request with a JSON body, None where there is none."""
         content = b"" if body is None else json.dumps(body).encode()
         given = {"Content-Type": "application/json", **(headers or {})}
-        status, answer = await self.send(method, path, given, content)
-        value = _json(answer)
-        if status >= 400:
-            told = value if isinstance(value, dict) else {}
-            text = told.get("detail") or told.get("message") or answer.decode(errors="replace")
-            raise EventsRefused(str(text)[:2000] or f"status {status}")
-        return value
+        return _json(_accepted(*await self.send(method, path, given, content)))
+
+    async def content(self, path: str) -> bytes:
+        """Return the bytes that a GET gives."""
+        return _accepted(*await self.send("GET", path, {}, b""))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,13 +98,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 async def public(args: argparse.Namespace) -> AsyncIterator[Events]:
     """Open the API where events are published."""
     token = os.environ.get(API_TOKEN_VARIABLE)
-    proof = {"Authorization": f"Bearer {token}"} if token else {}
+    proof = {TOKEN_HEADER: token} if token else {}
     if args.endpoint:
         async with aiohttp.ClientSession() as session:
             yield Events(_direct(session, str(args.endpoint), proof))
         return
     async with cluster.connect(args) as api:
-        yield Events(_through(api, str(args.torpor_namespace), "api", {}))
+        yield Events(_through(api, str(args.torpor_namespace), "api", proof))
 
 
 @asynccontextmanager
@@ -184,6 +183,17 @@ def _through(api: cluster.Cluster, namespace: str, port: str, proof: Mapping[str
         return answer.status, content
 
     return send
+
+
+def _accepted(status: int, answer: bytes) -> bytes:
+    """Return the answer to what was done; EventsRefused otherwise."""
+    if status < 400:
+        return answer
+    value = _json(answer)
+    told = value if isinstance(value, dict) else {}
+    text = told.get("detail") or told.get("message") or answer.decode(errors="replace")
+    hint = f"; set {API_TOKEN_VARIABLE}" if status == HTTPStatus.UNAUTHORIZED else ""
+    raise EventsRefused((str(text)[:2000] or f"status {status}") + hint)
 
 
 def _json(content: bytes) -> Any:

@@ -26,6 +26,7 @@ from torpor.invoke import Invoker
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token
 from torpor.resources.trigger import TargetKind
+from torpor.telemetry.tracing import exporting
 from torpor.triggers.assembly import EventsRole, Surroundings, running
 from torpor.triggers.broker.connection import BrokerSettings
 from torpor.triggers.delivery.capacity import Capacity
@@ -45,6 +46,7 @@ HOST = "127.0.0.1"
 _READY_SECONDS = 30.0
 _DRAIN_SECONDS = 30.0
 _LOOK_SECONDS = 1.0
+_LAST_SPANS_SECONDS = 2.0
 _FAILURES = (TriggerRefused, EventsAway)
 _NO_LAGS: Mapping[FunctionKey, Mapping[str, float]] = MappingProxyType({})
 
@@ -197,6 +199,7 @@ class LocalEvents:
             engine=engine,
             objects_url=f"file://{around.objects}",
             capacity=around.capacity,
+            emit=await stack.enter_async_context(exporting("torpor-dev", _LAST_SPANS_SECONDS)),
             drain_seconds=_DRAIN_SECONDS,
             host=HOST,
             api_port=around.port,

@@ -14,6 +14,8 @@ from torpor.resources.names import FunctionKey
 
 SECRET_NAME = "torpor-internal"  # noqa: S105 - the name of an object, not a secret
 SECRET_FIELD = "key"  # noqa: S105
+TOKEN_HEADER = "X-Torpor-Token"  # noqa: S105 - the name of a header
+"""The header with a token of who comes through a proxy that keeps Authorization for itself."""
 
 
 @dataclass(frozen=True, slots=True)

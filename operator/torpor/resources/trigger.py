@@ -16,7 +16,7 @@ from torpor.errors import InvalidResource
 from torpor.resources.fields import Fields
 from torpor.resources.names import FunctionKey
 from torpor.resources.rules import check_names
-from torpor.resources.trigger_rules import SAME_SOURCE, check_trigger
+from torpor.resources.trigger_rules import SAME_SOURCE, check_trigger, ordering_key
 
 DEFAULT_MAX_ATTEMPTS = 5
 DEFAULT_MAX_AGE_SECONDS = 86_400
@@ -191,7 +191,7 @@ class Trigger:
             transform=_transform(spec.child("transform")),
             target=_target(spec.child("target"), "spec.target"),
             batch=_batch(spec),
-            ordering_key=_key(spec, "ordering"),
+            ordering_key=ordering_key(spec),
             dedupe=_dedupe(spec),
             delivery=_delivery(spec.child("delivery")),
             dead_letter=_dead_letter(spec.child("deadLetter")),
@@ -247,18 +247,12 @@ def _batch(spec: Fields) -> Batch | None:
     )
 
 
-def _key(spec: Fields, name: str) -> str | None:
-    return spec.child(name).required_text("key") if spec.has(name) else None
-
-
 def _dedupe(spec: Fields) -> Dedupe | None:
-    key = _key(spec, "dedupe")
-    if key is None:
+    if not spec.has("dedupe"):
         return None
-    seconds = spec.child("dedupe").integer(
-        "windowSeconds", DEFAULT_DEDUPE_SECONDS, low=1, high=604_800
-    )
-    return Dedupe(key, seconds)
+    found = spec.child("dedupe")
+    seconds = found.integer("windowSeconds", DEFAULT_DEDUPE_SECONDS, low=1, high=604_800)
+    return Dedupe(found.required_text("key"), seconds)
 
 
 def _delivery(found: Fields) -> Delivery:

@@ -37,6 +37,13 @@ _OWN_PATHS = ("/function/", "/v1/namespaces/")
 _PATH = re.compile(r"/[-A-Za-z0-9._~!$&'()*+,=:@%/]*")
 _HOST = re.compile(r"([a-z0-9]([-a-z0-9]*[a-z0-9])?\.)*[a-z0-9]([-a-z0-9]*[a-z0-9])?")
 _NO_DOTS = "a path must not have . or .. between its slashes: clients resolve them before they ask"
+_FIFO_ORDER = (
+    "a .fifo queue keeps the order of each MessageGroupId, which is the key partitionkey: remove "
+    "ordering"
+)
+_FIFO_SUFFIX = ".fifo"
+GROUP_KEY = "partitionkey"
+"""The attribute of an event with the group that it keeps its order in: in SQS MessageGroupId."""
 _FOR_EVENTS = ("filter", "transform", "batch", "ordering", "dedupe")
 
 
@@ -55,6 +62,20 @@ def check_trigger(spec: Fields) -> None:
     if initial > backoff.number("maxSeconds", 300.0, low=0.01, high=86_400):
         problem = "initialSeconds must not be more than maxSeconds"
         raise InvalidResource("spec.delivery.backoff", problem)
+
+
+def ordering_key(spec: Fields) -> str | None:
+    """Return the JMESPath of the key that order is kept by, None without one.
+
+    A FIFO queue has always one, and no other; InvalidResource when it is to have another.
+    """
+    found = spec.child("ordering").required_text("key") if spec.has("ordering") else None
+    queue = spec.child("source").child("queue").text("name", "")
+    if not queue.endswith(_FIFO_SUFFIX):
+        return found
+    if found not in (None, GROUP_KEY):
+        raise InvalidResource("spec.ordering.key", _FIFO_ORDER)
+    return GROUP_KEY
 
 
 def _check_schedule(schedule: Fields) -> None:

@@ -245,6 +245,12 @@ TRIGGER_IN_FLIGHT = Gauge(
     _TRIGGER,
     registry=REGISTRY,
 )
+POSTGRES_WAL_KEPT = Gauge(
+    "torpor_trigger_postgres_wal_kept_bytes",
+    "WAL that a PostgreSQL keeps for a Trigger's slot, while the Trigger is read.",
+    _TRIGGER,
+    registry=REGISTRY,
+)
 EVENTS_PUBLISHED = Counter(
     "torpor_events_published",
     "Events taken by the events API, by where they went: bus, queue, inbox.",
@@ -255,6 +261,22 @@ EVENTS_REFUSED = Counter(
     "torpor_events_refused",
     "Requests that the events API refused, by problem code or AWS's code.",
     ("code",),
+    registry=REGISTRY,
+)
+STORE_USED = Gauge(
+    "torpor_store_used_bytes", "What JetStream stores, one copy of each stream.", registry=REGISTRY
+)
+STORE_LIMIT = Gauge(
+    "torpor_store_limit_bytes",
+    "What JetStream may store; 0 while that is not known.",
+    registry=REGISTRY,
+)
+STORE_ARCHIVE = Gauge(
+    "torpor_store_archive_bytes", "What buses keep, routed or not.", registry=REGISTRY
+)
+ARCHIVE_GIVEN_UP = Counter(
+    "torpor_archive_given_up",
+    "Routed events that buses kept no longer because the store was short.",
     registry=REGISTRY,
 )
 TRACE_SPANS_DROPPED = Counter(

@@ -24,7 +24,7 @@ from aiohttp.typedefs import Handler
 
 from torpor.errors import InvalidResource, TorporError
 from torpor.resources.names import FunctionKey
-from torpor.resources.tokens import bearer, internal_token, matches
+from torpor.resources.tokens import TOKEN_HEADER, bearer, internal_token, matches
 from torpor.resources.trigger import SourceKind, Trigger
 from torpor.triggers.admission import TriggerInvalid
 from torpor.triggers.api.problems import problem, problems
@@ -48,8 +48,6 @@ from torpor.triggers.withdrawal import Withdrawal
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 << 20
-TOKEN_HEADER = "X-Torpor-Token"  # noqa: S105 - the name of a header
-"""The token, for who comes through a proxy that keeps Authorization for itself."""
 _PUT_TRIES = 5
 
 
@@ -131,7 +129,7 @@ class EventsAdmin:
         if trigger.source.kind is SourceKind.QUEUE:
             queue = str(trigger.source.settings.get("name", ""))
             stream = names.queue_stream(trigger.key.namespace, queue)
-            await self._streams.delete_consumer(stream, names.RECEIVERS_CONSUMER)
+            await self._streams.delete_receivers(stream)
         return web.json_response((await self._survey.standing(definition)).to_json())
 
     async def _have(self, obj: Mapping[str, object], facts: Mapping[str, object]) -> Definition:
@@ -149,7 +147,7 @@ class EventsAdmin:
             dropped = await self._dropped(definition)
             await self._withdrawal.withdraw(definition.trigger)
             if dropped:
-                _tell_dropped(definition.trigger, dropped)
+                return web.json_response({"lost": _told_lost(definition.trigger, dropped)})
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _dropped(self, definition: Definition) -> int:
@@ -179,16 +177,19 @@ async def _refusals(request: web.Request, handler: Handler) -> web.StreamRespons
         return problem(HTTPStatus.BAD_REQUEST, "bad-request", str(error))
 
 
-def _tell_dropped(trigger: Trigger, events: int) -> None:
-    source = trigger.source
+def _told_lost(trigger: Trigger, events: int) -> str:
+    """Say in the log what goes with a deleted Trigger, and return it for the controller."""
+    text = f"the Trigger was deleted, and {events} events that waited for it are dropped"
     fields: dict[str, object] = {"trigger": str(trigger.key), "events": events}
-    if source.kind is SourceKind.BUS:
-        bus = f"{trigger.key.namespace}/{source.settings.get('name')}"
-        fields["hint"] = f"torpor replay {bus} --trigger NAME gives them to another Trigger of it"
+    if trigger.source.kind is SourceKind.BUS:
+        bus = f"{trigger.key.namespace}/{trigger.source.settings.get('name')}"
+        hint = f"torpor replay {bus} --trigger NAME gives them to another Trigger of it"
+        fields["hint"], text = hint, f"{text}; {hint}"
     log.warning(
         "a Trigger was deleted, and events that waited for it are dropped",
         extra={"fields": fields},
     )
+    return text
 
 
 def _key(request: web.Request) -> FunctionKey:

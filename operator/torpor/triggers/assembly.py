@@ -17,6 +17,7 @@ from torpor.triggers.activity import Activity
 from torpor.triggers.admin import EventsAdmin
 from torpor.triggers.api.server import ApiServer
 from torpor.triggers.base import BrokerAway
+from torpor.triggers.broker.archives import Archives
 from torpor.triggers.broker.beside import beside
 from torpor.triggers.broker.connection import Connection, connected
 from torpor.triggers.broker.errors import BrokerRefused
@@ -26,6 +27,7 @@ from torpor.triggers.delivery.backlog import Backlogs
 from torpor.triggers.delivery.deadletters import DeadLetters
 from torpor.triggers.delivery.deliveries import Deliveries
 from torpor.triggers.intakes import Intakes
+from torpor.triggers.renewal import Renewal
 from torpor.triggers.router import Router
 from torpor.triggers.survey import Survey
 from torpor.triggers.wiring import Base, Surroundings
@@ -86,6 +88,8 @@ class _Parts:
 
     streams: Streams
     definitions: Definitions
+    archives: Archives
+    renewal: Renewal
     router: Router
     intakes: Intakes
     deliveries: Deliveries
@@ -107,12 +111,24 @@ class _Parts:
         backlogs = Backlogs(connection, streams, deliveries, wall=time.time)
         activity = Activity(connection, lambda: definitions.known, wall=time.time)
         dead_letters = DeadLetters(connection, streams, base.publisher)
-        survey = Survey(definitions, intakes, router, deliveries, backlogs, dead_letters, activity)
+        survey = Survey(
+            definitions,
+            intakes,
+            router,
+            deliveries,
+            backlogs,
+            dead_letters,
+            activity,
+            streams,
+            lambda: connection.room,
+        )
         withdrawal = base.withdrawal()
         operations = base.operations(dead_letters, activity)
         return cls(
             streams=streams,
             definitions=definitions,
+            archives=Archives(connection, streams, router.read),
+            renewal=base.renewal(),
             router=router,
             intakes=intakes,
             deliveries=deliveries,
@@ -133,6 +149,8 @@ class _Parts:
             tasks.create_task(self._deliver(), name="deliveries")
             tasks.create_task(self.definitions.run(), name="definitions")
             await self.definitions.synced.wait()
+            tasks.create_task(self.archives.run(), name="archives")
+            tasks.create_task(self.renewal.run(), name="renewal")
             tasks.create_task(self.intakes.run(), name="intakes")
             tasks.create_task(self.router.run(), name="router")
             tasks.create_task(self.backlogs.run(), name="backlogs")

@@ -6,6 +6,7 @@ It then carries `dataref` (the CloudEvents extension of that name) in place of d
 
 from __future__ import annotations
 
+from torpor.triggers.base import Undecodable
 from torpor.triggers.broker.objects import LARGE_BYTES, ObjectMissing, Objects
 from torpor.triggers.broker.publishing import MessageTooLarge
 from torpor.triggers.event import NO_DATA, Event, NoData, to_structured
@@ -36,6 +37,23 @@ async def check_in(event: Event, objects: Objects) -> bytes:
     return to_structured(bare.with_attributes(claim(kind, reference)))
 
 
+async def set_aside(undecodable: Undecodable, objects: Objects) -> Undecodable:
+    """Return it without bytes that a dead letter has no room for; its `dataref` is where they are.
+
+    Raises what `Objects.set_aside` does.
+    """
+    if len(undecodable.raw) <= LARGE_BYTES:
+        return undecodable
+    reference = await objects.set_aside(undecodable.raw)
+    return Undecodable(b"", undecodable.reason, {_REFERENCE: reference, **undecodable.attributes})
+
+
+def without_data(event: Event, reason: str) -> Undecodable:
+    """Return what is to be buried of an event that cannot be taken: its data's bytes."""
+    attributes = {name: str(value) for name, value in event.attributes.items()}
+    return Undecodable(_bytes_of(event)[1], reason, attributes)
+
+
 def claim(kind: str, reference: str) -> dict[str, str]:
     """Return the attributes of an event whose data, `json`, `text` or `bytes`, is in the store."""
     return {_REFERENCE: reference, _KIND: kind}
@@ -63,6 +81,8 @@ async def redeem(event: Event, objects: Objects) -> Event:
 
 
 def _bytes_of(event: Event) -> tuple[str, bytes]:
+    if isinstance(event.data, NoData):
+        return "bytes", b""
     if isinstance(event.data, bytes):
         return "bytes", event.data
     if isinstance(event.data, str) and not event.holds_json:

@@ -48,6 +48,21 @@ class Definition:
     manifest: Mapping[str, Any]
     """The Trigger's JSON, as it was put."""
 
+    @property
+    def bus(self) -> tuple[str, str] | None:
+        """Namespace and name of the bus that the Trigger is of, if it is of one."""
+        return self._source(SourceKind.BUS)
+
+    @property
+    def queue(self) -> tuple[str, str] | None:
+        """Namespace and name of the queue that the Trigger reads, if it reads one."""
+        return self._source(SourceKind.QUEUE)
+
+    def _source(self, kind: SourceKind) -> tuple[str, str] | None:
+        source = self.trigger.source
+        name = str(source.settings.get("name", ""))
+        return (self.trigger.key.namespace, name) if source.kind is kind else None
+
 
 Listener = Callable[[FunctionKey, Definition | None], None]
 """Told of each Trigger: its definition, or None when it is no longer in force."""

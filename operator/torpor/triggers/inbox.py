@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 from torpor.resources.trigger import Trigger
 from torpor.triggers.broker import names
@@ -12,6 +14,10 @@ from torpor.triggers.broker.publishing import Outgoing, Publisher
 from torpor.triggers.event import Event
 from torpor.triggers.filter.compiled import CompiledFilter, compile_filter
 from torpor.triggers.partition import partitioning
+
+PLACE: Final = "Torpor-Place"
+"""The header with the place of an ordered event on its bus, which it keeps when routed again."""
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +33,16 @@ class Entrance:
         """Whether what enters has to stay in order."""
         return self.trigger.ordering_key is not None
 
-    def message(self, event: Event, encoded: bytes) -> Entering:
+    def message(
+        self, event: Event, encoded: bytes, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> Entering:
         """Return what is to be published for an event that passes, `encoded` as JSON."""
         key = self.trigger.key
         outgoing = Outgoing(
             names.inbox_subject(key.namespace, key.name, self._partition(event)),
             encoded,
             names.message_id(event.source, event.id, self.trigger.uid),
+            headers,
         )
         return Entering(outgoing, self.ordered)
 

@@ -15,6 +15,7 @@ from enum import StrEnum
 from torpor.errors import TorporError
 from torpor.resources.trigger import Trigger
 from torpor.telemetry.metrics import TRIGGER_MATCHED, TRIGGER_RECEIVED, TRIGGER_UNDECODABLE
+from torpor.telemetry.tracing import Kind
 from torpor.triggers.base import (
     OpenSource,
     Received,
@@ -27,8 +28,9 @@ from torpor.triggers.base import (
 from torpor.triggers.broker.leases import Leases
 from torpor.triggers.broker.objects import Objects, ObjectTooLarge
 from torpor.triggers.broker.publishing import MessageTooLarge, Outgoing, Publisher
-from torpor.triggers.claims import check_in
+from torpor.triggers.claims import check_in, set_aside, without_data
 from torpor.triggers.event import Event, MalformedEvent
+from torpor.triggers.hops import Hops, Stage
 from torpor.triggers.inbox import Entering, Entrance, enter
 
 log = logging.getLogger(__name__)
@@ -78,6 +80,7 @@ class IntakeParts:
     bury: Bury
     clock: Callable[[], float]
     chance: Callable[[], float]
+    hops: Hops
 
 
 class Intake:
@@ -169,26 +172,30 @@ class Intake:
 
     async def _publish(self, batch: list[Received]) -> None:
         entering: list[Entering] = []
+        stage = self._parts.hops.stage(f"take {self._trigger.key}", Kind.SERVER)
         for received in batch:
             if isinstance(received.content, Undecodable):
-                entering.append(self._burial(received.content))
+                entering.append(await self._burial(received.content))
             elif self._entrance.filter.matches(received.content):
-                entering.append(await self._message(received.content))
+                entering.append(await self._message(received.content, stage))
                 self._matched.inc()
         if entering:
             await enter(self._parts.publisher, entering)
+            stage.ended()
             self.state = replace(self.state, matched=self.state.matched + len(entering))
 
-    async def _message(self, event: Event) -> Entering:
+    async def _message(self, event: Event, stage: Stage) -> Entering:
         try:
             encoded = await check_in(event, self._parts.objects)
         except (ObjectTooLarge, MessageTooLarge, MalformedEvent) as error:
-            return self._burial(Undecodable(b"", str(error), _attributes(event)))
-        return self._entrance.message(event, encoded)
+            return await self._burial(without_data(event, str(error)))
+        return self._entrance.message(event, encoded, stage.passes(event))
 
-    def _burial(self, undecodable: Undecodable) -> Entering:
+    async def _burial(self, undecodable: Undecodable) -> Entering:
+        """Its dead letter; what is too large even for that is not acknowledged, and people told."""
+        kept = await set_aside(undecodable, self._parts.objects)
         self._undecodable.inc()
-        return Entering(self._parts.bury(self._trigger, undecodable), ordered=False)
+        return Entering(self._parts.bury(self._trigger, kept), ordered=False)
 
     def _note(self) -> None:
         self._received.inc()
@@ -230,7 +237,3 @@ async def _gathered(taken: asyncio.Queue[Received | None]) -> list[Received | No
     while not taken.empty() and batch[-1] is not None:
         batch.append(taken.get_nowait())
     return batch
-
-
-def _attributes(event: Event) -> dict[str, str]:
-    return {name: str(value) for name, value in event.attributes.items()}

@@ -21,6 +21,7 @@ from torpor.triggers.admission import TriggerInvalid
 from torpor.triggers.api.problems import problem
 from torpor.triggers.audit import audit
 from torpor.triggers.broker import names
+from torpor.triggers.broker.objects import Objects
 from torpor.triggers.broker.streams import Streams
 from torpor.triggers.definitions import Definitions
 from torpor.triggers.delivery.deadletters import MOST_LISTED, DeadLetters, Selection
@@ -47,11 +48,13 @@ class Operations:
     activity: Activity
     admit: Admit
     wall: Callable[[], float]
+    objects: Objects
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the resources to an application."""
         router.add_get("/v1/deadletters", self._list)
         router.add_get("/v1/deadletters/{seq:[0-9]{1,18}}", self._show)
+        router.add_get("/v1/deadletters/{seq:[0-9]{1,18}}/data", self._data)
         router.add_delete("/v1/deadletters", self._purge)
         router.add_post("/v1/deadletters/redrive", self._redrive)
         router.add_post("/v1/replay", self._replay)
@@ -62,7 +65,10 @@ class Operations:
         query = request.query
         limit = min(int(query.get("limit", "100")), MOST_LISTED)
         after = int(query.get("after", "0"))
-        page = await self.dead_letters.list(_selection(query), limit, after)
+        selection = _selection(query)
+        page = await self.dead_letters.list(selection, limit, after)
+        if not (page.letters or after) and await self._knows_nothing_of(selection):
+            return _no_such_trigger(selection)
         letters = [letter.to_json() for letter in page.letters]
         return web.json_response({"letters": letters, "after": page.after})
 
@@ -73,16 +79,37 @@ class Operations:
             return problem(HTTPStatus.NOT_FOUND, "no-such-dead-letter", text)
         return web.json_response(letter.to_json())
 
+    async def _data(self, request: web.Request) -> web.StreamResponse:
+        """The bytes that a dead letter has no room for, as they come out of the object store."""
+        letter = await self.dead_letters.get(int(request.match_info["seq"]))
+        reference = "" if letter is None else letter.reference
+        if not reference:
+            text = f"there is no dead letter {request.match_info['seq']} with data kept beside it"
+            return problem(HTTPStatus.NOT_FOUND, "no-such-dead-letter", text)
+        pieces = self.objects.pieces(reference)
+        first = await anext(pieces, b"")  # what is gone is told before an answer begins
+        response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
+        await response.prepare(request)
+        await response.write(first)
+        async for piece in pieces:
+            await response.write(piece)
+        return response
+
     async def _purge(self, request: web.Request) -> web.Response:
         query = request.query
         limit = min(int(query.get("limit", "1000")), _MOST_A_STRETCH)
         after = int(query.get("after", "0"))
-        page = await self.dead_letters.purge(_selection(query), limit, after)
+        selection = _selection(query)
+        if not after and await self._knows_nothing_of(selection):
+            return _no_such_trigger(selection)
+        page = await self.dead_letters.purge(selection, limit, after)
         return web.json_response({"purged": len(page.letters), "after": page.after})
 
     async def _redrive(self, request: web.Request) -> web.Response:
         body = await request.json()
         rate, selection = _rate(body), _selection(body)
+        if not body.get("after") and await self._knows_nothing_of(selection):
+            return _no_such_trigger(selection)
         redriven = await self.dead_letters.redrive(
             selection,
             self.definitions.known,
@@ -90,9 +117,6 @@ class Operations:
             _stretch(body, rate),
             int(body.get("after") or 0),
         )
-        key = FunctionKey(selection.namespace, selection.trigger)
-        if not (redriven.moved or redriven.left or body.get("after")) and self._is_unknown(key):
-            return _no_such(f"there is no Trigger {key}, and no dead letter of it")
         told = {"moved": redriven.moved, "left": redriven.left, "after": redriven.after}
         return web.json_response(told)
 
@@ -142,8 +166,12 @@ class Operations:
             return ""
         return f"there is no bus {bus}"
 
-    def _is_unknown(self, key: FunctionKey) -> bool:
-        return bool(key.name) and key not in self.definitions.known
+    async def _knows_nothing_of(self, selection: Selection) -> bool:
+        """Whether a Trigger is named that there is not, nor any dead letter of one so called."""
+        key = FunctionKey(selection.namespace, selection.trigger)
+        if not key.name or key in self.definitions.known:
+            return False
+        return not (await self.dead_letters.list(Selection(key.namespace, key.name), 1)).letters
 
     async def _test(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -182,6 +210,11 @@ def _bus_of(trigger: Trigger) -> object:
 
 def _no_such(text: str) -> web.Response:
     return problem(HTTPStatus.NOT_FOUND, "no-such-name", text)
+
+
+def _no_such_trigger(selection: Selection) -> web.Response:
+    key = FunctionKey(selection.namespace, selection.trigger)
+    return _no_such(f"there is no Trigger {key}, and no dead letter of it")
 
 
 def _selection(given: Mapping[str, Any]) -> Selection:

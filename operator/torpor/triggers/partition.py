@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from torpor.resources.trigger import Trigger
+from torpor.resources.trigger_rules import GROUP_KEY
 from torpor.triggers.broker.names import partition_of
 from torpor.triggers.event import Event, to_json
 from torpor.triggers.transform.bounded_jmespath import compile_expression
@@ -34,6 +35,11 @@ def partitioning(trigger: Trigger) -> Callable[[Event], int]:
             return None
 
     return partition
+
+
+def partition_of_group(event: Event) -> int:
+    """Return the partition of a FIFO queue, that of the key `partitionkey`: a MessageGroupId."""
+    return partition_of(_text(event.attributes.get(GROUP_KEY)))
 
 
 def _text(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Which partition of a queue an event goes to: that of the ordered Trigger that reads the queue.
 
 Who publishes to a queue does not know the Trigger; here is known what each queue's readers ask for.
+A FIFO queue is in partitions whoever reads it: each group of messages is in one.
 `heed` is to listen to the definitions.
 """
 
@@ -10,9 +11,10 @@ from collections.abc import Callable
 
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import SourceKind, Trigger
+from torpor.triggers.broker.names import is_fifo
 from torpor.triggers.definitions import Definition
 from torpor.triggers.event import Event
-from torpor.triggers.partition import partitioning
+from torpor.triggers.partition import partition_of_group, partitioning
 
 
 class QueuePartitions:
@@ -36,10 +38,12 @@ class QueuePartitions:
 
     def ordered(self, queue: FunctionKey) -> bool:
         """Whether what goes to a queue has to stay in order."""
-        return queue in self._partitionings
+        return is_fifo(queue.name) or queue in self._partitionings
 
     def partition(self, queue: FunctionKey, event: Event) -> int:
         """Return the partition for an event; `queue` is its namespace and name."""
+        if is_fifo(queue.name):
+            return partition_of_group(event)
         found = self._partitionings.get(queue)
         return 0 if found is None else found(event)
 

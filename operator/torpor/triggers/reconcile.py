@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -22,6 +21,7 @@ from torpor.resources.trigger import SourceKind, Trigger
 from torpor.triggers.standings import EventsAway, Standing, TargetFacts, TriggerRefused, Wanted
 from torpor.triggers.status import (
     EVENTS_AWAY,
+    EVENTS_DROPPED,
     EVENTS_NOT_INSTALLED,
     INVALID_TRIGGER,
     QUEUE_TAKEN,
@@ -31,9 +31,11 @@ from torpor.triggers.status import (
     Seen,
     problem_of,
     status,
+    uncounted,
     without_counts,
 )
 from torpor.triggers.wanted import (
+    deleted,
     essence,
     is_direct,
     missing_target,
@@ -70,8 +72,8 @@ class Events(Protocol):
         """Have the Trigger be as wanted."""
         ...
 
-    async def delete(self, key: FunctionKey) -> None:
-        """Have the Trigger no longer in force."""
+    async def delete(self, key: FunctionKey) -> str:
+        """Have the Trigger no longer in force; return what was lost by it, empty for nothing."""
         ...
 
 
@@ -218,10 +220,13 @@ class TriggerReconciler:
     async def _gone(self, key: FunctionKey) -> None:
         self._known.discard(key)
         self._told.pop(key, None)
-        self._in_force.pop(key, None)
-        if self._events is not None:
-            await self._events.delete(key)
-        self._standing.pop(key, None)
+        wanted = self._in_force.pop(key, None)
+        lost = "" if self._events is None else await self._events.delete(key)
+        standing = self._standing.pop(key, None)
+        regarding = deleted(key, wanted, standing)
+        if lost and regarding is not None:
+            kind = EventType.WARNING
+            await self._notices.record(regarding, kind, EVENTS_DROPPED, lost, action="Delete")
 
     def _is_in_force(self, key: FunctionKey, standing: Standing | None) -> bool:
         meta = self._in_force[key].object["metadata"]
@@ -235,7 +240,7 @@ class TriggerReconciler:
         if key not in self._known or told is None:
             return True
         before, at = told
-        if _uncounted(before) != _uncounted(standing):
+        if uncounted(before) != uncounted(standing):
             return True
         late = self._wall() - at >= timedelta(seconds=COUNTS_SECONDS)
         return late and _counts(before) != _counts(standing)
@@ -291,7 +296,3 @@ class TriggerReconciler:
 
 def _counts(standing: Standing) -> tuple[int, int]:
     return standing.lag + standing.waiting, standing.dead_letters
-
-
-def _uncounted(standing: Standing) -> Standing:
-    return replace(standing, lag=0, waiting=0, dead_letters=0, last_event_at=None)

@@ -24,6 +24,7 @@ from torpor.resources.tokens import internal_token
 from torpor.settings import BadSetting, EventsSettings
 from torpor.telemetry.health import HealthServer
 from torpor.telemetry.logs import configure
+from torpor.telemetry.tracing import exporting
 from torpor.triggers.api.parts import ApiSettings
 from torpor.triggers.assembly import EventsRole, Surroundings, running
 from torpor.triggers.base import Secrets
@@ -66,6 +67,7 @@ async def run_events(
         },
     )
     async with AsyncExitStack() as stack:
+        emit = await stack.enter_async_context(exporting("torpor-events"))
         await health.start(host, settings.metrics_port)
         stack.push_async_callback(health.stop)
         invoker = await stack.enter_async_context(Invoker(settings.gateway_url, key=key))
@@ -85,6 +87,7 @@ async def run_events(
             api=api,
             objects_url=settings.object_store,
             capacity=capacity,
+            emit=emit,
             api_settings=api_settings(settings),
             ack_wait_seconds=settings.ack_wait_seconds,
             drain_seconds=settings.drain_seconds,
@@ -147,6 +150,7 @@ def broker_of(settings: EventsSettings) -> BrokerSettings:
         certificate_file=settings.nats_certificate_file,
         key_file=settings.nats_key_file,
         replicas=settings.stream_replicas,
+        store_bytes=settings.store_bytes,
         stream_max_bytes=settings.stream_bytes,
         inbox_messages=settings.inbox_messages,
     )

@@ -9,27 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
-from torpor.resources.trigger import SourceKind
 from torpor.telemetry.metrics import BUS_ROUTED
+from torpor.telemetry.tracing import Kind
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker import names
 from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.delivered import read_reply
+from torpor.triggers.broker.errors import BrokerFull
 from torpor.triggers.broker.leases import LeaseLost, Leases
 from torpor.triggers.broker.objects import Objects
-from torpor.triggers.broker.publishing import Publisher
+from torpor.triggers.broker.publishing import ReservePublisher
 from torpor.triggers.broker.pulling import Message, PullConsumer
 from torpor.triggers.broker.streams import ConsumerSpec, Streams
 from torpor.triggers.bus_index import BusIndex
 from torpor.triggers.claims import is_checked_in, redeem
 from torpor.triggers.definitions import Definition
 from torpor.triggers.event import Event, MalformedEvent, from_structured
-from torpor.triggers.inbox import Entering, enter
+from torpor.triggers.hops import HOP, Hops, Stage
+from torpor.triggers.inbox import PLACE, Entering, enter
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +51,14 @@ class RouterParts:
 
     connection: Connection
     streams: Streams
-    publisher: Publisher
+    publisher: ReservePublisher
+    """A bus can give up what it has routed, so that routing goes on when nothing new is taken."""
     objects: Objects
     leases: Leases
     clock: Callable[[], float]
     caught_up: Callable[[], Awaitable[None]]
     """Definitions.caught_up: the Triggers that events are for may be news."""
+    hops: Hops
 
 
 class Router:
@@ -64,11 +68,12 @@ class Router:
         self._parts = parts
         self._buses: dict[BusKey, BusIndex] = {}
         self._places: dict[FunctionKey, BusKey] = {}
+        self._failures: dict[BusKey, BrokerFull] = {}
         self._new = asyncio.Event()
 
     def heed(self, key: FunctionKey, definition: Definition | None) -> None:
         """Take note of a Trigger: of a bus, of another source, or gone."""
-        place = _bus_of(definition)
+        place = None if definition is None else definition.bus
         before = self._places.pop(key, None)
         if before is not None and before != place:
             self._buses[before].remove(key)
@@ -84,6 +89,14 @@ class Router:
         """Return why Triggers of buses get nothing: their filters are wrong."""
         return {key: text for bus in self._buses.values() for key, text in bus.problems.items()}
 
+    def read(self) -> Collection[BusKey]:
+        """Return the buses that have a Trigger."""
+        return set(self._places.values())
+
+    def failure(self, bus: BusKey) -> BrokerFull | None:
+        """Return what keeps a bus from being routed: its events have no room where they go."""
+        return self._failures.get(bus)
+
     async def run(self) -> None:
         """Route, for ever."""
         started: set[BusKey] = set()
@@ -92,7 +105,7 @@ class Router:
                 self._new.clear()
                 for place in self._buses.keys() - started:
                     started.add(place)
-                    bus = _Bus(self._parts, place, self._buses[place])
+                    bus = _Bus(self._parts, place, self._buses[place], self._failures)
                     tasks.create_task(bus.run(), name=f"route {place[0]}/{place[1]}")
                 await self._new.wait()
 
@@ -100,10 +113,17 @@ class Router:
 class _Bus:
     """Routes one bus."""
 
-    def __init__(self, parts: RouterParts, place: BusKey, index: BusIndex) -> None:
+    def __init__(
+        self,
+        parts: RouterParts,
+        place: BusKey,
+        index: BusIndex,
+        failures: dict[BusKey, BrokerFull],
+    ) -> None:
         self._parts = parts
         self._place = place
         self._index = index
+        self._failures = failures
         self._routed = BUS_ROUTED.labels(*place)
         self._said = float("-inf")
 
@@ -117,6 +137,9 @@ class _Bus:
 
     def _complain(self, error: TorporError) -> None:
         """A line a minute at most; that the broker is away, its connection says."""
+        self._failures.pop(self._place, None)
+        if isinstance(error, BrokerFull):
+            self._failures[self._place] = error
         now = self._parts.clock()
         if isinstance(error, BrokerAway | LeaseLost) or now - self._said < _QUIET_SECONDS:
             return
@@ -161,15 +184,26 @@ class _Bus:
         if messages:
             await self._parts.caught_up()
         entering: list[Entering] = []
+        stage = self._parts.hops.stage(f"route {'/'.join(self._place)}", Kind.INTERNAL)
         for message in messages:
-            entering += await self._matches(message)
+            entering += await self._matches(message, stage)
         if entering:
-            await enter(self._parts.publisher, entering)
-            self._routed.inc(len(entering))
+            await self._enter(messages, entering)
+            stage.ended()
+        self._failures.pop(self._place, None)
         for message in messages:
             await message.ack()
 
-    async def _matches(self, message: Message) -> list[Entering]:
+    async def _enter(self, messages: Sequence[Message], entering: Sequence[Entering]) -> None:
+        try:
+            await enter(self._parts.publisher, entering)
+        except BrokerFull:
+            for message in messages:
+                await message.nak(_PAUSE_SECONDS)  # there may be room long before the ack wait ends
+            raise
+        self._routed.inc(len(entering))
+
+    async def _matches(self, message: Message, stage: Stage) -> list[Entering]:
         try:
             event = from_structured(message.data)
             whole = await self._whole(event)
@@ -177,7 +211,11 @@ class _Bus:
             log.warning("a bus holds what is no event", extra={"fields": {"error": str(error)}})
             return []
         entrances = self._index.matching(whole, message.seq)
-        return [entrance.message(whole, message.data) for entrance in entrances]
+        if not entrances:
+            return []
+        place = f"{message.stream} {message.seq} {message.stored_seconds}"
+        headers = {PLACE: place, **stage.passes(event, message.headers.get(HOP))}
+        return [entrance.message(whole, message.data, headers) for entrance in entrances]
 
     async def _whole(self, event: Event) -> Event:
         """Filters look at the data, wherever it is kept; data that is lost matches nothing."""
@@ -200,10 +238,3 @@ def _complete(messages: Sequence[Message], taken: int) -> None:
     for number, message in enumerate(messages, taken + 1):
         if read_reply(message.receipt).consumer_seq != number:
             raise BrokerAway("something on its way to the router was lost")
-
-
-def _bus_of(definition: Definition | None) -> BusKey | None:
-    if definition is None or definition.trigger.source.kind is not SourceKind.BUS:
-        return None
-    trigger = definition.trigger
-    return trigger.key.namespace, str(trigger.source.settings["name"])

@@ -117,8 +117,8 @@ class Standing:
 
     `generation` is that of the object in force. `reason` is SUBSCRIBED, or why events do not
     arrive, such as SourceAway; `message` says more. `lag` counts events that could be delivered
-    now, `waiting` those whose next attempt is later. `last_event_at` is Unix time, None when there
-    was none.
+    now, `waiting` those whose next attempt is later and all that its bus has not routed yet.
+    `last_event_at` is Unix time, None when there was none.
     """
 
     key: FunctionKey
@@ -216,9 +216,10 @@ class Standings:
         answer = await self._call("PUT", f"{PATH}/{key}", wanted.to_json())
         return _read(lambda: Standing.from_json(answer))
 
-    async def delete(self, key: FunctionKey) -> None:
-        """Have the Trigger no longer in force, if it is. Raises EventsAway."""
-        await self._call("DELETE", f"{PATH}/{key}")
+    async def delete(self, key: FunctionKey) -> str:
+        """Have the Trigger no longer in force; return what was lost by it. Raises EventsAway."""
+        answer = await self._call("DELETE", f"{PATH}/{key}")
+        return _read(lambda: str(answer["lost"])) if answer else ""
 
     async def survey(self) -> Sequence[Standing]:
         """Return every Trigger in force, by all replicas that answer. EventsAway if none does."""

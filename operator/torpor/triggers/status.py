@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ ROUTE_TAKEN = "RouteTaken"
 QUEUE_TAKEN = "QueueTaken"
 EVENTS_NOT_INSTALLED = "EventsNotInstalled"
 EVENTS_AWAY = "EventsAway"
+EVENTS_DROPPED = "EventsDropped"
 TARGET_MISSING = "TargetMissing"
 SUSPENDED = "Suspended"
 NOT_SUBSCRIBED = "NotSubscribed"
@@ -74,6 +75,11 @@ def status(obj: Mapping[str, Any], seen: Seen, now: datetime) -> dict[str, Any]:
         ),
     }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def uncounted(standing: Standing) -> Standing:
+    """Return how a Trigger stands without what moves all the time."""
+    return replace(standing, lag=0, waiting=0, dead_letters=0, last_event_at=None)
 
 
 def without_counts(told: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import TargetKind, Trigger
 from torpor.triggers.activity import Activity
+from torpor.triggers.broker import names
+from torpor.triggers.broker.room import Room
+from torpor.triggers.broker.streams import Streams
 from torpor.triggers.definitions import Definition, Definitions
 from torpor.triggers.delivery.backlog import Backlog, Backlogs
 from torpor.triggers.delivery.courier import CourierPhase
@@ -17,9 +20,11 @@ from torpor.triggers.intake import Phase
 from torpor.triggers.intakes import Intakes
 from torpor.triggers.router import Router
 from torpor.triggers.standings import STARTING, SUBSCRIBED, Lags, Standing
+from torpor.triggers.unrouted import unrouted
 
 INVALID = "InvalidTrigger"
-_NO_BACKLOG = Backlog()
+STORE_FULL = "StoreFull"
+INBOX_FULL = "InboxFull"
 _DELIVERY_REASONS: Mapping[CourierPhase, str] = {
     CourierPhase.ABSENT: "TargetMissing",
     CourierPhase.OPEN: "CircuitOpen",
@@ -46,23 +51,17 @@ class Survey:
     backlogs: Backlogs
     dead_letters: DeadLetters
     activity: Activity
+    streams: Streams
+    room: Callable[[], Room]
 
     async def standings(self) -> list[Standing]:
         """Return how each Trigger in force stands. Raises BrokerAway."""
-        known = dict(self.definitions.known)
-        backlogs = await self.backlogs.survey(known)
-        dead = await self.dead_letters.counts()
-        return [
-            self._standing(definition, backlogs.get(key, _NO_BACKLOG), dead.get(key, 0))
-            for key, definition in sorted(known.items())
-        ]
+        return await self._standings(dict(self.definitions.known))
 
     async def standing(self, definition: Definition) -> Standing:
         """Return how one Trigger stands, that was just put. Raises BrokerAway."""
-        key = definition.trigger.key
-        backlogs = await self.backlogs.survey({key: definition})
-        dead = await self.dead_letters.counts()
-        return self._standing(definition, backlogs.get(key, _NO_BACKLOG), dead.get(key, 0))
+        (found,) = await self._standings({definition.trigger.key: definition})
+        return found
 
     async def lags(self) -> Lags:
         """Return what could be delivered to Functions now. Raises BrokerAway."""
@@ -75,9 +74,18 @@ class Survey:
                 found.setdefault(function, {})[key.name] = float(backlog.lag)
         return found
 
+    async def _standings(self, known: Mapping[FunctionKey, Definition]) -> list[Standing]:
+        backlogs = await self.backlogs.survey(known)
+        behind = await unrouted(self.streams, known)
+        dead = await self.dead_letters.counts()
+        return [
+            self._standing(definition, backlogs[key].put_off(behind.get(key, 0)), dead.get(key, 0))
+            for key, definition in sorted(known.items())
+        ]
+
     def _standing(self, definition: Definition, backlog: Backlog, dead: int) -> Standing:
         trigger = definition.trigger
-        trouble = None if trigger.suspended else self._trouble(trigger)
+        trouble = None if trigger.suspended else self._trouble(definition)
         return Standing(
             key=trigger.key,
             uid=trigger.uid,
@@ -96,8 +104,8 @@ class Survey:
         times = (self.activity.last.get(key), state and state.last_event_seconds)
         return max((at for at in times if at), default=None)
 
-    def _trouble(self, trigger: Trigger) -> _Trouble | None:
-        key = trigger.key
+    def _trouble(self, definition: Definition) -> _Trouble | None:
+        trigger, key = definition.trigger, definition.trigger.key
         wrong = (
             self.intakes.problems.get(key)
             or self.router.problems().get(key)
@@ -105,7 +113,25 @@ class Survey:
         )
         if wrong:
             return _Trouble(INVALID, wrong)
-        return self._source_trouble(trigger) or self._delivery_trouble(key)
+        return (
+            self._room_trouble(definition)
+            or self._source_trouble(trigger)
+            or self._delivery_trouble(key)
+        )
+
+    def _room_trouble(self, definition: Definition) -> _Trouble | None:
+        """Nothing new is taken, or a bus cannot hand on what it took."""
+        room, bus, queue = self.room(), definition.bus, definition.queue
+        trigger = definition.trigger
+        way_in = names.inbox_subject(trigger.key.namespace, trigger.key.name)
+        if queue is not None:
+            way_in = names.queue_subject(*queue)
+        if full := room.refusal(way_in) or (bus and room.refusal(names.bus_subject(*bus))):
+            return _Trouble(STORE_FULL, full)
+        if crowding := room.crowding(way_in):
+            return _Trouble(INBOX_FULL, crowding)
+        failure = self.router.failure(bus) if bus else None
+        return None if failure is None else _Trouble(_camel(failure.code), str(failure))
 
     def _source_trouble(self, trigger: Trigger) -> _Trouble | None:
         if not self.intakes.reads(trigger.source.kind):

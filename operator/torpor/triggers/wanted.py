@@ -8,13 +8,13 @@ from typing import Any
 from torpor.errors import InvalidResource
 from torpor.resources.conditions import INVALID_SPEC
 from torpor.resources.function import Function
-from torpor.resources.names import API_VERSION
+from torpor.resources.names import API_VERSION, FunctionKey
 from torpor.resources.trigger import SourceKind, TargetKind, Trigger
 from torpor.scaling.decide import target_of
 from torpor.triggers.filter.cesql import CesqlError
 from torpor.triggers.filter.compiled import compile_filter
 from torpor.triggers.filter.pattern_error import PatternError
-from torpor.triggers.standings import TargetFacts
+from torpor.triggers.standings import Standing, TargetFacts, Wanted
 from torpor.triggers.status import (
     INVALID_EXPRESSION,
     INVALID_PATTERN,
@@ -54,6 +54,18 @@ def essence(obj: Mapping[str, Any]) -> dict[str, Any]:
         "metadata": {name: meta[name] for name in _OF_METADATA if name in meta},
         "spec": obj["spec"],
     }
+
+
+def deleted(
+    key: FunctionKey, wanted: Wanted | None, standing: Standing | None
+) -> dict[str, Any] | None:
+    """Return what stands for an object that is gone; None when its uid is not known."""
+    meta = {} if wanted is None else wanted.object["metadata"]
+    uid = meta.get("uid") or (standing and standing.uid)
+    if not uid:
+        return None
+    metadata = {"namespace": key.namespace, "name": key.name, "uid": uid}
+    return {"apiVersion": API_VERSION, "kind": "Trigger", "metadata": metadata}
 
 
 def suspending(obj: Mapping[str, Any]) -> dict[str, Any]:

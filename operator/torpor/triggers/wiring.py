@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from torpor.resources.trigger import SourceKind, Trigger
+from torpor.telemetry.tracing import Emit
 from torpor.triggers.activity import Activity
 from torpor.triggers.admission import admit
 from torpor.triggers.api.parts import ApiParts, ApiSettings
@@ -19,7 +20,7 @@ from torpor.triggers.base import OpenSource, Secrets, SourceWorld, Undecodable
 from torpor.triggers.broker.connection import BrokerSettings, Connection
 from torpor.triggers.broker.leases import Leases
 from torpor.triggers.broker.objects import Objects, open_objects
-from torpor.triggers.broker.publishing import Outgoing, Publisher
+from torpor.triggers.broker.publishing import Outgoing, Publisher, ReservePublisher
 from torpor.triggers.broker.streams import ACK_WAIT_SECONDS, Streams
 from torpor.triggers.definitions import Definitions
 from torpor.triggers.delivery.burial import bury_undecodable
@@ -30,11 +31,13 @@ from torpor.triggers.delivery.parts import delivery_parts
 from torpor.triggers.delivery.replay import Replay
 from torpor.triggers.delivery.targets import Invokes, TargetWorld
 from torpor.triggers.delivery.workflow_target import StartsExecutions
+from torpor.triggers.hops import Hops
 from torpor.triggers.intake import IntakeParts
 from torpor.triggers.intakes import Intakes
 from torpor.triggers.operations import Operations
 from torpor.triggers.positions import StoredPositions
 from torpor.triggers.queue_partitions import QueuePartitions
+from torpor.triggers.renewal import Renewal
 from torpor.triggers.results import Results
 from torpor.triggers.router import Router, RouterParts
 from torpor.triggers.sources import catalog
@@ -46,7 +49,8 @@ class Surroundings:
     """What is around the role.
 
     `key` is the installation's secret, `identity` unique among replicas. `engine` is None where no
-    Workflows are run, `api` where there is no cluster. Ports may be 0: a free one is taken.
+    Workflows are run, `api` where there is no cluster, `emit` where no traces are sent. Ports may
+    be 0: a free one is taken.
     """
 
     broker: BrokerSettings
@@ -59,6 +63,7 @@ class Surroundings:
     objects_url: str = ""
     capacity: Capacity = field(default_factory=UnknownCapacity)
     api_settings: ApiSettings = field(default_factory=ApiSettings)
+    emit: Emit | None = None
     ack_wait_seconds: float = ACK_WAIT_SECONDS
     drain_seconds: float = 20.0
     host: str = "127.0.0.1"
@@ -81,6 +86,7 @@ class Base:
     partitions: QueuePartitions
     positions: StoredPositions
     results: Results
+    hops: Hops
 
     @classmethod
     def of(cls, around: Surroundings, connection: Connection) -> Base:
@@ -97,6 +103,7 @@ class Base:
             partitions=QueuePartitions(),
             positions=StoredPositions(connection),
             results=Results(connection),
+            hops=Hops(around.emit, time.time),
         )
 
     @property
@@ -118,11 +125,12 @@ class Base:
             RouterParts(
                 self.connection,
                 self.streams,
-                self.publisher,
+                ReservePublisher(self.connection),
                 self.objects,
                 self.leases,
                 time.monotonic,
                 self.definitions.caught_up,
+                self.hops,
             )
         )
 
@@ -133,7 +141,13 @@ class Base:
             return bury_undecodable(trigger, undecodable, time.time())
 
         parts = IntakeParts(
-            self.publisher, self.objects, self.leases, bury, time.monotonic, random.random
+            self.publisher,
+            self.objects,
+            self.leases,
+            bury,
+            time.monotonic,
+            random.random,
+            self.hops,
         )
         return Intakes(self.around.sources, self.world, parts)
 
@@ -152,6 +166,7 @@ class Base:
             world,
             self.around.capacity,
             self.results,
+            self.hops,
             ack_wait_seconds=self.around.ack_wait_seconds,
             wall=time.time,
             clock=time.monotonic,
@@ -170,7 +185,12 @@ class Base:
             activity,
             lambda key, obj: admit(key, obj, sources, world),
             time.time,
+            self.objects,
         )
+
+    def renewal(self) -> Renewal:
+        """What keeps large data alive."""
+        return Renewal(self.connection, self.streams, wall=time.time)
 
     def withdrawal(self) -> Withdrawal:
         """What removes Triggers."""
@@ -193,6 +213,7 @@ class Base:
             results=self.results,
             wall=time.time,
             new_id=_uuid,
+            hops=self.hops,
             settings=self.around.api_settings,
         )
         return ApiServer(parts)

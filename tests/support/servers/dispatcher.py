@@ -2,7 +2,7 @@
 
     python -m tests.support.servers.dispatcher <nats-url> <token> <functions-url> <ack-wait> <json>
 
-The JSON is a list of Triggers. It prints a line once it delivers.
+The JSON is a list of Triggers with their targets' facts. It prints a line once it delivers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ async def dispatcher(
     at: Broker, to: Functions, *definitions: Definition, ack_wait_seconds: float = 1.0
 ) -> AsyncIterator[asyncio.subprocess.Process]:
     """A process that delivers; killed at the end of the block if it still lives."""
-    manifests = json.dumps([dict(each.manifest) for each in definitions])
+    manifests = json.dumps([(dict(each.manifest), dict(each.facts)) for each in definitions])
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -62,9 +62,9 @@ async def _main(url: str, token: str, functions: str, ack_wait: str, manifests: 
         parts_for(connection, functions, outside) as parts,
     ):
         deliveries = Deliveries(parts)
-        for obj in json.loads(manifests):
+        for obj, facts in json.loads(manifests):
             trigger = Trigger.parse(obj)
-            deliveries.heed(trigger.key, Definition(trigger, {}, 0.0, 0, 1, obj))
+            deliveries.heed(trigger.key, Definition(trigger, facts, 0.0, 0, 1, obj))
         print("delivering", flush=True)
         await deliveries.run()
 

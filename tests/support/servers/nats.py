@@ -31,11 +31,16 @@ class Broker:
 
 @contextlib.asynccontextmanager
 async def nats_server(
-    *, sync_interval: str = "2m", mqtt_port: int | None = None
+    *, sync_interval: str = "2m", mqtt_port: int | None = None, max_store_bytes: int = 0
 ) -> AsyncIterator[EmbeddedNats]:
     """A running server; tests of losses ask for `sync_interval="always"`."""
     with tempfile.TemporaryDirectory(prefix="torpor-test-nats-") as folder:
-        server = EmbeddedNats(Path(folder), sync_interval=sync_interval, mqtt_port=mqtt_port)
+        server = EmbeddedNats(
+            Path(folder),
+            sync_interval=sync_interval,
+            mqtt_port=mqtt_port,
+            max_store_bytes=max_store_bytes,
+        )
         server.start()
         try:
             yield server
@@ -44,10 +49,10 @@ async def nats_server(
 
 
 @contextlib.asynccontextmanager
-async def broker(*, sync_interval: str = "2m") -> AsyncIterator[Broker]:
+async def broker(*, sync_interval: str = "2m", max_store_bytes: int = 0) -> AsyncIterator[Broker]:
     """A running server, connected to."""
     async with (
-        nats_server(sync_interval=sync_interval) as server,
+        nats_server(sync_interval=sync_interval, max_store_bytes=max_store_bytes) as server,
         connected(server.settings) as connection,
     ):
         streams = Streams(connection)

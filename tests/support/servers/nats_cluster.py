@@ -8,7 +8,9 @@ import json
 import socket
 import subprocess
 import tempfile
+import urllib.request
 from collections.abc import AsyncIterator
+from http import HTTPStatus
 from pathlib import Path
 
 from torpor.triggers.broker.connection import BrokerSettings
@@ -22,7 +24,8 @@ class NatsCluster:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._ports = _free_ports(2 * SIZE)
+        ports = _free_ports(3 * SIZE)
+        self._ports, self._watches = ports[: 2 * SIZE], ports[2 * SIZE :]
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -46,6 +49,10 @@ class NatsCluster:
         process.kill()
         process.wait(10)
 
+    def is_whole(self) -> bool:
+        """Whether each server has all it should have."""
+        return all(_is_healthy(port) for port in self._watches)
+
     def kill_all(self) -> None:
         for number in tuple(self._processes):
             self.kill(number)
@@ -55,6 +62,7 @@ class NatsCluster:
         return {
             "server_name": f"n{number}",
             "listen": f"127.0.0.1:{self._ports[number]}",
+            "http": f"127.0.0.1:{self._watches[number]}",
             "jetstream": {"store_dir": str(folder / "data"), "sync_interval": "always"},
             "cluster": {
                 "name": "test",
@@ -75,6 +83,15 @@ async def nats_cluster() -> AsyncIterator[NatsCluster]:
             yield cluster
         finally:
             await asyncio.to_thread(cluster.kill_all)
+
+
+def _is_healthy(port: int) -> bool:
+    """What a nats-server says of itself and its copies at its monitoring port."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:  # not up yet, or 503
+        return False
 
 
 def _free_ports(count: int) -> list[int]:

@@ -58,6 +58,7 @@ def test_every_variable_is_a_setting_that_can_be_read(chosen: tuple[str, ...]) -
     settings = EventsSettings.from_environment({**found, "TORPOR_ACCESS_KEYS": "AKIA=s"})
     assert (settings.api_port, settings.internal_port, settings.metrics_port) == (8200, 8090, 9090)
     assert settings.gateway_url == "http://torpor-gateway.torpor-system.svc:80"
+    assert settings.store_bytes == (7_000_000_000 if chosen is ON else 0)  # nats.maxFileStore
     assert settings.engine_api_url == "http://torpor-engine.torpor-system.svc:8100"
     assert (settings.api_clients, settings.object_store) == ("known", "s3://b")
     assert settings.ack_wait_seconds == 7

@@ -8,14 +8,17 @@ from tests.unit.charts.test_charts import container, environment, needs_helm
 from torpor.telemetry.tracing import is_configured
 
 ENGINES = ("--set", "workflows.enabled=true")
+EVENTS = ("--set", "events.enabled=true", "--set", "nats.enabled=true")
+TELLING = [("engine", ENGINES), ("events", EVENTS)]
 TO = ("--set", "tracing.otlpEndpoint=http://collector.observability:4318")
 WITH = ("--set", "tracing.headersSecret=collector-key")
 
 
 @needs_helm
-def test_engines_are_told_where_traces_go() -> None:
-    assert not is_configured(environment("engine", *ENGINES))
-    assert is_configured(environment("engine", *ENGINES, *TO))
+@pytest.mark.parametrize(("role", "options"), TELLING)
+def test_who_tells_traces_knows_where_they_go(role: str, options: tuple[str, ...]) -> None:
+    assert not is_configured(environment(role, *options))
+    assert is_configured(environment(role, *options, *TO))
 
 
 @needs_helm
@@ -26,10 +29,13 @@ def test_who_sends_no_traces_needs_nothing_for_them(role: str) -> None:
 
 
 @needs_helm
-def test_the_headers_come_from_a_secret_that_may_be_missing() -> None:
+@pytest.mark.parametrize(("role", "options"), TELLING)
+def test_the_headers_come_from_a_secret_that_may_be_missing(
+    role: str, options: tuple[str, ...]
+) -> None:
     [headers] = [
         item
-        for item in container("engine", *ENGINES, *TO, *WITH)["env"]
+        for item in container(role, *options, *TO, *WITH)["env"]
         if item["name"] == "OTEL_EXPORTER_OTLP_HEADERS"
     ]
     reference = {"name": "collector-key", "key": "headers", "optional": True}

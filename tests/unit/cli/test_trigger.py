@@ -49,6 +49,7 @@ class ApiServer:
     triggers: dict[str, dict[str, Any]]
     has_role: bool = True
     has_secret: bool = True
+    api_token: str = ""
     received: list[tuple[str, str, Any]] = field(default_factory=list)
 
     async def handle(self, request: web.Request) -> web.Response:
@@ -76,6 +77,8 @@ class ApiServer:
         body: Any = await request.json() if request.can_read_body else None
         self.received.append((request.method, path, body))
         if path.startswith("api/"):
+            if self.api_token and request.headers.get("X-Torpor-Token") != self.api_token:
+                return web.json_response({"detail": "Missing Authentication Token"}, status=401)
             told = {"id": body["id"], "source": body["source"], "duplicate": False}
             return web.json_response({"events": [told]}, status=202)
         if request.headers.get("X-Torpor-Token") != internal_token(KEY):
@@ -109,6 +112,18 @@ def torpor(
         return status, told.out, told.err
 
     return run
+
+
+async def test_who_is_known_publishes_through_the_api_server(
+    server: tuple[ApiServer, str], torpor: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server[0].api_token = "hush"
+    monkeypatch.delenv("TORPOR_EVENTS_API_TOKEN", raising=False)
+    status, _, err = await torpor("publish", "b", "--id", "7")
+    assert status == 1
+    assert "Missing Authentication Token; set TORPOR_EVENTS_API_TOKEN" in err
+    monkeypatch.setenv("TORPOR_EVENTS_API_TOKEN", "hush")
+    assert (await torpor("publish", "b", "--id", "7"))[:2] == (0, "7\n")
 
 
 async def test_triggers_are_read_from_the_api_server(

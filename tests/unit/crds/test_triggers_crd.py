@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -9,9 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support.source_rig import world
 from tests.unit.crds.schema import defaulted, nodes, problems
 from torpor.errors import InvalidResource
 from torpor.resources.trigger import SourceKind, TargetKind, Trigger
+from torpor.triggers.base import SourceMisconfigured
+from torpor.triggers.broker.names import InvalidName, queue_stream
+from torpor.triggers.sources.storage import open_source
 
 ROOT = Path(__file__).resolve().parents[3]
 CRD = yaml.safe_load((ROOT / "crds" / "triggers.yaml").read_text())
@@ -174,6 +180,11 @@ WRONG = [
     ({**HTTP, "target": {"queue": {"name": "q"}}}, "nothing to answer with"),
     ({**HTTP, "dedupe": {"key": "id"}}, "are for events"),
     ({**HTTP, "source": {"http": {"path": "/function/a"}}}, "the gateway's own"),
+    ({**HTTP, "source": {"http": {"path": "/a/../b"}}}, "must not have . or .."),
+    (
+        {**BUS, "source": {"queue": {"name": "a.fifo"}}, "ordering": {"key": "id"}},
+        "keeps the order of each MessageGroupId",
+    ),
     ({**BUS, "source": {"schedule": {}}}, "exactly one of cron"),
     ({**BUS, "source": {"schedule": {"every": "1m", "cron": "* * * * *"}}}, "exactly one of cron"),
     ({**BUS, "filter": {"pattern": {"a": [1]}, "cesql": "TRUE"}}, "pattern or cesql, not both"),
@@ -194,6 +205,69 @@ def test_the_parser_repeats_the_rules_in_the_same_words(spec: dict[str, Any], sa
     assert said in messages
     with pytest.raises(InvalidResource, match=said):
         parsed(spec)
+
+
+@pytest.mark.parametrize(
+    ("path", "taken"),
+    [("/", True), ("/a.b", True), ("/.a", True), ("/...", True), ("/..b/c", True)]
+    + [(path, False) for path in ("/.", "/..", "/a/.", "/a/..", "/./a", "/a/../b", "/a/./")],
+)
+def test_a_path_with_dots_is_refused_by_both_or_by_none(path: str, taken: bool) -> None:
+    [rule] = [
+        each["rule"]
+        for each in at("source.http.path")["x-kubernetes-validations"]
+        if "between its slashes" in each["message"]
+    ]
+    found = re.fullmatch(r"!self\.matches\('(.*)'\)", rule)
+    assert found
+    assert (re.search(found[1], path) is None) is taken
+    assert _parses({**HTTP, "source": {"http": {"path": path}}}) is taken
+
+
+@pytest.mark.parametrize(
+    ("bucket", "taken"),
+    [("photos", True), ("my.bucket-1", True), ("a" * 63, True)]
+    + [(name, False) for name in ("../etc", "..", "a/b", "-a", "", "a b", "a" * 64, "a\n")],
+)
+def test_a_bucket_is_refused_by_both_or_by_none(bucket: str, taken: bool) -> None:
+    schema = at("source.storage.bucket")
+    by_schema = (
+        schema["minLength"] <= len(bucket) <= schema["maxLength"]
+        and re.search(schema["pattern"].removesuffix("$") + r"\Z", bucket) is not None
+    )
+    assert by_schema is taken
+    assert _opens({"bucket": bucket}) is taken
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [("jobs", True), ("Jobs_2", True), ("jobs.fifo", True), ("a" * 80, True)]
+    + [(name, False) for name in ("a.b", ".fifo", "a.fifo.fifo", "a b", "a" * 81, "")],
+)
+def test_a_queue_is_refused_by_both_or_by_none(name: str, taken: bool) -> None:
+    for schema in (at("source.queue.name"), at("target.queue.name")):
+        by_schema = schema["minLength"] <= len(name) <= schema["maxLength"] and re.search(
+            schema["pattern"], name
+        )
+        assert bool(by_schema) is taken
+    with contextlib.ExitStack() as stack:
+        if not taken:
+            stack.enter_context(pytest.raises(InvalidName))
+        queue_stream("shop", name)
+
+
+def _parses(spec: dict[str, Any]) -> bool:
+    try:
+        return bool(parsed(spec))
+    except InvalidResource:
+        return False
+
+
+def _opens(storage: dict[str, Any]) -> bool:
+    try:
+        return bool(open_source(parsed({**BUS, "source": {"storage": storage}}), world()))
+    except SourceMisconfigured:
+        return False
 
 
 def test_a_query_is_refused_where_requests_bring_their_own() -> None:

@@ -79,7 +79,7 @@ def test_a_changed_spec_is_another_generation(tmp_path: Path) -> None:
         ({"delivery": {"timeoutSeconds": float("nan")}}, "must be a number that JSON has"),
         ({"delivery": {"retryOn": [500, 500]}}, "spec.delivery.retryOn[1]: '500' is there twice"),
         ({"delivery": {"maxTries": 3}}, "spec.delivery.maxTries: unknown field; did you mean"),
-        ({"target": {"queue": {"name": "Q"}}}, "spec.target.queue.name: 'Q' must match"),
+        ({"target": {"queue": {"name": "Q!"}}}, "spec.target.queue.name: 'Q!' must match"),
     ],
 )  # fmt: skip
 def test_what_the_cluster_refuses_is_refused(

@@ -80,7 +80,7 @@ def test_a_queue_keeps_what_was_set_and_unsets_what_is_empty() -> None:
     arn = "arn:aws:sqs:us-east-1:000000000000:shop.dead"
     policy = f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"3"}}'
     changed = QueueAttributes().changed({"RedrivePolicy": policy, "DelaySeconds": "5"}, 1.0)
-    again = QueueAttributes.read(changed.notes())
+    again = QueueAttributes.read(changed.notes(), "jobs")
     assert again.redrive == Redrive(FunctionKey("shop", "dead"), 3)
     assert again.shown()["DelaySeconds"] == "5"
     assert again.changed({"RedrivePolicy": ""}, 2.0).redrive is None

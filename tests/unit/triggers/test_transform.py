@@ -169,6 +169,12 @@ def test_no_expression_builds_too_much(expression: str) -> None:
     assert time.perf_counter() - began < 5
 
 
+def test_the_limit_of_an_expression_is_named_whatever_is_left_of_it() -> None:
+    event = {"data": "x" * 4_000_000}
+    with pytest.raises(TransformFailed, match="builds more than 16777216 bytes in all its steps"):
+        filled("${[[data, data, data], [data, data, data]]}", event)
+
+
 def test_a_result_that_is_too_large_is_refused() -> None:
     event = {"data": "x" * 4_000_000}
     with pytest.raises(TransformFailed, match="larger than 6291456 bytes"):

@@ -33,7 +33,7 @@ from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
 from torpor.triggers.api.ingress import Ingress
 from torpor.triggers.api.parts import ApiParts, Caller
-from torpor.triggers.api.places import place_of
+from torpor.triggers.api.places import bus_of
 from torpor.triggers.broker.names import InvalidName
 from torpor.triggers.event import Event, MalformedEvent, make_event
 from torpor.triggers.filter.pattern import compile_pattern
@@ -244,11 +244,11 @@ def _told(result: Put | Bad) -> dict[str, Any]:
 
 def _bus(name: str) -> FunctionKey:
     if not name.startswith("arn:"):
-        return place_of(name, "bus")
+        return bus_of(name)
     kind, separator, plain = name.split(":", 5)[-1].partition("/")
     if kind != "event-bus" or not separator:
         raise InvalidName(f"{name[:200]!r} is not the ARN of an event bus")
-    return place_of(plain, "bus")
+    return bus_of(plain)
 
 
 def _time(seconds: float) -> str:

@@ -11,6 +11,7 @@ from torpor.triggers.broker.objects import Objects
 from torpor.triggers.broker.publishing import Publisher
 from torpor.triggers.broker.streams import Streams
 from torpor.triggers.definitions import Definitions
+from torpor.triggers.hops import Hops
 from torpor.triggers.queue_partitions import QueuePartitions
 from torpor.triggers.results import Results
 
@@ -52,6 +53,7 @@ class ApiParts:
     results: Results
     wall: Callable[[], float]
     new_id: Callable[[], str]
+    hops: Hops
     settings: ApiSettings = ApiSettings()
 
 

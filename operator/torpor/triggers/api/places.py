@@ -5,26 +5,31 @@ from __future__ import annotations
 from torpor.aws.errors import Refused
 from torpor.resources.names import FunctionKey
 from torpor.triggers.broker import names
-from torpor.triggers.broker.names import InvalidName
 from torpor.triggers.broker.streams import Streams
 
 DEFAULT_NAMESPACE = "default"
 
 
-def place_of(name: str, what: str) -> FunctionKey:
-    """Return what an AWS client's name means: `namespace.name`, or a name in `default`.
+def bus_of(name: str) -> FunctionKey:
+    """Return what an AWS client's name of a bus means: `namespace.name`, or a name in `default`.
 
-    Raises InvalidName, which says `what` it is.
+    Raises InvalidName.
     """
+    namespace, plain = _divided(name)
+    return FunctionKey(names.checked(namespace, "namespace"), names.checked(plain, "bus"))
+
+
+def queue_of(name: str) -> FunctionKey:
+    """Return what an AWS client's name of a queue means, as `bus_of`: `.fifo` is part of it."""
+    plain = name.removesuffix(names.FIFO_SUFFIX)
+    namespace, queue = _divided(plain)
+    checked = names.checked_queue(queue + name[len(plain) :])
+    return FunctionKey(names.checked(namespace, "namespace"), checked)
+
+
+def _divided(name: str) -> tuple[str, str]:
     namespace, separator, plain = name.replace("/", ".").partition(".")
-    if not separator:
-        namespace, plain = DEFAULT_NAMESPACE, namespace
-    if ".fifo" in name:
-        raise InvalidName(
-            f"{name[:80]!r}: there are no .fifo {what}s; a {what} keeps the order of messages "
-            "with the same MessageGroupId where its Trigger has ordering.key: partitionkey"
-        )
-    return FunctionKey(names.checked(namespace, "namespace"), names.checked(plain, what))
+    return (namespace, plain) if separator else (DEFAULT_NAMESPACE, namespace)
 
 
 def spoken(key: FunctionKey) -> str:

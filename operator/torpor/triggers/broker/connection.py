@@ -20,6 +20,7 @@ from nats.aio.client import Client
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker.beside import beside
 from torpor.triggers.broker.link import Link
+from torpor.triggers.broker.room import Room
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,8 @@ class BrokerSettings:
     key_file: str = ""
     replicas: int = 1
     """Copies of each stream: 1, 3 or 5."""
+    store_bytes: int = 0
+    """What one server stores (`max_file_store`); 0: the account's limit, or found out when full."""
     stream_max_bytes: int = -1
     """What one stream may hold, which the server sets aside for it; -1: what the server has left
     (its `max_file_store`). Full, either refuses what is new."""
@@ -81,6 +84,10 @@ class Connection:
         self._connected = asyncio.Event()
         self._said = float("-inf")
         self._problem = "not connected yet"
+        self.room = Room()
+        """What is left of the store, as last looked at."""
+        self.store_full = asyncio.Event()
+        """Set when the store was found full: somebody has to look at once."""
 
     @property
     def ready(self) -> bool:

@@ -44,7 +44,8 @@ class EmbeddedNats:
 
     The server ends with the thread that started it, so that a killed process leaves none behind.
     `port` 0 and `mqtt_port` 0 take a free one, which is kept when it is started again; `mqtt_port`
-    None opens no MQTT listener. `sync_interval` is `always` or a time such as `2m`.
+    None opens no MQTT listener. `sync_interval` is `always` or a time such as `2m`;
+    `max_store_bytes` 0 is three quarters of what the disk has free.
     """
 
     def __init__(
@@ -54,9 +55,11 @@ class EmbeddedNats:
         port: int = 0,
         mqtt_port: int | None = None,
         sync_interval: str = "always",
+        max_store_bytes: int = 0,
     ) -> None:
         self._folder = folder.resolve()
         self._sync_interval = sync_interval
+        self._max_store_bytes = max_store_bytes
         self._process: subprocess.Popen[bytes] | None = None
         self._program = find_program()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -134,15 +137,21 @@ class EmbeddedNats:
             "listen": f"127.0.0.1:{self.port}",
             "max_payload": MAX_PAYLOAD_BYTES,
             "authorization": {"token": self.token},
-            "jetstream": {
-                "store_dir": str(self._folder / "data"),
-                "sync_interval": self._sync_interval,
-            },
+            "jetstream": self._jetstream(),
             "pid_file": str(self._folder / "nats.pid"),
         }
         if self.mqtt_port is not None:
             found["mqtt"] = {"listen": f"127.0.0.1:{self.mqtt_port}"}
         return json.dumps(found, indent=2)
+
+    def _jetstream(self) -> dict[str, object]:
+        found: dict[str, object] = {
+            "store_dir": str(self._folder / "data"),
+            "sync_interval": self._sync_interval,
+        }
+        if self._max_store_bytes:
+            found["max_file_store"] = self._max_store_bytes
+        return found
 
     def _kept_token(self) -> str:
         place = self._folder / "token"

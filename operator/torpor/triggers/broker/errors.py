@@ -10,8 +10,11 @@ STREAM_NOT_FOUND = 10059
 STREAM_NAME_IN_USE = 10058
 MESSAGE_NOT_FOUND = 10037
 OVERLAPPING_CONSUMER = frozenset({10099, 10100})
-_FULL = frozenset({10077, 10047, 10023, 10028})
-"""Store failed (the stream's limits), and storage, resources or memory insufficient."""
+STORE_FULL = 10023
+"""Insufficient resources: the server's or the account's."""
+_STORE_FULL = frozenset({STORE_FULL, 10047, 10028})
+STREAM_FULL = 10077
+"""Store failed: the stream's own limits."""
 
 
 class BrokerRefused(TorporError):
@@ -25,9 +28,15 @@ class BrokerRefused(TorporError):
 
 
 class BrokerFull(BrokerRefused):
-    """The stream or the disk is full: nothing was stored. Deliver or purge, or raise the limit."""
+    """The stream is full: nothing was stored. Deliver or purge, or raise the limit."""
 
     code = "broker-full"
+
+
+class StoreFull(BrokerFull):
+    """JetStream's store is full, for all streams or for buses: nothing was stored."""
+
+    code = "store-full"
 
 
 class WrongRevision(BrokerRefused):
@@ -43,6 +52,8 @@ def refusal(error: dict[str, object]) -> BrokerRefused:
     description = str(error.get("description", "no reason given"))
     if err_code in WRONG_REVISION:
         return WrongRevision(err_code, description)
-    if err_code in _FULL:
+    if err_code in _STORE_FULL:
+        return StoreFull(err_code, description)
+    if err_code == STREAM_FULL:
         return BrokerFull(err_code, description)
     return BrokerRefused(err_code, description)

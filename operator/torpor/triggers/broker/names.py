@@ -22,14 +22,22 @@ BUCKET_POSITIONS = "torpor_positions"
 BUCKET_LEASES = "torpor_leases"
 BUCKET_ATTEMPTS = "torpor_attempts"
 BUCKET_DEDUPE = "torpor_dedupe"
+BUCKET_RECENT = "torpor_recent"
 BUCKET_RESULTS = "torpor_results"
 BUCKET_ACTIVITY = "torpor_activity"
 
 ROUTER_CONSUMER = "router"
 RECEIVERS_CONSUMER = "sqs"
-"""All SQS receivers of a queue share it; a Trigger that reads the queue takes over."""
+"""All SQS receivers of a queue share it, of a FIFO queue one for each partition; a Trigger that
+reads the queue takes over."""
+
+FIFO_SUFFIX = ".fifo"
+"""What SQS ends the name of a queue with that keeps the order of each group of messages."""
 
 _LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_QUEUE = re.compile(r"(?=.{1,80}\Z)[A-Za-z0-9_-]+(\.fifo)?")
+_DOT = "+"
+"""Stands for the dot of a queue's name, which streams and subjects cannot have in theirs."""
 _KEY = re.compile(r"[-/_=.a-zA-Z0-9]+")
 
 
@@ -47,6 +55,21 @@ def checked(name: str, what: str) -> str:
             "and begin and end with a letter or digit"
         )
     return name
+
+
+def checked_queue(name: str) -> str:
+    """Return `name` if a queue may have it, which is what SQS allows; else InvalidName."""
+    if _QUEUE.fullmatch(name) is None:
+        raise InvalidName(
+            f"the queue {name[:100]!r} must be at most 80 of A-Z, a-z, 0-9, - and _, "
+            f"and may end with {FIFO_SUFFIX}"
+        )
+    return name
+
+
+def is_fifo(queue: str) -> bool:
+    """Whether a queue keeps the order of each group of messages, which its name says."""
+    return queue.endswith(FIFO_SUFFIX)
 
 
 def inbox_subject(namespace: str, trigger: str, partition: int = 0) -> str:
@@ -76,23 +99,30 @@ def bus_subject(namespace: str, bus: str) -> str:
 
 def queue_stream(namespace: str, queue: str) -> str:
     """Return the stream that keeps a queue."""
-    return QUEUE_STREAM_PREFIX + _pair(namespace, queue, "queue", "_")
+    return QUEUE_STREAM_PREFIX + _queue(namespace, queue, "_")
 
 
 def queue_subject(namespace: str, queue: str, partition: int = 0) -> str:
     """Return where messages are published to a queue."""
-    return f"torpor.queue.{_pair(namespace, queue, 'queue')}.{_partition(partition)}"
+    return f"torpor.queue.{_queue(namespace, queue)}.{_partition(partition)}"
 
 
 def queue_filter(namespace: str, queue: str) -> str:
     """Return the subjects of all partitions of a queue."""
-    return f"torpor.queue.{_pair(namespace, queue, 'queue')}.*"
+    return f"torpor.queue.{_queue(namespace, queue)}.*"
 
 
 def consumer_name(namespace: str, trigger: str, partition: int | None = None) -> str:
     """Return the durable consumer that delivers a Trigger, or one partition of it."""
     pair = _pair(namespace, trigger, "Trigger", "_")
     return pair if partition is None else f"{pair}_{_partition(partition)}"
+
+
+def receivers_consumers(stream: str) -> tuple[str, ...]:
+    """Return the consumers of the SQS receivers of a queue's stream, by partition."""
+    if not stream.endswith(FIFO_SUFFIX.replace(".", _DOT)):
+        return (RECEIVERS_CONSUMER,)
+    return tuple(f"{RECEIVERS_CONSUMER}_{number}" for number in range(PARTITIONS))
 
 
 def trigger_key(namespace: str, trigger: str) -> str:
@@ -111,14 +141,14 @@ def owner(stream: str) -> tuple[str, str] | None:
     for prefix in (BUS_STREAM_PREFIX, QUEUE_STREAM_PREFIX):
         if stream.startswith(prefix):
             namespace, separator, name = stream.removeprefix(prefix).partition("_")
-            return (namespace, name) if separator else None
+            return (namespace, name.replace(_DOT, ".")) if separator else None
     return None
 
 
 def trigger_of(subject: str) -> tuple[str, str]:
-    """Return (namespace, name) of an inbox or dead letter subject's Trigger."""
+    """Return (namespace, name) of the Trigger or queue that a subject is of."""
     _, _, namespace, name, *_ = subject.split(".")
-    return namespace, name
+    return namespace, name.replace(_DOT, ".")
 
 
 def partition_of(key: str | None) -> int:
@@ -135,6 +165,11 @@ def checked_key(key: str) -> str:
 
 def _pair(namespace: str, name: str, what: str, separator: str = ".") -> str:
     return f"{checked(namespace, 'namespace')}{separator}{checked(name, what)}"
+
+
+def _queue(namespace: str, name: str, separator: str = ".") -> str:
+    safe = checked_queue(name).replace(".", _DOT)
+    return f"{checked(namespace, 'namespace')}{separator}{safe}"
 
 
 def _partition(number: int) -> int:

@@ -16,7 +16,13 @@ from torpor.errors import TorporError
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker.api import TRANSIENT
 from torpor.triggers.broker.connection import Connection
-from torpor.triggers.broker.errors import refusal
+from torpor.triggers.broker.errors import (
+    STORE_FULL,
+    STREAM_FULL,
+    BrokerFull,
+    StoreFull,
+    refusal,
+)
 from torpor.triggers.broker.link import NoResponders
 
 PUBLISH_SECONDS = 20.0
@@ -91,8 +97,8 @@ class Publisher:
 
         Tried again until the deadline while nobody leads the stream, and, if it has an id, when a
         server does not answer or the connection is lost: without an id it might be stored twice.
-        Raises BrokerAway (it may be stored nevertheless), BrokerFull, BrokerRefused and
-        MessageTooLarge.
+        Raises BrokerAway (it may be stored nevertheless), BrokerFull (StoreFull also before the
+        store is quite full), BrokerRefused and MessageTooLarge.
         """
         message = Outgoing(subject, data, msg_id, headers)
         (stored,) = await self.publish_batch([message], deadline_seconds=deadline_seconds)
@@ -106,6 +112,7 @@ class Publisher:
         Within a subject the messages are stored in the order given, unless one has to be tried
         again. Raises as `publish` does: then any of them may be stored, or not.
         """
+        self._admit(messages)
         deadline = time.monotonic() + deadline_seconds
         stored: dict[int, Stored] = {}
         left = list(range(len(messages)))
@@ -148,6 +155,21 @@ class Publisher:
                 raise result
         return [stored[index] for index in range(len(messages))]
 
+    def _admit(self, messages: Sequence[Outgoing]) -> None:
+        """StoreFull while what is left of the store is kept for what was taken before."""
+        room = self._connection.room
+        for message in messages:
+            if text := room.refusal(message.subject):
+                raise StoreFull(STORE_FULL, text)
+        self._admit_to_inboxes(messages)
+
+    def _admit_to_inboxes(self, messages: Sequence[Outgoing]) -> None:
+        """BrokerFull while an inbox has more than its share."""
+        room = self._connection.room
+        for message in messages:
+            if text := room.crowding(message.subject):
+                raise BrokerFull(STREAM_FULL, text)
+
     async def _begin(self, message: Outgoing, deadline: float) -> _Answer:
         try:
             return await self._send(message, deadline)
@@ -173,6 +195,9 @@ class Publisher:
                     results.append(error)
                     patience_seconds = 0.0  # the others have had as long
             return results
+        except StoreFull:
+            self._connection.store_full.set()
+            raise
         finally:
             _abandon(answers)
 
@@ -186,6 +211,13 @@ class Publisher:
                 f"({link.max_payload_bytes}); raise its max_payload, or send less"
             )
         return await link.send(message.subject, message.data, headers)
+
+
+class ReservePublisher(Publisher):
+    """For what makes room: it may use what is kept free of what is new."""
+
+    def _admit(self, messages: Sequence[Outgoing]) -> None:
+        self._admit_to_inboxes(messages)
 
 
 async def _stored(

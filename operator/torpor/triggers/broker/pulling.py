@@ -110,6 +110,22 @@ class PullConsumer:
             if found or time.monotonic() >= deadline:
                 return found
 
+    async def fetch_one(self, wait_seconds: float) -> list[Message]:
+        """Return the next message if it comes within the wait, which the server holds to.
+
+        What is not there by then is not delivered: `fetch` may leave a request behind that takes
+        it. A consumer that is gone is made again, once. Raises as `fetch` does.
+        """
+        try:
+            return await self._within(wait_seconds)
+        except BrokerAway:
+            return await self._within(wait_seconds)
+
+    async def _within(self, wait_seconds: float) -> list[Message]:
+        inbox = await self._listening(wait_seconds)
+        await self._exist()
+        return await self._ask(inbox, 1, wait_seconds)
+
     async def close(self) -> None:
         """Stop listening. The consumer stays, and what was fetched may still be acknowledged.
 

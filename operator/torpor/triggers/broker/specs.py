@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 DUPLICATE_SECONDS = 120
 """How long an id is remembered."""
@@ -96,6 +97,19 @@ class StreamState:
     first_seq: int
     last_seq: int
     consumers: int
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Self:
+        """Return the state in JetStream's description of a stream."""
+        state = found["state"]
+        return cls(
+            name=found["config"]["name"],
+            messages=state["messages"],
+            size_bytes=state["bytes"],
+            first_seq=state["first_seq"],
+            last_seq=state["last_seq"],
+            consumers=state["consumer_count"],
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -17,6 +17,8 @@ from torpor.triggers.broker.errors import (
     STREAM_NOT_FOUND,
     BrokerRefused,
 )
+from torpor.triggers.broker.listing import BUSES, QUEUES, listed
+from torpor.triggers.broker.rivals import remove_rivals
 from torpor.triggers.broker.specs import (
     ACK_WAIT_SECONDS,
     REFUSE_PER_SUBJECT,
@@ -38,6 +40,8 @@ __all__ = [
 ]
 
 DEAD_SECONDS = 14 * 86_400
+OBJECT_SECONDS = 21 * 86_400
+"""Large data, unless it is renewed: longer than a bus and what waits between two renewals."""
 BUS_SECONDS = 7 * 86_400
 """A bus's retention unless it is told otherwise."""
 QUEUE_DUPLICATE_SECONDS = 300
@@ -60,7 +64,8 @@ class Streams:
         most = self._connection.settings.inbox_messages
         await self.ensure(replace(inboxes, max_per_subject=most, refuse_per_subject=most > 0))
         await self.ensure(self._spec(names.DEAD_STREAM, "torpor.dead.>", limits, DEAD_SECONDS))
-        await self.ensure(self._spec(names.OBJECT_STREAM, "torpor.objects.>", limits, DEAD_SECONDS))
+        large = self._spec(names.OBJECT_STREAM, "torpor.objects.>", limits, OBJECT_SECONDS)
+        await self.ensure(large)
 
     async def ensure_bus(
         self, namespace: str, bus: str, retention_seconds: int | None = None
@@ -102,18 +107,18 @@ class Streams:
     async def ensure_consumer(self, spec: ConsumerSpec) -> float:
         """Make the consumer, or bring it up to date; returns the Unix time at which it was made.
 
-        When a Trigger's order by key was switched on or off, its former consumers are in the way
-        (a work queue gives a message to one consumer), and so may be that of SQS's receivers: they
-        are deleted, and what they had taken is delivered again.
+        When a Trigger's order by key was switched on or off, its former consumers are in the way,
+        and so may be those of SQS's receivers: they are deleted, as `remove_rivals` says.
         """
         try:
             return await self._put_consumer(spec)
         except BrokerRefused as error:
             if error.err_code == STREAM_NOT_FOUND:
                 self._known.discard(spec.stream)
-            if error.err_code not in OVERLAPPING_CONSUMER or spec.name == names.RECEIVERS_CONSUMER:
+            for_receivers = spec.name in names.receivers_consumers(spec.stream)
+            if error.err_code not in OVERLAPPING_CONSUMER or for_receivers:
                 raise
-            await self._delete_rivals(spec)
+            await remove_rivals(self, spec)
             return await self._put_consumer(spec)
 
     async def restart_consumer(self, spec: ConsumerSpec) -> None:
@@ -145,6 +150,11 @@ class Streams:
             if error.err_code not in (CONSUMER_NOT_FOUND, STREAM_NOT_FOUND):
                 raise
 
+    async def delete_receivers(self, stream: str) -> None:
+        """Have a queue no longer be read by SQS's receivers: a Trigger reads it."""
+        for name in names.receivers_consumers(stream):
+            await self.delete_consumer(stream, name)
+
     async def delete(self, stream: str) -> None:
         """Delete a stream with all it holds; nothing happens when there is none."""
         self._known.discard(stream)
@@ -172,15 +182,11 @@ class Streams:
             if error.err_code != STREAM_NOT_FOUND:
                 raise
             return None
-        state = found["state"]
-        return StreamState(
-            name=stream,
-            messages=state["messages"],
-            size_bytes=state["bytes"],
-            first_seq=state["first_seq"],
-            last_seq=state["last_seq"],
-            consumers=state["consumer_count"],
-        )
+        return StreamState.of(found)
+
+    async def states(self, subject: str) -> Mapping[str, StreamState]:
+        """Return what each stream of a subject (`*` and `>` allowed) holds, by its name."""
+        return await listed(self._connection, subject)
 
     async def consumer_state(self, stream: str, name: str) -> ConsumerState | None:
         """Return how far a consumer is, or None if there is none."""
@@ -223,28 +229,15 @@ class Streams:
 
     async def buses(self) -> list[tuple[str, str]]:
         """Return (namespace, name) of every bus."""
-        return await self._owners("torpor.bus.>")
+        return await self._owners(BUSES)
 
     async def queues(self) -> list[tuple[str, str]]:
         """Return (namespace, name) of every queue."""
-        return await self._owners("torpor.queue.>")
+        return await self._owners(QUEUES)
 
     async def _owners(self, subject: str) -> list[tuple[str, str]]:
-        owners = [names.owner(name) async for name in self._names(subject)]
+        owners = map(names.owner, await self.states(subject))
         return sorted(owner for owner in owners if owner is not None)
-
-    async def _names(self, subject: str) -> AsyncIterator[str]:
-        offset = 0
-        while True:
-            answer = await call(
-                self._connection, "STREAM.NAMES", {"subject": subject, "offset": offset}
-            )
-            page = answer.get("streams") or []
-            for name in page:
-                yield name
-            offset += len(page)
-            if not page or offset >= answer.get("total", 0):
-                return
 
     async def _put_consumer(self, spec: ConsumerSpec) -> float:
         operation = f"CONSUMER.CREATE.{spec.stream}.{spec.name}.{spec.filter_subject}"
@@ -275,15 +268,6 @@ class Streams:
                 raise
             return 0
         return int(found["config"].get("opt_start_seq", 0))
-
-    async def _delete_rivals(self, spec: ConsumerSpec) -> None:
-        """A Trigger has at most one consumer for all, and one for each partition."""
-        owner = "_".join(spec.name.split("_")[:2])
-        await self.delete_consumer(spec.stream, names.RECEIVERS_CONSUMER)
-        rivals = [owner, *(f"{owner}_{number}" for number in range(names.PARTITIONS))]
-        for name in rivals:
-            if name != spec.name and (spec.name == owner or name == owner):
-                await self.delete_consumer(spec.stream, name)
 
     async def _update(self, spec: StreamSpec) -> None:
         found = await call(self._connection, f"STREAM.INFO.{spec.name}")

@@ -26,6 +26,8 @@ MAY_PASS = frozenset(
 """The statuses below 500 that are tried again."""
 MOST_BEGUN = 20
 """How many attempts at an event may have begun and not ended until it counts as poisonous."""
+MOST_BREAKS = 10
+"""How many attempts that broke beside others are forgiven an event in a row."""
 
 
 class Verdict(Enum):
@@ -43,12 +45,14 @@ class Answer:
     """What came of one attempt. `status` is None when there was no answer.
 
     `error` says why it failed, and is empty when it did not. `absent`: there is no such target.
+    `broken`: the instance ended the connection instead of answering, as one does that dies.
     """
 
     status: int | None
     error: str = ""
     retry_after: str = ""
     absent: bool = False
+    broken: bool = False
     body: bytes = b""
     content_type: str = ""
 

@@ -28,10 +28,14 @@ _RESTING = frozenset({CourierPhase.ABSENT, CourierPhase.OPEN})
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Events: `lag` can be delivered or are being delivered, `waiting` are tried later."""
+    """Events: `lag` can be delivered or are being delivered, `waiting` come to that later."""
 
     lag: int = 0
     waiting: int = 0
+
+    def put_off(self, more: int) -> Backlog:
+        """Return it with more that wait."""
+        return Backlog(self.lag, self.waiting + more)
 
 
 class Backlogs:
@@ -62,10 +66,7 @@ class Backlogs:
     async def survey(
         self, known: Mapping[FunctionKey, Definition]
     ) -> Mapping[FunctionKey, Backlog]:
-        """Return the backlogs of these Triggers: one request, and one for each queue.
-
-        Raises BrokerAway.
-        """
+        """Return the backlogs of these Triggers, at the cost of `held`. Raises BrokerAway."""
         waiting = self._waiting()
         return {
             key: self._backlog(known[key].trigger, partitions, waiting.get(key, {}))

@@ -51,6 +51,12 @@ class DeadLetter:
     raw: bytes | None = None
     attributes: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
+    @property
+    def reference(self) -> str:
+        """Where the data is that the letter has no room for; empty where it has all of it."""
+        found = self.attributes if self.event is None else self.event
+        return str(found.get("dataref", ""))
+
     def to_json(self) -> dict[str, Any]:
         """Return its JSON form, as the internal API tells it."""
         return {

@@ -3,14 +3,18 @@
 A Function gets no more than its ready instances may have at once, and always one, so that an event
 wakes it from zero. While that number is not known it is felt for: one more for each success, half
 as many when the target is overrun (429, 503, no answer).
+
+An event that may be what ends instances has all places for a while, so that it takes no other with
+it. Other dispatchers, and who calls the Function itself, know nothing of that.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
@@ -21,6 +25,12 @@ MOST_PLACES = 256
 """In flight to one target from this process, whatever the target could take."""
 _FIRST_PLACES = 16
 _OVERRUN = frozenset({None, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_PATIENCE_SECONDS = 5.0
+"""How long who is to be alone waits for those that came before."""
+_TURN_SECONDS = 60.0
+"""How long it waits for others that are to be alone, before that."""
+_ALONE_SECONDS = 30.0
+"""How long others wait for one that is alone, that patience included."""
 _RELOOK_SECONDS = 1.0
 """How soon it is noticed that a target can take more, when nothing else happens."""
 
@@ -45,6 +55,13 @@ class UnknownCapacity:
         return None
 
 
+@dataclass(slots=True, eq=False)
+class Place:
+    """`shared`: others were in flight to the target meanwhile."""
+
+    shared: bool
+
+
 class Places:
     """The places in flight of one target; `known` says how many there are, or None."""
 
@@ -52,7 +69,15 @@ class Places:
         self._known = known
         self._felt = float(_FIRST_PLACES)
         self._waiting: deque[asyncio.Future[None]] = deque()
-        self.in_flight = 0
+        self._held: set[Place] = set()
+        self._turn = asyncio.Lock()
+        self._closed = False
+        """For all but the one that is alone."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many are held."""
+        return len(self._held)
 
     @property
     def limit(self) -> int:
@@ -62,16 +87,34 @@ class Places:
         return min(MOST_PLACES, max(1, found))
 
     @asynccontextmanager
-    async def one(self) -> AsyncIterator[None]:
+    async def one(self) -> AsyncIterator[Place]:
         """Hold a place inside the block, after waiting for one."""
-        while self.in_flight >= self.limit:
+        while self._closed or self.in_flight >= self.limit:
             await self._wait()
-        self.in_flight += 1
+        with self._taken(Place(shared=bool(self._held))) as place:
+            yield place
+
+    @asynccontextmanager
+    async def alone(self) -> AsyncIterator[Place]:
+        """Hold a place inside the block that no other is taken beside, for 30 s at the most.
+
+        Those that began before are waited for, for a while; what goes on then does not share.
+        Where too many want to be alone, those that waited too long for that share.
+        """
+        if not await self._turn_came():
+            async with self.one() as place:
+                yield place
+            return
+        self._closed = True
+        opening = asyncio.get_running_loop().call_later(_ALONE_SECONDS, self._open)
         try:
-            yield
+            await self._emptied()
+            with self._taken(Place(shared=False)) as place:
+                yield place
         finally:
-            self.in_flight -= 1
-            self._wake_one()
+            opening.cancel()
+            self._open()
+            self._turn.release()
 
     def learn(self, answer: Answer) -> None:
         """Take note of what came of a delivery."""
@@ -80,12 +123,47 @@ class Places:
         elif self._felt < MOST_PLACES:
             self._felt += 1
 
-    def _wake_one(self) -> None:
-        """Tell the first that still waits: one whose time ran out just now is done already."""
-        while self._waiting:
+    @contextmanager
+    def _taken(self, place: Place) -> Iterator[Place]:
+        for other in self._held:
+            other.shared = True
+        self._held.add(place)
+        try:
+            yield place
+        finally:
+            self._held.remove(place)
+            self._wake()
+
+    async def _turn_came(self) -> bool:
+        try:
+            async with asyncio.timeout(_TURN_SECONDS):
+                return await self._turn.acquire()
+        except TimeoutError:
+            return False
+
+    async def _emptied(self) -> None:
+        """Until no place is held, as long as patience lasts."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while self._held:
+                    await self._wait()
+
+    def _open(self) -> None:
+        self._closed = False
+        for _ in range(self.limit):
+            self._wake()
+
+    def _wake(self) -> None:
+        """Tell the first that still waits: one whose time ran out just now is done already.
+
+        While it is about being alone, all are told: the first cannot go on.
+        """
+        for _ in range(len(self._waiting)):
             waiter = self._waiting.popleft()
             if not waiter.done():
-                return waiter.set_result(None)
+                waiter.set_result(None)
+                if not self._closed:
+                    return
 
     async def _wait(self) -> None:
         """Until a place is given back, or it may be that there are more."""

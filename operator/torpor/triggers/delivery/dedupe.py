@@ -2,16 +2,18 @@
 
 The states are those of AWS's Powertools: INPROGRESS until a deadline, COMPLETED until the window
 ends, and no record, which is also what an expired one means. A record is taken by whoever writes it
-first. One in progress past its deadline belongs to a process that died and is taken over; until
-then nobody knows whether the target did its work, and the event waits.
+first, and renewed while the target works. One in progress past its deadline belongs to a process
+that died and is taken over; until then the target may be at work, and the event waits.
+
+The key alone says what is the same: other data under it is not looked at.
 """
 
 from __future__ import annotations
 
 import hashlib
 from base64 import b64decode, b64encode
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -42,10 +44,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to deliver an event, until it is completed or released."""
+    """The right to deliver an event, until it is completed or released.
+
+    `by` tells the delivery that took it from all others.
+    """
 
     key: str
     revision: int
+    by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +94,24 @@ class Deduplication:
         text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
         return f"{self._prefix}.{hashlib.blake2b(text, digest_size=16).hexdigest()}"
 
-    async def claim(self, key: str, in_progress_seconds: float) -> Claim | Before | Elsewhere:
+    async def claim(
+        self, key: str, in_progress_seconds: float, by: str
+    ) -> Claim | Before | Elsewhere:
         """Take the record of a key, to be in progress that long; or what is in the way."""
         while True:
             try:
-                return await self._claim(key, in_progress_seconds)
+                return await self._claim(key, in_progress_seconds, by)
             except WrongRevision:
                 continue  # somebody else wrote between our read and our write: read again
+
+    async def renew(self, claim: Claim, in_progress_seconds: float) -> Claim:
+        """Have it in progress that long from now. What was taken over stays so."""
+        value = self._in_progress(in_progress_seconds, claim.by)
+
+        async def write(revision: int) -> int:
+            return await self._bucket.update(claim.key, value, revision)
+
+        return replace(claim, revision=await self._over(claim, write))
 
     async def complete(self, claim: Claim, answer: Answer) -> None:
         """Have it delivered. What others wrote since stays: then the claim had been taken over."""
@@ -107,30 +124,50 @@ class Deduplication:
             if len(answer.body) <= _MOST_KEPT_BYTES
             else "",
         }
-        try:
-            await self._bucket.update(claim.key, orjson.dumps(value), claim.revision)
-        except WrongRevision:
-            return
+
+        async def write(revision: int) -> int:
+            return await self._bucket.update(claim.key, orjson.dumps(value), revision)
+
+        await self._over(claim, write)
 
     async def release(self, claim: Claim) -> None:
         """Have it not delivered, so that the next attempt may."""
-        try:
-            await self._bucket.delete(claim.key, claim.revision)
-        except WrongRevision:
-            return
 
-    async def _claim(self, key: str, seconds: float) -> Claim | Before | Elsewhere:
-        now = self._wall()
-        value = orjson.dumps({"state": State.IN_PROGRESS.value, "until": now + seconds})
+        async def write(revision: int) -> int:
+            await self._bucket.delete(claim.key, revision)
+            return revision
+
+        await self._over(claim, write)
+
+    async def _over(self, claim: Claim, write: Callable[[int], Awaitable[int]]) -> int:
+        """Write over our own record, whose last renewal's answer may have been lost.
+
+        Returns the revision; the claim's own where others have taken it over.
+        """
         try:
-            return Claim(key, await self._bucket.create(key, value))
+            return await write(claim.revision)
+        except WrongRevision:
+            entry = await self._bucket.get(claim.key)
+        if entry is None or orjson.loads(entry.value or b"{}").get("by") != claim.by:
+            return claim.revision
+        return await write(entry.revision)
+
+    def _in_progress(self, seconds: float, by: str) -> bytes:
+        until = self._wall() + seconds
+        return orjson.dumps({"state": State.IN_PROGRESS.value, "until": until, "by": by})
+
+    async def _claim(self, key: str, seconds: float, by: str) -> Claim | Before | Elsewhere:
+        now = self._wall()
+        value = self._in_progress(seconds, by)
+        try:
+            return Claim(key, await self._bucket.create(key, value), by)
         except WrongRevision:
             entry = await self._bucket.get(key)
         if entry is None:
             raise WrongRevision(0, "deleted just now")
         found = orjson.loads(entry.value or b"{}")
         if float(found["until"]) <= now:
-            return Claim(key, await self._bucket.update(key, value, entry.revision))
+            return Claim(key, await self._bucket.update(key, value, entry.revision), by)
         if found["state"] == State.IN_PROGRESS:
             return Elsewhere(float(found["until"]))
         return Before(_answer(found))

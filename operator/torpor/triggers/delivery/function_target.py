@@ -8,6 +8,9 @@
 | a batch | `application/cloudevents-batch+json` | an array of events |
 | a batch, transformed | `application/json` | an array of values |
 
+What an event must have (`ce-specversion`, `ce-id`, `ce-source`, `ce-type`) comes as headers also in
+structured mode and with a transformed value, unless that alone is long.
+
 Each request carries `traceparent`, `X-Request-Id` (another for each attempt), and for one event an
 `Idempotency-Key`: the same for all attempts of an event, and with `dedupe` for all events of a key.
 A Function that compares it does its work once even where a dispatcher died during the call.
@@ -27,7 +30,6 @@ from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
 from torpor.triggers.broker import names
 from torpor.triggers.delivery.attempts import Answer
 from torpor.triggers.delivery.piece import Piece, Unchanged
-from torpor.triggers.delivery.tracing import traceparent
 from torpor.triggers.event import (
     BATCH_CONTENT_TYPE,
     STRUCTURED_CONTENT_TYPE,
@@ -42,7 +44,10 @@ _JSON = "application/json"
 _MOST_HEADER_CHARACTERS = 8_000
 """Of the attributes as headers; a gateway takes 15 KiB in all."""
 _MOST_ATTRIBUTES = 64
+_IDENTITY = frozenset({"ce-specversion", "ce-id", "ce-source", "ce-type"})
 _QUOTED = 500
+_BROKEN = (HTTPStatus.BAD_GATEWAY, "bad-gateway")
+"""What a gateway says when an instance ended the connection."""
 
 
 class FunctionTarget:
@@ -61,8 +66,7 @@ class FunctionTarget:
         except (MalformedEvent, TypeError) as error:
             return Answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"it cannot be sent: {error}")
         headers["Idempotency-Key"] = piece.effect or piece.identity
-        hop = f"function {self._key} {attempt}"
-        headers["traceparent"] = traceparent(piece.event.traceparent, piece.identity, hop)
+        headers["traceparent"] = piece.trace
         headers[HEADER_REQUEST_ID] = f"{piece.identity}-{attempt}"
         return await self._invoke(headers, body, timeout_seconds)
 
@@ -79,10 +83,9 @@ class FunctionTarget:
         except TypeError as error:
             return Answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"it cannot be sent: {error}")
         identity = names.message_id("batch", pieces[0].identity, pieces[-1].identity)
-        hop = f"function {self._key} {attempt}"
         headers = {
             "content-type": BATCH_CONTENT_TYPE if plain else _JSON,
-            "traceparent": traceparent(pieces[0].event.traceparent, identity, hop),
+            "traceparent": pieces[0].trace,
             HEADER_REQUEST_ID: f"{identity}-{attempt}",
         }
         return await self._invoke(headers, body, timeout_seconds)
@@ -99,14 +102,23 @@ class FunctionTarget:
 
 def _message(piece: Piece) -> tuple[dict[str, str], bytes]:
     headers, body = to_http_binary(piece.event)
-    long = sum(map(len, headers.values())) > _MOST_HEADER_CHARACTERS
+    fitting = _fitting(headers)
     if not isinstance(piece.value, Unchanged):
-        kept = {} if long else headers
-        kept.pop("ce-dataschema", None)
+        kept = {name: value for name, value in fitting.items() if name != "ce-dataschema"}
         return {**kept, "content-type": _JSON}, orjson.dumps(piece.value)
-    if long or len(headers) > _MOST_ATTRIBUTES:
-        return {"content-type": STRUCTURED_CONTENT_TYPE}, piece.encoded
+    if len(fitting) < len(headers):
+        return {**fitting, "content-type": STRUCTURED_CONTENT_TYPE}, piece.encoded
     return headers, body
+
+
+def _fitting(headers: Mapping[str, str]) -> Mapping[str, str]:
+    """As many of an event's headers as a request may have: all, those it must have, or none."""
+    identity = {name: value for name, value in headers.items() if name in _IDENTITY}
+    for wanted in (headers, identity):
+        long = sum(map(len, wanted.values())) > _MOST_HEADER_CHARACTERS
+        if not long and len(wanted) <= _MOST_ATTRIBUTES:
+            return wanted
+    return {}
 
 
 def _answer(response: Response) -> Answer:
@@ -121,6 +133,7 @@ def _answer(response: Response) -> Answer:
         f"status {response.status}: {text[:_QUOTED]}" if text else f"status {response.status}",
         retry_after=response.headers.get("Retry-After", ""),
         absent=problem.get("code") == UnknownFunction.code,
+        broken=(response.status, problem.get("code")) == _BROKEN,
         body=response.body,
         content_type=content_type,
     )

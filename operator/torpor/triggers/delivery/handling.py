@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
 
 from torpor.errors import TorporError
 from torpor.resources.trigger import Trigger
@@ -18,13 +17,13 @@ from torpor.telemetry.metrics import (
     TRIGGER_IN_FLIGHT,
 )
 from torpor.triggers.base import BrokerAway
-from torpor.triggers.broker import names
 from torpor.triggers.broker.errors import BrokerRefused
 from torpor.triggers.broker.pulling import Message
-from torpor.triggers.delivery.attempts import Answer, Verdict, judge
+from torpor.triggers.delivery.attempting import Attempting
+from torpor.triggers.delivery.attempts import MOST_BREAKS, Answer, Verdict, judge
 from torpor.triggers.delivery.breaker import Passage
 from torpor.triggers.delivery.capacity import Places
-from torpor.triggers.delivery.dedupe import Before, Claim, Elsewhere
+from torpor.triggers.delivery.claiming import Claiming
 from torpor.triggers.delivery.item import Item, for_each
 from torpor.triggers.delivery.partial import UnknownItem, failed_positions
 from torpor.triggers.delivery.parts import DeliveryParts
@@ -40,9 +39,6 @@ _BROKER_PAUSE_SECONDS = 2.0
 _DEFECT_PAUSE_SECONDS = 30.0
 _ABSENT_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
 """When a target that is not there is looked for again."""
-_CLAIM_MARGIN_SECONDS = 15.0
-_LONGEST_LOOK_SECONDS = 60.0
-"""Between two looks at whether another event with the same key has been delivered."""
 
 
 class Handling:
@@ -54,6 +50,7 @@ class Handling:
         self._parts = parts
         self._places = places
         self._settling = Settling(plan.trigger, parts, plan.dedupe, plan.last_resort)
+        self._claiming = Claiming(plan, parts, self._settling)
         self._preparing = Preparing(plan, parts, self._settling)
         self._flying: dict[tuple[int, float], Item] = {}
         labels = (plan.trigger.key.namespace, plan.trigger.key.name)
@@ -105,12 +102,12 @@ class Handling:
     async def _deliver(self, items: Sequence[Item]) -> None:
         ready = await self._preparing.ready(items)
         last = self._trigger.delivery.max_attempts - 1
-        alone = [item for item in ready if 0 < last <= item.record.attempts]
+        alone = [item for item in ready if item.record.breaks or 0 < last <= item.record.attempts]
         together = [item for item in ready if item not in alone] if alone else ready
         if together:
             await self._attempt(together)
         for item in alone:
-            # The last attempt is made alone, so that one bad event takes no others with it.
+            # One bad event of a batch takes no others with it to its last attempt.
             await self._attempt([item])
 
     async def _attempt(self, items: Sequence[Item]) -> None:
@@ -142,13 +139,17 @@ class Handling:
 
         A claim is taken in the place where it is used: its time is that of one attempt.
         """
-        async with self._places.one():
-            if self._plan.dedupe is not None:
-                items = await self._claimed(items)
-                if not items:
-                    return None
-            answer = await self._send(items, target)
-        await self._settle(items, answer, target)
+        suspect = any(item.record.breaks for item in items)
+        async with self._places.alone() if suspect else self._places.one() as place:
+            items = await self._claiming.claimed(items)
+            if not items:
+                return None
+            async with self._claiming.kept(items):
+                answer = await self._send(items, target)
+        if answer.broken and (place.shared or len(items) > 1):
+            items = await self._forgive(items, answer)
+        if items:
+            await self._settle(items, answer, target)
         return answer
 
     async def _send(self, items: Sequence[Item], target: Target) -> Answer:
@@ -158,21 +159,39 @@ class Handling:
         answer = await self._answer(items, target)
         for item in doubtful:
             item.record = item.record.answered()
+        for item in items:
+            item.record = item.record.broke() if answer.broken else item.record.survived()
         return answer
 
+    async def _forgive(self, items: Sequence[Item], answer: Answer) -> list[Item]:
+        """Have them tried again alone, where it shows which one breaks; return the others.
+
+        What has been forgiven too often is one of the others, so that it comes to an end.
+        """
+        forgiven = [item for item in items if item.record.breaks <= MOST_BREAKS]
+        self._failed.inc(len(forgiven))
+        await for_each(forgiven, lambda item: self._settling.forgiven(item, answer))
+        return [item for item in items if item not in forgiven]
+
     async def _answer(self, items: Sequence[Item], target: Target) -> Answer:
-        pieces = [item.content for item in items]
         attempt = max(item.record.attempts for item in items) + 1
-        seconds = self._plan.timeout_seconds
+        attempting = Attempting(self._trigger, items, attempt, self._parts.hops)
+        pieces, seconds = attempting.pieces, self._plan.timeout_seconds
         self._in_flight.inc(len(items))
         begun = self._parts.clock()
         try:
             if self._trigger.batch is None:
-                return await target.send(pieces[0], attempt, seconds)
-            return await target.send_batch(pieces, attempt, seconds)
+                answer = await target.send(pieces[0], attempt, seconds)
+            else:
+                answer = await target.send_batch(pieces, attempt, seconds)
+        except BaseException:
+            attempting.abandoned()
+            raise
         finally:
             self._in_flight.dec(len(items))
             self._seconds.observe(self._parts.clock() - begun)
+        attempting.ended(answer)
+        return answer
 
     async def _settle(self, items: Sequence[Item], answer: Answer, target: Target) -> None:
         self._places.learn(answer)
@@ -212,37 +231,6 @@ class Handling:
     async def _await_target(self, item: Item) -> None:
         pause = _ABSENT_SECONDS[min(item.record.excused, len(_ABSENT_SECONDS) - 1)]
         await self._settling.put_off(item, self._parts.wall() + pause)
-
-    async def _claimed(self, items: Sequence[Item]) -> list[Item]:
-        """Return the items that are ours to deliver."""
-        found: set[Item] = set()
-
-        async def claim(item: Item) -> None:
-            if await self._claim(item):
-                found.add(item)
-
-        await for_each(items, claim)
-        return [item for item in items if item in found]
-
-    async def _claim(self, item: Item) -> bool:
-        dedupe = self._plan.dedupe
-        key = None if dedupe is None else dedupe.key_of(item.content.event)
-        if dedupe is None or key is None or item.claim is not None:
-            return True
-        item.piece = replace(
-            item.content, effect=names.message_id("effect", key, self._trigger.uid)
-        )
-        seconds = self._plan.timeout_seconds + _CLAIM_MARGIN_SECONDS
-        match await dedupe.claim(key, seconds):
-            case Claim() as claim:
-                item.claim = claim
-                return True
-            case Before(answer):
-                await self._settling.repeated(item, answer)
-            case Elsewhere(until):
-                patience = min(_LONGEST_LOOK_SECONDS, 2.0**item.record.excused)
-                await self._settling.put_off(item, min(until, self._parts.wall() + patience))
-        return False
 
     def _complain(self, error: TorporError) -> None:
         fields = {"trigger": str(self._trigger.key), "error": str(error)}

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import SourceKind, Trigger
 from torpor.triggers.broker import names
+from torpor.triggers.broker.listing import QUEUES
+from torpor.triggers.broker.many import ask_each
 from torpor.triggers.broker.streams import ConsumerSpec, Streams
 from torpor.triggers.definitions import Definition
 
@@ -17,7 +19,7 @@ _MOST_UNSETTLED = 20_000
 """In flight and waiting for their next attempts; beyond it nothing new is taken."""
 
 Held = Mapping[int, int]
-"""Messages by partition."""
+"""Messages by partition; without order, all of a queue's in 0."""
 
 
 def consumers(trigger: Trigger, ack_wait_seconds: float) -> Mapping[int | None, ConsumerSpec]:
@@ -29,20 +31,36 @@ def consumers(trigger: Trigger, ack_wait_seconds: float) -> Mapping[int | None, 
 async def held(
     streams: Streams, known: Mapping[FunctionKey, Definition]
 ) -> Mapping[FunctionKey, Held]:
-    """Return what is held for each Trigger: one request, and one for each queue.
+    """Return what is held for each Trigger.
 
-    Raises BrokerAway.
+    One request for all inboxes, one for 256 queues, and one for each queue whose messages are in
+    order and of which there are any. Raises BrokerAway.
     """
     inboxes = _by_owner(await streams.held(names.INBOX_STREAM, "torpor.inbox.>"))
-    found: dict[FunctionKey, Held] = {}
-    for key, definition in known.items():
-        queue = _queue(definition.trigger)
-        if queue is None:
-            found[key] = inboxes.get(key, {})
-            continue
-        stream, subject = names.queue_stream(*queue), names.queue_filter(*queue)
-        found[key] = _by_owner(await streams.held(stream, subject)).get(FunctionKey(*queue), {})
-    return found
+    of_queues = {key: each for key, each in known.items() if each.queue is not None}
+    queued = await _queued(streams, of_queues) if of_queues else {}
+    return {key: queued[key] if key in queued else inboxes.get(key, {}) for key in known}
+
+
+async def _queued(
+    streams: Streams, known: Mapping[FunctionKey, Definition]
+) -> Mapping[FunctionKey, Held]:
+    """Return what the queues hold that these Triggers read."""
+    states = await streams.states(QUEUES)
+
+    async def ask(key: FunctionKey) -> Held:
+        definition = known[key]
+        assert definition.queue is not None
+        state = states.get(names.queue_stream(*definition.queue))
+        if state is None or not state.messages:
+            return {}
+        if definition.trigger.ordering_key is None:
+            return {0: state.messages}
+        subject = names.queue_filter(*definition.queue)
+        found = _by_owner(await streams.held(state.name, subject))
+        return found.get(FunctionKey(*definition.queue), {})
+
+    return await ask_each(known, ask)
 
 
 def _consumer(trigger: Trigger, partition: int | None, ack_wait_seconds: float) -> ConsumerSpec:

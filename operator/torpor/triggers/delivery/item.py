@@ -12,6 +12,7 @@ from torpor.triggers.broker.pulling import Message
 from torpor.triggers.broker.receipts import Receipts
 from torpor.triggers.delivery.dedupe import Claim
 from torpor.triggers.delivery.piece import Piece
+from torpor.triggers.delivery.recent import Recent
 from torpor.triggers.delivery.record import FRESH, Record, RecordKey
 
 MessageId = tuple[int, float]
@@ -32,6 +33,7 @@ class Item:
     piece: Piece | None = None
     record: Record = FRESH
     claim: Claim | None = None
+    recent: Recent | None = None
     settled: bool = field(default=False)
 
     @property

@@ -14,13 +14,15 @@ from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.kv import Bucket
 from torpor.triggers.broker.receipts import Receipts
 from torpor.triggers.broker.streams import ACK_WAIT_SECONDS
-from torpor.triggers.delivery import dedupe, record
+from torpor.triggers.delivery import dedupe, recent, record
 from torpor.triggers.delivery.attempts import Answer
 from torpor.triggers.delivery.capacity import Capacity, Places
 from torpor.triggers.delivery.item import Keeper
+from torpor.triggers.delivery.recent import Recents
 from torpor.triggers.delivery.record import Records
 from torpor.triggers.delivery.targets import TargetWorld
 from torpor.triggers.event import Event
+from torpor.triggers.hops import Hops
 
 
 class Results(Protocol):
@@ -45,15 +47,17 @@ class NoResults:
 class DeliveryParts:
     """`wall` gives Unix seconds, `clock` monotonic ones, `chance` numbers from 0 to 1.
 
-    `records` and `dedupe` are buckets of the broker; `places` those of each target Function.
+    `records`, `recents` and `dedupe` are buckets of the broker; `places` those of each Function.
     """
 
     connection: Connection
     world: TargetWorld
     records: Records
+    recents: Recents
     dedupe: Bucket
     capacity: Capacity
     results: Results
+    hops: Hops
     keeper: Keeper
     receipts: Receipts
     places: dict[FunctionKey, Places]
@@ -74,6 +78,7 @@ def delivery_parts(
     world: TargetWorld,
     capacity: Capacity,
     results: Results,
+    hops: Hops,
     *,
     ack_wait_seconds: float = ACK_WAIT_SECONDS,
     wall: Callable[[], float],
@@ -88,9 +93,11 @@ def delivery_parts(
         connection=connection,
         world=world,
         records=Records(Bucket(connection, names.BUCKET_ATTEMPTS, record.LIVE_SECONDS)),
+        recents=Recents(Bucket(connection, names.BUCKET_RECENT, recent.LIVE_SECONDS)),
         dedupe=Bucket(connection, names.BUCKET_DEDUPE, dedupe.LIVE_SECONDS),
         capacity=capacity,
         results=results,
+        hops=hops,
         keeper=Keeper(ack_wait_seconds),
         receipts=Receipts(connection),
         places={},

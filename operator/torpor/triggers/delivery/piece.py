@@ -26,7 +26,8 @@ class Piece:
 
     `encoded` is the event's JSON; `value` what the Trigger's transform made of it. `effect` is the
     same for all events that are to have one effect; empty: the message's identity. `occasion` is
-    the replay or redrive that put it into the inbox, if one did.
+    the replay or redrive that put it into the inbox, if one did. `trace` is the W3C traceparent
+    that its next hop is below: that of the attempt when it is sent.
     """
 
     identity: str
@@ -35,6 +36,7 @@ class Piece:
     value: Json | Unchanged = UNCHANGED
     effect: str = ""
     occasion: str = ""
+    trace: str = ""
 
     @property
     def content(self) -> Json:

@@ -27,7 +27,11 @@ _PROMPT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One Trigger's deliveries. `absent`: the target does not exist, and events wait."""
+    """One Trigger's deliveries. `absent`: the target does not exist, and events wait.
+
+    An attempt takes `timeout_seconds` at the most, and goes on for `working_seconds` at the most
+    after whoever made it died: nobody waits for a Function to wake then.
+    """
 
     trigger: Trigger
     filter: CompiledFilter
@@ -38,6 +42,7 @@ class Plan:
     breaker: Breaker | None
     dedupe: Deduplication | None
     timeout_seconds: float
+    working_seconds: float
     absent: bool
 
 
@@ -49,6 +54,7 @@ def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
     found = definition.trigger
     spec = found.delivery
     facts = _facts(definition.facts)
+    working_seconds, waking_seconds = _allowed_seconds(found, facts)
     unchanged = found.transform.jsonata is None and found.transform.input is None
 
     def opened(target: trigger.Target | None) -> Target | None:
@@ -66,16 +72,18 @@ def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
         dedupe=None
         if found.dedupe is None
         else Deduplication(parts.dedupe, found.key, found.dedupe, parts.wall),
-        timeout_seconds=spec.timeout_seconds or _timeout_seconds(found, facts),
+        timeout_seconds=spec.timeout_seconds or working_seconds + waking_seconds,
+        working_seconds=spec.timeout_seconds or working_seconds,
         absent=facts is not None and not facts.exists,
     )
 
 
-def _timeout_seconds(found: Trigger, facts: TargetFacts | None) -> float:
+def _allowed_seconds(found: Trigger, facts: TargetFacts | None) -> tuple[float, float]:
+    """How long the target may work, and how long it may take to wake."""
     if found.target.kind is not TargetKind.FUNCTION:
-        return _PROMPT_SECONDS
+        return _PROMPT_SECONDS, 0.0
     allowed = facts.timeout_seconds if facts is not None else 0.0
-    return (allowed or _UNKNOWN_SECONDS) + _WAKING_SECONDS
+    return allowed or _UNKNOWN_SECONDS, _WAKING_SECONDS
 
 
 def _facts(found: Mapping[str, Any]) -> TargetFacts | None:

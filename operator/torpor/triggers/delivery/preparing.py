@@ -21,6 +21,7 @@ from torpor.triggers.delivery.plan import Plan
 from torpor.triggers.delivery.readmission import OCCASION
 from torpor.triggers.delivery.settling import Settling
 from torpor.triggers.event import Event, MalformedEvent, from_structured, to_json, to_structured
+from torpor.triggers.hops import HOP
 from torpor.triggers.transform import TransformFailed
 
 
@@ -69,7 +70,8 @@ class Preparing:
             return False
         identity = identity_of(message, self._trigger.uid)
         occasion = message.headers.get(OCCASION, "")
-        item.piece = Piece(identity, event, message.data, occasion=occasion)
+        trace = message.headers.get(HOP) or event.traceparent or ""
+        item.piece = Piece(identity, event, message.data, occasion=occasion, trace=trace)
         reason = self._given_up(item)
         if reason:
             await self._settling.bury(item, reason)

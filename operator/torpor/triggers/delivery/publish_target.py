@@ -20,6 +20,7 @@ from torpor.triggers.claims import check_in
 from torpor.triggers.delivery.attempts import Answer
 from torpor.triggers.delivery.piece import Piece, Unchanged
 from torpor.triggers.event import Event, MalformedEvent
+from torpor.triggers.hops import HOP
 from torpor.triggers.queue_partitions import QueuePartitions
 
 _PUBLISH_SECONDS = 8.0
@@ -79,7 +80,8 @@ class BusTarget:
             encoded = await check_in(event, self._objects)
         elif len(encoded) > LARGE_BYTES:
             encoded = await check_in(event, self._objects)
-        return Outgoing(self._subject(event), encoded, self._message_id(piece))
+        headers = {HOP: piece.trace}
+        return Outgoing(self._subject(event), encoded, self._message_id(piece), headers)
 
     def _subject(self, event: Event) -> str:
         return names.bus_subject(self._key.namespace, self._key.name)

@@ -27,6 +27,7 @@ class Record:
     """`attempts` failed; `excused` deliveries were put off without an attempt. Times are Unix.
 
     `next_seconds` is when it is tried again. `begun` attempts in a row did not come to an end.
+    The last `breaks` attempts broke: this event may be what ends instances.
     """
 
     attempts: int = 0
@@ -37,6 +38,7 @@ class Record:
     error: str = ""
     status: int | None = None
     begun: int = 0
+    breaks: int = 0
 
     def accounts_for(self, delivered: int) -> bool:
         """Whether the end of each of so many deliveries, the last left out, is known."""
@@ -49,6 +51,14 @@ class Record:
     def answered(self) -> Record:
         """Return the record of an event at which an attempt came to an end."""
         return replace(self, begun=0)
+
+    def broke(self) -> Record:
+        """Return the record of an event whose attempt ended with the instance."""
+        return replace(self, breaks=self.breaks + 1)
+
+    def survived(self) -> Record:
+        """Return the record of an event whose attempt the instance survived."""
+        return replace(self, breaks=0) if self.breaks else self
 
     def failed(self, now: float, error: str, status: int | None) -> Record:
         """Return the record after one more failed attempt."""
@@ -131,6 +141,7 @@ def decode(entry: Entry) -> Record:
         error=str(found["error"]),
         status=found["status"],
         begun=int(found["begun"]),
+        breaks=int(found.get("breaks", 0)),
     )
 
 
@@ -145,5 +156,6 @@ def _encode(record: Record) -> bytes:
             "error": record.error,
             "status": record.status,
             "begun": record.begun,
+            "breaks": record.breaks,
         }
     )

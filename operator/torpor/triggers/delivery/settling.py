@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torpor.resources.trigger import SourceKind, Trigger
 from torpor.telemetry.metrics import (
@@ -27,8 +27,8 @@ from torpor.triggers.delivery.parts import DeliveryParts
 from torpor.triggers.delivery.piece import Piece, identity_of
 from torpor.triggers.delivery.record import FRESH, Record
 from torpor.triggers.delivery.targets import Target
-from torpor.triggers.delivery.tracing import traceparent
 from torpor.triggers.event import Event, to_structured
+from torpor.triggers.hops import hop_of
 
 log = logging.getLogger(__name__)
 
@@ -68,9 +68,9 @@ class Settling:
         self._deduplicated = TRIGGER_DEDUPLICATED.labels(*labels)
 
     async def again(self, item: Item) -> bool:
-        """Settle what was delivered here before, and say whether it was."""
+        """Settle what was delivered before, and say whether it was."""
         if item.id not in self._ended:
-            return False
+            return await self._published_again(item)
         end = self._ended[item.id]
         if end is None:
             await item.ack()
@@ -121,6 +121,14 @@ class Settling:
         self._retried.inc()
         await self._later(item, now + pause, excused=0)
 
+    async def forgiven(self, item: Item, answer: Answer) -> None:
+        """An attempt broke that others were beside: which of them broke it is not known."""
+        delivery, now = self._trigger.delivery, self._parts.wall()
+        attempt = item.record.attempts + 1
+        pause = pause_seconds(delivery.backoff, attempt, self._parts.chance)
+        item.record = replace(item.record, error=answer.error, status=answer.status)
+        await self.put_off(item, now + pause)
+
     async def refused(self, item: Item, answer: Answer) -> None:
         """An attempt failed that is not to be repeated."""
         await self.release(item)
@@ -139,10 +147,27 @@ class Settling:
         if not await self._sent_on(item, error):
             return
         await self._told(item, answer or Answer(item.record.status, error))
-        await item.ack()
+        await self._ends(item)
         self._dead.inc()
         if item.record is not FRESH:
             await self._parts.records.remove(item.key)
+
+    async def _published_again(self, item: Item) -> bool:
+        """Settle what its partition ended before, and its reader published once more."""
+        if self._trigger.ordering_key is None:
+            return False
+        item.recent = await self._parts.recents.read(item.key)
+        found = item.recent.has(item.message, self._trigger.uid)
+        if found:
+            await item.ack()
+        return found
+
+    async def _ends(self, item: Item) -> None:
+        """Have it removed, and known should it be published once more."""
+        if item.recent is not None:
+            recent = item.recent.and_now(item.message, self._trigger.uid)
+            await self._parts.recents.write(item.key, recent)
+        await item.ack()
 
     async def _done(self, item: Item, answer: Answer) -> None:
         end = _End(item, answer)
@@ -160,7 +185,7 @@ class Settling:
         await self._told(item, end.answer)
         if item.record is not FRESH:
             await self._parts.records.remove(item.key)
-        await item.ack()
+        await self._ends(item)
         self._ended[item.id] = None
 
     async def _later(self, item: Item, until: float, excused: int) -> None:
@@ -185,7 +210,7 @@ class Settling:
             identity = identity_of(item.message, self._trigger.uid)
             death = Death(error, now, item.record)
             return bury_raw(self._trigger, identity, item.message.data, death)
-        trace = traceparent(piece.event.traceparent, piece.identity, "dead letter")
+        trace = hop_of(piece.trace, piece.identity, "dead letter").traceparent
         death = Death(error, now, item.record, trace)
         return bury_event(self._trigger, piece.identity, item.message.data, death)
 
@@ -195,7 +220,11 @@ class Settling:
             return True
         marked = _marked(item.piece.event, self._trigger, item.record, error)
         piece = Piece(
-            item.piece.identity, marked, to_structured(marked), occasion=item.piece.occasion
+            item.piece.identity,
+            marked,
+            to_structured(marked),
+            occasion=item.piece.occasion,
+            trace=hop_of(item.piece.trace, item.piece.identity, "sent on").traceparent,
         )
         answer = await self._last_resort.send(piece, 1, _LAST_RESORT_SECONDS)
         if answer.ok:

@@ -21,7 +21,6 @@ from torpor.resources.names import FunctionKey
 from torpor.triggers.broker import names
 from torpor.triggers.delivery.attempts import Answer
 from torpor.triggers.delivery.piece import Piece
-from torpor.triggers.delivery.tracing import traceparent
 
 _ABSENT = "StateMachineDoesNotExist"
 _STARTED_BEFORE = "ExecutionAlreadyExists"
@@ -91,7 +90,7 @@ class WorkflowTarget:
 
     async def send(self, piece: Piece, attempt: int, timeout_seconds: float) -> Answer:
         """Start an execution for one event."""
-        return await self._start(piece, piece.identity, piece.content, attempt, timeout_seconds)
+        return await self._start(piece, piece.identity, piece.content, timeout_seconds)
 
     async def send_batch(
         self, pieces: Sequence[Piece], attempt: int, timeout_seconds: float
@@ -101,19 +100,16 @@ class WorkflowTarget:
         for piece in pieces[1:]:
             name = names.message_id("batch", name, piece.identity)
         contents = [piece.content for piece in pieces]
-        return await self._start(pieces[0], name, contents, attempt, timeout_seconds)
+        return await self._start(pieces[0], name, contents, timeout_seconds)
 
-    async def _start(
-        self, first: Piece, name: str, content: Any, attempt: int, seconds: float
-    ) -> Answer:
+    async def _start(self, first: Piece, name: str, content: Any, seconds: float) -> Answer:
         if self._engine is None:
             return Answer(None, "no engine is installed", absent=True)
         try:
             encoded = orjson.dumps(content)
         except TypeError as error:
             return Answer(HTTPStatus.UNPROCESSABLE_ENTITY, f"it cannot be sent: {error}")
-        trace = traceparent(first.event.traceparent, name, f"workflow {self._key} {attempt}")
-        return await self._engine.start(self._key, name, encoded, trace, seconds)
+        return await self._engine.start(self._key, name, encoded, first.trace, seconds)
 
 
 def _answer(status: int, body: bytes) -> Answer:

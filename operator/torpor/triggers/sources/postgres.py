@@ -5,7 +5,8 @@ reading: what was changed before is not told. The slot is moved on only past tra
 events were all acknowledged, and the LSN is kept besides, because a server that crashes may put a
 slot back to its last checkpoint.
 
-`forget` removes both. A slot that is left behind, and one of a Trigger that is suspended, makes the
+`forget` removes both, and so does a change of the Secret's dsn to another server or database while
+the Trigger is read. A slot that is left behind, and one of a Trigger that is suspended, makes the
 server keep WAL until its disk is full:
 `SELECT * FROM pg_replication_slots WHERE slot_name LIKE 'torpor_%'` lists what there is, and the
 server's `max_slot_wal_keep_size` bounds what they keep.
@@ -16,14 +17,15 @@ from __future__ import annotations
 import functools
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from typing import Final
 from urllib.parse import quote, urlsplit
 
 from torpor.errors import InvalidResource
 from torpor.resources.fields import Fields
 from torpor.resources.trigger import Trigger
-from torpor.triggers.base import Received, SourceMisconfigured, SourceWorld
+from torpor.telemetry.metrics import POSTGRES_WAL_KEPT
+from torpor.triggers.base import Received, SourceAway, SourceMisconfigured, SourceWorld
 from torpor.triggers.sources.outstanding import Outstanding
 from torpor.triggers.sources.pgoutput import Commit, decode
 from torpor.triggers.sources.postgres_events import (
@@ -44,6 +46,8 @@ from torpor.triggers.sources.settings import choices, settings_of
 log = logging.getLogger(__name__)
 
 _POSITION: Final = "lsn"
+_PLACE: Final = "place"
+"""The position with the server and the database that were read last."""
 _IDLE_SECONDS: Final = 0.2
 _CHECK_SECONDS: Final = 30.0
 _MOST_ROWS: Final = 10_000
@@ -65,22 +69,53 @@ class PostgresSource:
         self._world = world
         self._secret = secret
         self._wanted = wanted
+        self._labels = (trigger.key.namespace, trigger.key.name)
 
     async def subscribe(self) -> AsyncIterator[Received]:
         """Yield the changes of each transaction, in the order of the commits."""
         dsn = await self._dsn()
-        async with connected(dsn) as connection:
+        async with connected(dsn) as connection, self._measured():
             slot = Slot(connection, self._wanted)
             position = await self._begin(slot)
             keep = functools.partial(self._world.positions.put, self._trigger, position)
             reading = _Reading(self._world, slot, await slot.confirmed(), keep)
             self._world.subscribed()
             while True:
+                if reading.check_due():
+                    await self._check(slot, dsn)
                 changes = Changes(_uri(dsn), self._wanted.operations, self._wanted.tables)
                 async with aclosing(reading.look(changes)) as looking:
                     async for received in looking:
                         yield received
                 await reading.pause()
+
+    @asynccontextmanager
+    async def _measured(self) -> AsyncIterator[None]:
+        """What the server keeps is told as long as it is looked at."""
+        POSTGRES_WAL_KEPT.labels(*self._labels).set(0)
+        try:
+            yield
+        finally:
+            POSTGRES_WAL_KEPT.remove(*self._labels)
+
+    async def _check(self, slot: Slot, dsn: str) -> None:
+        """From time to time see whether the tables, the WAL and the Secret are as they were."""
+        if not await slot.covers():
+            await slot.prepare()
+        POSTGRES_WAL_KEPT.labels(*self._labels).set(await slot.kept_bytes())
+        if await self._dsn() != dsn:
+            await self._leave(slot)
+
+    async def _leave(self, slot: Slot) -> None:
+        """End this session; elsewhere all begins anew, and the slot here is needed no more."""
+        async with connected(await self._dsn()) as connection:
+            place = await Slot(connection, self._wanted).place()
+        if place != await slot.place():
+            await slot.drop()
+            await self._world.positions.put(self._trigger, _PLACE, b"")
+        raise SourceAway(
+            f"the dsn in the Secret {self._secret} has changed: it is connected to anew"
+        )
 
     async def forget(self) -> None:
         """Remove the slot and the publication, because the Trigger is deleted.
@@ -106,7 +141,8 @@ class PostgresSource:
         An LSN means nothing to another server, nor to a slot that is made anew.
         """
         existed = await slot.prepare()
-        position = f"{_POSITION}.{await slot.server()}"
+        await self._arrive(slot)
+        position = f"{_POSITION}.{await slot.place()}"
         kept = await self._world.positions.get(self._trigger, position)
         if kept is None:
             return position
@@ -119,6 +155,25 @@ class PostgresSource:
         elif await slot.confirmed() < acknowledged <= await slot.end_of_wal():
             await slot.advance(acknowledged)
         return position
+
+    async def _arrive(self, slot: Slot) -> None:
+        """Note which server is read, and say so if a slot may be left at another."""
+        here = f"{await slot.place()} {_uri(await self._dsn())}"
+        before = (await self._world.positions.get(self._trigger, _PLACE) or b"").decode()
+        if before == here:
+            return
+        if before and before.partition(" ")[0] != here.partition(" ")[0]:
+            log.warning(
+                "another server is read: drop the slot at the former, which keeps WAL for it",
+                extra={
+                    "fields": {
+                        "trigger": str(self._trigger.key),
+                        "former": before.partition(" ")[2],
+                        "sql": f"SELECT pg_drop_replication_slot('{self._wanted.name}')",
+                    }
+                },
+            )
+        await self._world.positions.put(self._trigger, _PLACE, here.encode())
 
 
 class _Reading:
@@ -163,15 +218,17 @@ class _Reading:
         await self._let_go(reached, told)
 
     async def pause(self) -> None:
-        """Wait if there was nothing new. From time to time see whether the tables are the same."""
-        if not self._idle:
-            return
+        """Wait if there was nothing new."""
+        if self._idle:
+            await self._world.sleep(_IDLE_SECONDS)
+
+    def check_due(self) -> bool:
+        """Whether nothing is under way, and it is time to see if all is as it was: once true."""
         now = self._world.wall()
-        if not 0 <= now - self._checked_at < _CHECK_SECONDS:
-            self._checked_at = now
-            if not await self._slot.covers():
-                await self._slot.prepare()
-        await self._world.sleep(_IDLE_SECONDS)
+        if not self._idle or 0 <= now - self._checked_at < _CHECK_SECONDS:
+            return False
+        self._checked_at = now
+        return True
 
     async def _let_go(self, reached: int, told: bool) -> None:
         if told:

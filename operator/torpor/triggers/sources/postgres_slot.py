@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ import asyncpg
 
 from torpor.resources.trigger import Trigger
 from torpor.triggers.base import SourceAway, SourceMisconfigured
-from torpor.triggers.sources.pgoutput import Undecipherable
+from torpor.triggers.sources.postgres_errors import understood
 from torpor.triggers.sources.postgres_events import Operation, Table, format_lsn, parse_lsn
 
 _CONNECT_SECONDS: Final = 10.0
@@ -62,7 +62,7 @@ def subscription_name(trigger: Trigger) -> str:
 @contextlib.asynccontextmanager
 async def connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     """A connection. All that goes wrong in the block becomes SourceAway or SourceMisconfigured."""
-    with _understood():
+    with understood():
         connection = await _connect(dsn)
         try:
             yield connection
@@ -98,9 +98,12 @@ class Slot:
         await self._check_server()
         await self._check_tables()
         slot = await self._connection.fetchrow(_FIND_SLOT, self._wanted.name)
+        if slot is not None and not slot["here"]:  # the Trigger read another database before
+            await self._connection.execute(_DROP_SLOT, self._wanted.name)
+            slot = None
         publication = await self._connection.fetchrow(_FIND_PUBLICATION, self._wanted.name)
         if slot is not None:
-            self._check_slot(slot["wal_status"], publication is not None)
+            self._check_slot(slot["wal_status"], published=publication is not None)
         await self._publish(publication)
         if slot is None:
             await self._create()
@@ -111,9 +114,20 @@ class Slot:
         rows = await self._connection.fetch(_PUBLISHED, self._wanted.name)
         return self._wanted.tables <= {(row["schemaname"], row["tablename"]) for row in rows}
 
-    async def server(self) -> str:
-        """Return what tells the server from all others: digits."""
-        return str(await self._connection.fetchval(_SERVER))
+    async def place(self) -> str:
+        """Return what tells the server and its database from all others: digits and a dot."""
+        return str(await self._connection.fetchval(_PLACE))
+
+    async def kept_bytes(self) -> int:
+        """Return how much WAL the server keeps for the slot; SourceMisconfigured when it lost some.
+
+        It keeps no more than its `max_slot_wal_keep_size`.
+        """
+        found = await self._connection.fetchrow(_KEPT, self._wanted.name)
+        if found is None:
+            raise SourceAway(f"somebody dropped the slot {self._wanted.name}")
+        self._check_slot(found["wal_status"], published=True)
+        return int(found["bytes"] or 0)
 
     async def end_of_wal(self) -> int:
         """Return up to where all is on the server's disk."""
@@ -164,7 +178,7 @@ class Slot:
                 f"the server's wal_level is {level}: set wal_level = logical and restart it"
             )
 
-    def _check_slot(self, wal_status: str | None, published: bool) -> None:
+    def _check_slot(self, wal_status: str | None, *, published: bool) -> None:
         begin_anew = f"begin anew with SELECT pg_drop_replication_slot('{self._wanted.name}')"
         if wal_status == "lost":
             raise SourceMisconfigured(
@@ -211,9 +225,16 @@ class Slot:
             )
 
 
-_SERVER: Final = "SELECT system_identifier FROM pg_control_system()"
+_PLACE: Final = """
+    SELECT system_identifier::text || '.' || d.oid::text
+    FROM pg_control_system(), pg_database d WHERE d.datname = current_database()"""
+_KEPT: Final = """
+    SELECT wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) AS bytes
+    FROM pg_replication_slots WHERE slot_name = $1"""
 _END_OF_WAL: Final = "SELECT pg_current_wal_flush_lsn()::text"
-_FIND_SLOT: Final = "SELECT wal_status FROM pg_replication_slots WHERE slot_name = $1"
+_FIND_SLOT: Final = """
+    SELECT wal_status, database = current_database() AS here
+    FROM pg_replication_slots WHERE slot_name = $1"""
 _CONFIRMED: Final = """
     SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = $1"""
 _FIND_PUBLICATION: Final = """
@@ -233,53 +254,6 @@ _TABLES: Final = """
             SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary) AS identified
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind IN ('r', 'p') AND n.nspname || '.' || c.relname = ANY($1)"""
-
-_AWAY: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.ObjectInUseError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.TooManyConnectionsError,
-)
-_WRONG: Final[tuple[tuple[type[Exception], str], ...]] = (
-    (
-        asyncpg.InvalidAuthorizationSpecificationError,
-        "correct the user and the password in the Secret's dsn",
-    ),
-    (asyncpg.InvalidCatalogNameError, "correct the database in the Secret's dsn"),
-    (
-        asyncpg.InsufficientPrivilegeError,
-        "the user needs ALTER ROLE … REPLICATION, GRANT CREATE ON DATABASE, and to own the tables; "
-        "a publication that somebody else made under the name of the slot is used as it is",
-    ),
-    (
-        asyncpg.ConfigurationLimitExceededError,
-        "raise max_replication_slots, or drop slots that nobody reads",
-    ),
-    (asyncpg.FeatureNotSupportedError, "read from the primary server"),
-    (
-        asyncpg.ObjectNotInPrerequisiteStateError,
-        "read from the primary server, with max_replication_slots above 0",
-    ),
-)
-
-
-@contextlib.contextmanager
-def _understood() -> Iterator[None]:
-    try:
-        yield
-    except _AWAY as error:
-        text = str(error) or type(error).__name__
-        raise SourceAway(f"PostgreSQL is away: {text}") from error
-    except (asyncpg.PostgresError, Undecipherable) as error:
-        for kind, advice in _WRONG:
-            if isinstance(error, kind):
-                raise SourceMisconfigured(f"PostgreSQL refused: {error}: {advice}") from error
-        raise SourceAway(f"PostgreSQL refused: {error}") from error
 
 
 def _quoted(name: str) -> str:

@@ -13,7 +13,7 @@ from jmespath.functions import Functions, signature
 from jmespath.parser import Parser
 from jmespath.visitor import Options, TreeInterpreter
 
-from torpor.triggers.transform.result import Unfit, measure
+from torpor.triggers.transform.result import TooLarge, Unfit, measure
 
 MAX_CHARACTERS: Final = 2_048
 """How long an expression may be."""
@@ -69,8 +69,14 @@ class _Interpreter(TreeInterpreter):
         """The value of a node."""
         value = super().visit(node, *args, **kwargs)
         if node["type"] in _BUILDERS:
-            self._left_bytes -= measure(value, self._left_bytes)
+            self._left_bytes -= self._measured(value)
         return value
+
+    def _measured(self, value: Any) -> int:
+        try:
+            return measure(value, self._left_bytes)
+        except TooLarge:
+            raise Unfit(f"it builds more than {MAX_WORK_BYTES} bytes in all its steps") from None
 
 
 _OPTIONS: Final = Options(custom_functions=_Functions())

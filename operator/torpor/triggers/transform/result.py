@@ -33,8 +33,15 @@ class Unfit(ValueError):
     """A value that is no JSON, or too large; the message says which."""
 
 
+class TooLarge(Unfit):
+    """A value of more bytes than it may have."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(f"the result is larger than {limit_bytes} bytes")
+
+
 def measure(value: Any, limit_bytes: int) -> int:
-    """About how many bytes of JSON a value is; raises Unfit above the limit or if it is no JSON."""
+    """About how many bytes of JSON a value is; raises TooLarge, and Unfit if it is no JSON."""
     size_bytes = 0
     left = [value]
     while left:
@@ -49,7 +56,7 @@ def measure(value: Any, limit_bytes: int) -> int:
         else:
             size_bytes += _scalar(item)
         if size_bytes > limit_bytes:
-            raise Unfit(f"the result is larger than {limit_bytes} bytes")
+            raise TooLarge(limit_bytes)
     return size_bytes
 
 

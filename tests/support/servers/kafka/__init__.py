@@ -19,6 +19,8 @@ from tests.support.servers.daemon import Daemon, free_port
 JARS = Path.home() / ".cache" / "torpor-tests" / "kafka-4.1.0"
 POM = Path(__file__).parent / "pom.xml"
 _HEAP = ("-Xmx384m", "-Xms128m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto")
+_SCRAM = ("SCRAM-SHA-256", "SCRAM-SHA-512")
+_SCRAM_LOGIN = "org.apache.kafka.common.security.scram.ScramLoginModule required"
 _CLUSTER = "dG9ycG9yLXRlc3QtMDAwMQ"
 
 
@@ -32,12 +34,16 @@ needs_kafka = pytest.mark.skipif(not available(), reason="no Kafka on this machi
 
 @dataclass(frozen=True, slots=True)
 class Kafka:
-    """A broker with a listener of each kind; the user of the second is torpor, password right."""
+    """A broker with a listener of each kind; the user is torpor, password right.
+
+    The third asks for a client's certificate, the fourth for the user by SCRAM besides.
+    """
 
     daemon: Daemon
     plain_port: int
     sasl_port: int
     tls_port: int
+    scram_port: int
     certificates: Certificates
 
     @property
@@ -60,11 +66,13 @@ async def kafka() -> AsyncIterator[Kafka]:
     with tempfile.TemporaryDirectory(prefix="torpor-test-kafka-") as name:
         folder = Path(name)
         made = certificates(folder)
-        ports = [free_port() for _ in range(4)]
+        ports = [free_port() for _ in range(5)]
         properties = folder / "server.properties"
         properties.write_text(_properties(folder, made, ports))
         java = ["java", *_HEAP, "-cp", f"{JARS}/*"]
         format_it = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER, "-c", str(properties)]
+        for mechanism in _SCRAM:
+            format_it += ["--add-scram", f"{mechanism}=[name=torpor,password=right]"]
         await asyncio.to_thread(
             subprocess.run, [*java, *format_it], check=True, capture_output=True, timeout=60
         )
@@ -72,17 +80,18 @@ async def kafka() -> AsyncIterator[Kafka]:
         server = Daemon(argv, folder, ports[0], ready_seconds=60.0)
         await server.start()
         try:
-            yield Kafka(server, ports[0], ports[1], ports[2], made)
+            yield Kafka(server, ports[0], ports[1], ports[2], ports[3], made)
         finally:
             await server.kill()
 
 
 def _properties(folder: Path, made: Certificates, ports: list[int]) -> str:
-    plain, sasl, tls, controller = ports
+    plain, sasl, tls, scram, controller = ports
     keys = folder / "server-keys.pem"
     keys.write_bytes(made.server_key.read_bytes() + made.server.read_bytes())
     outside = (
-        f"PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},SSL://localhost:{tls}"
+        f"PLAINTEXT://127.0.0.1:{plain},SASL_PLAINTEXT://127.0.0.1:{sasl},"
+        f"SSL://localhost:{tls},SASL_SSL://localhost:{scram}"
     )
     login = "org.apache.kafka.common.security.plain.PlainLoginModule required"
     lines = {
@@ -94,10 +103,16 @@ def _properties(folder: Path, made: Certificates, ports: list[int]) -> str:
         "advertised.listeners": outside,
         "inter.broker.listener.name": "PLAINTEXT",
         "listener.security.protocol.map": (
-            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL"
+            "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SSL:SSL,"
+            "SASL_SSL:SASL_SSL"
         ),
         "sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.sasl_ssl.sasl.enabled.mechanisms": ",".join(_SCRAM),
         "listener.name.sasl_plaintext.plain.sasl.jaas.config": f'{login} user_torpor="right";',
+        **{
+            f"listener.name.sasl_ssl.{mechanism.lower()}.sasl.jaas.config": f"{_SCRAM_LOGIN};"
+            for mechanism in _SCRAM
+        },
         "ssl.keystore.type": "PEM",
         "ssl.keystore.location": keys,
         "ssl.truststore.type": "PEM",

@@ -24,6 +24,7 @@ from typing import Any, Final
 import orjson
 
 from torpor.resources.names import FunctionKey
+from torpor.resources.trigger_rules import GROUP_KEY
 from torpor.triggers.api.eventbridge import traceparent
 from torpor.triggers.api.sqs.attributes import Attributes
 from torpor.triggers.claims import claim
@@ -33,7 +34,9 @@ BODY: Final = "Torpor-Body"
 JSON, TEXT, HELD = "json", "text", "held"
 TYPE: Final = "dev.torpor.queue.message"
 ATTRIBUTES: Final = "sqsattributes"
-GROUP: Final = "partitionkey"
+GROUP: Final = GROUP_KEY
+DEDUPLICATION: Final = "Torpor-Deduplication"
+"""The header with the MessageDeduplicationId of what is in a FIFO queue."""
 _DATA = b',"data":'
 
 
@@ -112,6 +115,11 @@ def attributes_of(members: Mapping[str, Any]) -> Attributes:
     except orjson.JSONDecodeError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def sequence_number(seq: int) -> str:
+    """Return the SequenceNumber of a message of a FIFO queue: that of its stream, 20 digits."""
+    return f"{seq:020}"
 
 
 def _event(letter: Letter, queue: FunctionKey, content_type: str) -> Event:

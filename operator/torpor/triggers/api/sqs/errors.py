@@ -25,6 +25,15 @@ def queue_exists(names: list[str]) -> Refused:
     return Refused("QueueNameExists", text, query_code="QueueAlreadyExists")
 
 
+def not_as_named(queue: str) -> Refused:
+    """A FIFO queue is one by its name and by its attribute."""
+    text = (
+        f"The name of a FIFO queue ends with .fifo, and its attribute FifoQueue is true; {queue} "
+        "has one of them alone"
+    )
+    return Refused("InvalidParameterValue", text)
+
+
 def missing(name: str) -> Refused:
     """A member that every request of this kind has is not there."""
     text = f"The request must contain the parameter {name}."
@@ -34,6 +43,15 @@ def missing(name: str) -> Refused:
 def invalid(name: str, value: object, reason: str) -> Refused:
     """A member's value cannot be."""
     text = f"Value {value} for parameter {name} is invalid. Reason: {reason}"
+    return Refused("InvalidParameterValue", text)
+
+
+def no_deduplication() -> Refused:
+    """A message for a FIFO queue that nothing tells apart from its copies."""
+    text = (
+        "The queue should either have ContentBasedDeduplication enabled or "
+        "MessageDeduplicationId provided explicitly"
+    )
     return Refused("InvalidParameterValue", text)
 
 

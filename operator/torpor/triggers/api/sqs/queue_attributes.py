@@ -10,8 +10,9 @@ from typing import Any
 import orjson
 
 from torpor.resources.names import FunctionKey
-from torpor.triggers.api.places import place_of
+from torpor.triggers.api.places import queue_of
 from torpor.triggers.api.sqs import errors
+from torpor.triggers.broker import names
 from torpor.triggers.broker.names import InvalidName
 
 MOST_BYTES = 1 << 20
@@ -29,9 +30,14 @@ _DEFAULTS: Mapping[str, int] = {
     "VisibilityTimeout": 30,
 }
 _REDRIVE = "RedrivePolicy"
-_FIFO = frozenset(
-    {"FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"}
-)
+FIFO = "FifoQueue"
+_OF_FIFO: Mapping[str, tuple[str, ...]] = {
+    FIFO: ("false", "true"),
+    "ContentBasedDeduplication": ("false", "true"),
+    "DeduplicationScope": ("queue", "messageGroup"),
+    "FifoThroughputLimit": ("perQueue", "perMessageGroupId"),
+}
+"""The values of what only FIFO queues have; the first is the default. A limit there is none of."""
 _NOTHING_HERE = frozenset(
     {
         "Policy",
@@ -59,12 +65,13 @@ class QueueAttributes:
     modified_seconds: float = 0.0
 
     @classmethod
-    def read(cls, notes: str) -> QueueAttributes:
-        """Return what `notes` wrote; an empty text is a queue of which nothing was set."""
+    def read(cls, notes: str, queue: str) -> QueueAttributes:
+        """Return what `notes` wrote of a queue; an empty text: nothing was set but by its name."""
+        of_name = {FIFO: "true"} if names.is_fifo(queue) else {}
         if not notes:
-            return cls()
+            return cls(of_name)
         found = orjson.loads(notes)
-        return cls(found["attributes"], found["modified"])
+        return cls({**of_name, **found["attributes"]}, found["modified"])
 
     def notes(self) -> str:
         """Return the text that is kept."""
@@ -76,6 +83,29 @@ class QueueAttributes:
         checked = {name: _checked(name, value) for name, value in changes.items()}
         both = {name: text for name, text in {**self.given, **checked}.items() if text}
         return QueueAttributes(both, now)
+
+    def checked_for(self, queue: str) -> QueueAttributes:
+        """Return the attributes if a queue of this name may have them; refuses them otherwise."""
+        fifo = names.is_fifo(queue)
+        if fifo != (self.given.get(FIFO) == "true"):
+            raise errors.not_as_named(queue)
+        others = [name for name in _OF_FIFO if name in self.given]
+        if others and not fifo:
+            raise errors.unknown_attribute(others[0])
+        if self.redrive is not None and names.is_fifo(self.redrive.target.name) != fifo:
+            reason = "The dead-letter queue of a FIFO queue must be one too, and of no other."
+            raise errors.bad_attribute(_REDRIVE, reason)
+        return self
+
+    @property
+    def by_content(self) -> bool:
+        """Whether what is sent without a deduplication id has that of its body."""
+        return self.given.get("ContentBasedDeduplication") == "true"
+
+    @property
+    def by_group(self) -> bool:
+        """Whether a deduplication id is one message's in its group alone."""
+        return self.given.get("DeduplicationScope") == "messageGroup"
 
     def number(self, name: str) -> int | None:
         """Return the value of an attribute that is a number: the default, or None without one."""
@@ -92,15 +122,18 @@ class QueueAttributes:
         """Return all attributes that have a value, as texts."""
         numbers = {name: self.number(name) for name in RANGES}
         found = {name: str(value) for name, value in numbers.items() if value is not None}
+        if FIFO in self.given:
+            found |= {name: values[0] for name, values in _OF_FIFO.items()}
         return {**found, **self.given}
 
 
 def _checked(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise errors.unreadable(f"Attributes.{name}")
-    if name in _FIFO:
-        text = "there are no FIFO queues; order by key is a Trigger's ordering.key"
-        raise errors.bad_attribute(name, text)
+    if name in _OF_FIFO:
+        if value not in _OF_FIFO[name]:
+            raise errors.bad_attribute(name, f"Must be {' or '.join(_OF_FIFO[name])}.")
+        return value
     if name in _NOTHING_HERE:
         if value in ("", "false"):
             return ""
@@ -121,7 +154,7 @@ def _redrive(text: str) -> Redrive:
     try:
         found = orjson.loads(text)
         arn, most = str(found["deadLetterTargetArn"]), int(found["maxReceiveCount"])
-        target = place_of(_name_of_arn(arn), "queue")
+        target = queue_of(_name_of_arn(arn))
     except (orjson.JSONDecodeError, LookupError, TypeError, ValueError, InvalidName) as error:
         reason = f"give deadLetterTargetArn and maxReceiveCount as JSON ({error})"
         raise errors.bad_attribute(_REDRIVE, reason) from None

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import SourceKind, TargetKind
 from torpor.triggers.api.parts import ApiParts
-from torpor.triggers.api.places import Places, place_of, spoken
+from torpor.triggers.api.places import Places, queue_of, spoken
 from torpor.triggers.api.sqs import errors
 from torpor.triggers.api.sqs.queue_attributes import QueueAttributes
 from torpor.triggers.broker import names
@@ -93,7 +93,7 @@ class Queues:
             raise errors.queue_missing()
         queue = Queue(
             key,
-            QueueAttributes.read(notes.text),
+            QueueAttributes.read(notes.text, key.name),
             notes.created_seconds,
             notes.messages,
             self._parts.wall(),
@@ -135,6 +135,6 @@ class Queues:
 def key_of(name: str) -> FunctionKey:
     """Return what a queue's name means; refuses one that cannot be."""
     try:
-        return place_of(name, "queue")
+        return queue_of(name)
     except InvalidName as error:
         raise errors.invalid("QueueName", name[:80], str(error)) from None

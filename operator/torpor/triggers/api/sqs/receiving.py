@@ -1,44 +1,39 @@
-"""ReceiveMessage, DeleteMessage, ChangeMessageVisibility: a queue read by a client.
-
-A message that is received is at once put off for its visibility time-out, in the broker itself: it
-comes again then unless it was deleted, whatever becomes of this process. All receivers of a queue
-share one consumer; a queue that a Trigger reads has none to give.
-"""
+"""ReceiveMessage, DeleteMessage, ChangeMessageVisibility: a queue read by a client."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torpor.aws.errors import Refused
 from torpor.errors import TorporError
-from torpor.resources.names import FunctionKey
 from torpor.triggers.api.parts import ApiParts
 from torpor.triggers.api.sqs import errors
 from torpor.triggers.api.sqs.attributes import Attributes, chosen, md5_of_attributes, md5_of_text
-from torpor.triggers.api.sqs.envelope import GROUP, attributes_of, body_of, members_of
+from torpor.triggers.api.sqs.envelope import (
+    DEDUPLICATION,
+    GROUP,
+    attributes_of,
+    body_of,
+    members_of,
+    sequence_number,
+)
 from torpor.triggers.api.sqs.members import Members
 from torpor.triggers.api.sqs.queues import Queue, Queues
 from torpor.triggers.api.sqs.sending import failed_entry
+from torpor.triggers.api.sqs.taking import Taking, receives
 from torpor.triggers.broker import names
 from torpor.triggers.broker.errors import OVERLAPPING_CONSUMER, STREAM_NOT_FOUND, BrokerRefused
 from torpor.triggers.broker.objects import ObjectMissing
-from torpor.triggers.broker.publishing import Outgoing
-from torpor.triggers.broker.pulling import Message, PullConsumer
+from torpor.triggers.broker.pulling import Message
 from torpor.triggers.broker.receipts import Receipts
-from torpor.triggers.broker.streams import ConsumerSpec
-from torpor.triggers.delays import NOT_BEFORE, remaining_seconds
 from torpor.triggers.event import from_structured
 
-MOST_IN_FLIGHT = 120_000
-"""Messages received and neither deleted nor visible again, as on AWS."""
-_MOST_IDLE = 16
-_RECEIPT = re.compile(r"\$JS\.ACK\.[A-Za-z0-9_.-]+")
+_RECEIPT = re.compile(r"\$JS\.ACK\.[A-Za-z0-9_.+-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +54,7 @@ class Receiving:
         self._parts = parts
         self._queues = queues
         self._receipts = Receipts(parts.connection)
-        self._idle: dict[str, list[PullConsumer]] = {}
+        self._taking = Taking(parts)
 
     async def receive_message(self, request: Members, _: str) -> dict[str, Any]:
         """Return up to ten messages, at once if there are any, else what comes within the wait."""
@@ -67,7 +62,9 @@ class Receiving:
         self._check_free(queue)
         asked = _asked(request, queue)
         try:
-            messages = await self._take(queue, asked)
+            messages = await self._taking.take(
+                queue, asked.most, asked.visible_after, asked.wait_seconds
+            )
         except BrokerRefused as error:
             raise _refusal(error) from error
         told = [await self._told(message, asked) for message in messages]
@@ -114,10 +111,7 @@ class Receiving:
 
     async def close(self) -> None:
         """Stop listening."""
-        for consumers in self._idle.values():
-            for consumer in consumers:
-                await consumer.close()
-        self._idle.clear()
+        await self._taking.close()
 
     def _check_free(self, queue: Queue) -> None:
         reader = self._queues.reader(queue.key)
@@ -126,69 +120,6 @@ class Receiving:
                 f"The queue is read by the Trigger {reader}: its messages go to that one's target. "
                 "Delete the Trigger to receive them here."
             )
-
-    async def _take(self, queue: Queue, asked: _Asked) -> list[Message]:
-        deadline = self._parts.wall() + asked.wait_seconds
-        async with self._lent(queue) as consumer:
-            while True:
-                wait = max(0.0, deadline - self._parts.wall())
-                messages = await consumer.fetch(asked.most, wait)
-                found = [each for each in messages if await self._is_due(each, queue)]
-                for message in found:
-                    await message.nak(asked.visible_after)
-                if found or self._parts.wall() >= deadline:
-                    return found
-
-    async def _is_due(self, message: Message, queue: Queue) -> bool:
-        """Whether a message is to be given out; what is done with it otherwise is done here."""
-        now = self._parts.wall()
-        wait = remaining_seconds(message.headers, now)
-        kept = queue.attributes.number("MessageRetentionPeriod")
-        redrive = queue.attributes.redrive
-        if wait:
-            await message.nak(wait)
-        elif kept is not None and message.stored_seconds + kept < now:
-            await message.ack()
-        elif redrive is not None and _receives(message) > redrive.most_receives:
-            await self._redrive(message, redrive.target.namespace, redrive.target.name)
-        else:
-            return True
-        return False
-
-    async def _redrive(self, message: Message, namespace: str, name: str) -> None:
-        """First it is in the other queue, then it leaves this one."""
-        headers = {key: value for key, value in message.headers.items() if key != NOT_BEFORE}
-        event, target = from_structured(message.data), FunctionKey(namespace, name)
-        partition = self._parts.partitions.partition(target, event)
-        subject = names.queue_subject(namespace, name, partition)
-        number = f"{message.seq} {message.stored_seconds}"
-        identity = names.message_id(message.stream, number, str(target))
-        await self._parts.streams.ensure_queue(namespace, name)
-        await self._parts.publisher.publish_batch(
-            [Outgoing(subject, message.data, identity, headers)]
-        )
-        await message.ack()
-
-    @contextlib.asynccontextmanager
-    async def _lent(self, queue: Queue) -> AsyncIterator[PullConsumer]:
-        """A consumer for one call; what a call that fails or is left may have begun is given up."""
-        idle = self._idle.setdefault(queue.stream, [])
-        consumer = idle.pop() if idle else self._consumer(queue)
-        try:
-            yield consumer
-        except BaseException:
-            await consumer.close()
-            raise
-        if len(idle) < _MOST_IDLE:
-            idle.append(consumer)
-        else:
-            await consumer.close()
-
-    def _consumer(self, queue: Queue) -> PullConsumer:
-        key = queue.key
-        subject, name = names.queue_filter(key.namespace, key.name), names.RECEIVERS_CONSUMER
-        spec = ConsumerSpec(queue.stream, name, subject, max_ack_pending=MOST_IN_FLIGHT)
-        return PullConsumer(self._parts.connection, self._parts.streams, spec)
 
     async def _told(self, message: Message, asked: _Asked) -> dict[str, Any] | None:
         """Return a message as it is told; None when the object store no longer has its body."""
@@ -241,11 +172,6 @@ def _asked(request: Members, queue: Queue) -> _Asked:
     )
 
 
-def _receives(message: Message) -> int:
-    """How often it was given out: a delayed message was, as a rule, put off once before that."""
-    return max(1, message.delivered - (NOT_BEFORE in message.headers))
-
-
 def _system(
     message: Message, members: Mapping[str, Any], wanted: tuple[str, ...]
 ) -> dict[str, str]:
@@ -253,11 +179,14 @@ def _system(
     found = {
         "SenderId": "torpor",
         "SentTimestamp": sent,
-        "ApproximateReceiveCount": str(_receives(message)),
+        "ApproximateReceiveCount": str(receives(message)),
         "ApproximateFirstReceiveTimestamp": sent,
     }
     if GROUP in members:
         found["MessageGroupId"] = str(members[GROUP])
+    if DEDUPLICATION in message.headers:
+        found["MessageDeduplicationId"] = message.headers[DEDUPLICATION]
+        found["SequenceNumber"] = sequence_number(message.seq)
     if "traceparent" in members:
         found["AWSTraceHeader"] = str(members["traceparent"])
     return found if "All" in wanted else {k: v for k, v in found.items() if k in wanted}
@@ -283,8 +212,8 @@ def _receipt(request: Members, queue: Queue) -> str:
         receipt = base64.urlsafe_b64decode(handle.encode("ascii")).decode("ascii")
     except (UnicodeError, binascii.Error, ValueError):
         raise errors.bad_receipt(handle) from None
-    owner = f".{queue.stream}.{names.RECEIVERS_CONSUMER}."
-    if _RECEIPT.fullmatch(receipt) is None or owner not in receipt:
+    owners = [f".{queue.stream}.{each}." for each in names.receivers_consumers(queue.stream)]
+    if _RECEIPT.fullmatch(receipt) is None or not any(owner in receipt for owner in owners):
         raise errors.bad_receipt(handle)
     return receipt
 

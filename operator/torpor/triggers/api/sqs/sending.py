@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,14 +19,21 @@ from torpor.triggers.api.sqs.attributes import (
     md5_of_text,
     size_bytes,
 )
-from torpor.triggers.api.sqs.envelope import Enveloped, Letter, envelop, envelop_held
+from torpor.triggers.api.sqs.envelope import (
+    DEDUPLICATION,
+    Enveloped,
+    Letter,
+    envelop,
+    envelop_held,
+    sequence_number,
+)
 from torpor.triggers.api.sqs.members import Members
 from torpor.triggers.api.sqs.queue_attributes import MOST_BYTES
 from torpor.triggers.api.sqs.queues import Queue, Queues
 from torpor.triggers.broker import names
 from torpor.triggers.broker.link import NoResponders
 from torpor.triggers.broker.objects import LARGE_BYTES
-from torpor.triggers.broker.publishing import Outgoing
+from torpor.triggers.broker.publishing import Outgoing, Stored
 from torpor.triggers.delays import delayed
 from torpor.triggers.event import MalformedEvent
 
@@ -43,6 +51,8 @@ class _Sendable:
     system: Attributes
     delay_seconds: int
     deduplication: str
+    scope: str
+    """What the deduplication id is unique in, within the queue."""
 
     @property
     def size_bytes(self) -> int:
@@ -60,8 +70,8 @@ class Sending:
         """Put one message into a queue."""
         queue = await self._queues.at(request.required_text("QueueUrl"))
         sendable = self._sendable(request, queue)
-        await self._publish(queue, [sendable])
-        return _sent(sendable)
+        (stored,) = await self._publish(queue, [sendable])
+        return _sent(sendable, queue, stored)
 
     async def send_message_batch(self, request: Members, _: str) -> dict[str, Any]:
         """Put up to ten messages into a queue; what is wrong with one leaves the others alone."""
@@ -76,14 +86,16 @@ class Sending:
         size = sum(each.size_bytes for each in sendables.values())
         if size > MOST_BYTES:
             raise errors.large_batch(size, MOST_BYTES)
-        await self._publish(queue, list(sendables.values()))
-        sent = [{"Id": entry_id, **_sent(each)} for entry_id, each in sendables.items()]
+        stored = await self._publish(queue, list(sendables.values()))
+        sent = [
+            {"Id": entry_id, **_sent(each, queue, at)}
+            for (entry_id, each), at in zip(sendables.items(), stored, strict=True)
+        ]
         return {"Successful": sent, "Failed": failed}
 
     def _sendable(self, request: Members, queue: Queue) -> _Sendable:
         system = check_attributes(request.mapping("MessageSystemAttributes"))
-        delay = request.integer("DelaySeconds", 0, 900)
-        group = _token(request, "MessageGroupId")
+        group, deduplication, scope = _identity(request, queue)
         letter = Letter(
             self._parts.new_id(),
             _body(request),
@@ -95,8 +107,9 @@ class Sending:
         sendable = _Sendable(
             letter,
             system,
-            (queue.attributes.number("DelaySeconds") or 0) if delay is None else delay,
-            _token(request, "MessageDeduplicationId"),
+            _delay_seconds(request, queue),
+            deduplication,
+            scope,
         )
         most = queue.attributes.number("MaximumMessageSize") or MOST_BYTES
         if sendable.size_bytes > most:
@@ -105,16 +118,17 @@ class Sending:
             raise Refused("InvalidParameterValue", text)
         return sendable
 
-    async def _publish(self, queue: Queue, sendables: list[_Sendable]) -> None:
+    async def _publish(self, queue: Queue, sendables: list[_Sendable]) -> list[Stored]:
         messages = [await self._message(queue, each) for each in sendables]
         publisher, ordered = self._parts.publisher, self._parts.partitions.ordered(queue.key)
         publish = publisher.publish_in_order if ordered else publisher.publish_batch
         try:
-            await publish(messages, deadline_seconds=_PUBLISH_SECONDS)
+            stored = await publish(messages, deadline_seconds=_PUBLISH_SECONDS)
         except NoResponders:
             await self._queues.fresh(queue.key)
             raise
         EVENTS_PUBLISHED.labels("queue").inc(len(messages))
+        return stored
 
     async def _message(self, queue: Queue, sendable: _Sendable) -> Outgoing:
         try:
@@ -126,12 +140,13 @@ class Sending:
         headers: Mapping[str, str] = enveloped.headers
         if sendable.delay_seconds:
             headers = {**headers, **delayed(self._parts.wall() + sendable.delay_seconds)}
-        scope = f"sqs {sendable.letter.group}"
+        if names.is_fifo(key.name):
+            headers = {**headers, DEDUPLICATION: sendable.deduplication}
         unique = sendable.deduplication or sendable.letter.message_id
         return Outgoing(
             names.queue_subject(key.namespace, key.name, partition),
             enveloped.data,
-            names.message_id(scope, unique, str(key)),
+            names.message_id(sendable.scope, unique, str(key)),
             headers,
         )
 
@@ -174,11 +189,35 @@ def _token(request: Members, name: str) -> str:
     return text
 
 
-def _sent(sendable: _Sendable) -> dict[str, Any]:
+def _identity(request: Members, queue: Queue) -> tuple[str, str, str]:
+    """Return a message's group, its deduplication id and what that is unique in."""
+    group, given = _token(request, "MessageGroupId"), _token(request, "MessageDeduplicationId")
+    if not names.is_fifo(queue.key.name):
+        return group, given, f"sqs {group}"
+    if not group:
+        raise errors.missing("MessageGroupId")
+    if not given and not queue.attributes.by_content:
+        raise errors.no_deduplication()
+    unique = given or hashlib.sha256(_body(request).encode()).hexdigest()
+    return group, unique, f"sqs {group}" if queue.attributes.by_group else "sqs"
+
+
+def _delay_seconds(request: Members, queue: Queue) -> int:
+    """How long a message waits; in a FIFO queue all wait as long."""
+    delay = request.integer("DelaySeconds", 0, 900)
+    if delay and names.is_fifo(queue.key.name):
+        reason = "The request include parameter that is not valid for this queue type"
+        raise errors.invalid("DelaySeconds", delay, reason)
+    return (queue.attributes.number("DelaySeconds") or 0) if delay is None else delay
+
+
+def _sent(sendable: _Sendable, queue: Queue, stored: Stored) -> dict[str, Any]:
     letter = sendable.letter
     answer = {"MessageId": letter.message_id, "MD5OfMessageBody": md5_of_text(letter.body)}
     if letter.attributes:
         answer["MD5OfMessageAttributes"] = md5_of_attributes(letter.attributes)
     if sendable.system:
         answer["MD5OfMessageSystemAttributes"] = md5_of_attributes(sendable.system)
+    if names.is_fifo(queue.key.name):
+        answer["SequenceNumber"] = sequence_number(stored.seq)
     return answer

@@ -69,7 +69,7 @@ class Sqs:
         if request.mapping("tags"):
             raise errors.unsupported("Queues have no tags here; leave them out.")
         given = request.mapping("Attributes")
-        wanted = QueueAttributes().changed(given, self._parts.wall())
+        wanted = QueueAttributes().changed(given, self._parts.wall()).checked_for(key.name)
         try:
             queue = await self._queues.fresh(key)
         except Refused:
@@ -122,15 +122,13 @@ class Sqs:
         return {"Attributes": chosen} if chosen else {}
 
     async def _facts(self, queue: Queue) -> dict[str, str]:
-        """Of delayed messages those count as not visible that somebody looked at."""
-        key, reader = queue.key, self._queues.reader(queue.key)
-        consumer = (
-            names.RECEIVERS_CONSUMER
-            if reader is None
-            else names.consumer_name(reader.namespace, reader.name)
-        )
-        state = await self._parts.streams.consumer_state(queue.stream, consumer)
-        taken = 0 if state is None else min(state.unacknowledged, queue.messages)
+        """What is known of the queue's messages.
+
+        The broker does not know which are delayed: they count as visible until somebody asked for
+        them, then as not visible.
+        """
+        key = queue.key
+        taken = min(await self._unacknowledged(queue), queue.messages)
         modified = queue.attributes.modified_seconds or queue.created_seconds
         return {
             "QueueArn": self._queues.arn(key),
@@ -141,10 +139,22 @@ class Sqs:
             "LastModifiedTimestamp": str(int(modified)),
         }
 
+    async def _unacknowledged(self, queue: Queue) -> int:
+        reader, partitions = self._queues.reader(queue.key), range(names.PARTITIONS)
+        consumers = names.receivers_consumers(queue.stream)
+        if reader is not None:
+            pair = reader.namespace, reader.name
+            ordered = self._parts.partitions.ordered(queue.key)
+            numbers = partitions if ordered else (None,)
+            consumers = tuple(names.consumer_name(*pair, number) for number in numbers)
+        states = [await self._parts.streams.consumer_state(queue.stream, c) for c in consumers]
+        return sum(state.unacknowledged for state in states if state is not None)
+
     async def _set_attributes(self, request: Members, _: str) -> dict[str, Any]:
         known = await self._queues.at(request.required_text("QueueUrl"))
         queue = await self._queues.fresh(known.key)
-        changed = queue.attributes.changed(request.mapping("Attributes"), self._parts.wall())
+        given = request.mapping("Attributes")
+        changed = queue.attributes.changed(given, self._parts.wall()).checked_for(queue.key.name)
         await self._queues.set(queue.key, changed)
         return {}
 
