@@ -311,6 +311,45 @@ async def test_what_was_not_delivered_is_in_the_next_run_and_nothing_is_left_beh
     assert _nats_below(state) == []
 
 
+async def test_that_a_pause_ends_with_the_run_or_a_change_of_its_file_is_told(place: Place) -> None:
+    bus = {"bus": {"name": "main"}}
+    place.save("orders", source=bus)
+    goes_on = "default/orders was paused and goes on as its file says"
+    async with serving(place) as dev:
+        assert "suspend: true in its file" in await dev.torpor("trigger", "pause", "orders")
+        place.save("orders", source=bus, delivery={"maxAttempts": 2})
+        await dev.shown(goes_on)
+        await dev.torpor("trigger", "pause", "orders")
+        await dev.end()
+    process = await start(place.folder)
+    async with ended(process):
+        again = Dev(process)
+        await again.shown(goes_on)
+        await again.shown("TORPOR_EVENTS=")
+        await again.end()
+
+
+async def test_secrets_of_the_folder_are_there_before_the_sources_of_an_earlier_run(
+    place: Place,
+) -> None:
+    body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "broker"}}
+    secret = {**body, "stringData": {"username": "u", "password": "p"}}
+    (place.folder / "secret.yaml").write_text(yaml.safe_dump(secret))
+    for name in ("a", "b", "c"):
+        source = {"url": "amqp://127.0.0.1:1", "queue": "orders", "secret": "broker"}
+        place.save(name, source={"rabbitmq": source})
+    async with serving(place) as dev:
+        await dev.end()
+    process = await start(place.folder)
+    async with ended(process):
+        assert process.stdout
+        again = Dev(process)
+        said = await again.shown("a Trigger's source is away")
+        await again.shown("TORPOR_EVENTS=")
+        await again.end()
+    assert "amqp://127.0.0.1:1" in said
+
+
 async def test_what_waits_scales_the_function_out(place: Place) -> None:
     slow = yaml.safe_load((place.folder / "function.yaml").read_text())
     slow["spec"]["code"]["inline"] = (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -96,9 +97,11 @@ async def test_what_messages_become_and_what_comes_again() -> None:
         for number in range(20):
             await publish(channel, str(number).encode())
         await killed_with("rabbitmq", at.settings, 20)
+        for number in range(20, 40):
+            await publish(channel, str(number).encode())
         async with at.reading() as reader:
-            again = await reader.events(20)
-        assert {event.data for event in again} == set(range(20))
+            again = await reader.events(40)
+        assert [event.data for event in again] == list(range(40))
 
         async with at.reading() as reader:
             await reader.subscribed()
@@ -164,3 +167,12 @@ async def test_tls_with_a_certificate_of_ours(tmp_path: Path) -> None:
         async with at.reading() as reader:
             (event,) = await reader.events(1)
     assert event.data == 1
+
+
+@pytest.mark.parametrize(("ordering", "one_reader"), [(None, False), ("data.k", True)])
+def test_one_process_reads_at_a_time_where_order_matters(
+    ordering: str | None, one_reader: bool
+) -> None:
+    at = Rig(open_source, "rabbitmq", {"url": "amqp://127.0.0.1:5672", "queue": "orders"})
+    trigger = replace(at.trigger, ordering_key=ordering)
+    assert open_source(trigger, at.world()).exclusive is one_reader

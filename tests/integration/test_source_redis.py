@@ -122,14 +122,20 @@ async def test_what_a_dead_reader_had_is_claimed(monkeypatch: pytest.MonkeyPatch
         await client.aclose()
 
 
-async def test_what_a_killed_reader_had_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torpor.triggers.sources.redis.CLAIM_IDLE_SECONDS", 0.5)
+async def test_what_a_killed_reader_had_comes_again_before_what_is_newer() -> None:
     async with redis_server() as server:
         at = rig(server, startAt="earliest")
         await add(server, *({"data": str(n)} for n in range(20)))
         await killed_with("redis", at.settings, 20)
+        await add(server, *({"data": str(n)} for n in range(20, 40)))
         async with at.reading() as reader:
-            assert {event.data for event in await reader.events(20)} == set(range(20))
+            assert [event.data for event in await reader.events(40)] == list(range(40))
+
+
+def test_one_process_reads_at_a_time() -> None:
+    settings = {"url": "redis://127.0.0.1:6379/0", "stream": "orders"}
+    at = Rig(open_source, "redis", settings)
+    assert open_source(at.trigger, at.world()).exclusive
 
 
 async def test_nothing_is_lost_when_the_server_is_killed_or_emptied() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 from tests.support.events_rig import EventsRig, events_api
 from tests.support.servers.nats import needs_nats
 from torpor.triggers.broker import names
+from torpor.triggers.broker.names import partition_of
 from torpor.triggers.broker.pulling import PullConsumer
 from torpor.triggers.delivery.inboxes import consumers
 from torpor.triggers.event import from_structured
@@ -98,6 +100,21 @@ async def test_groups_do_not_wait_for_one_another() -> None:
         others = await queue.receive(10, **wanted)
     told = {message["Attributes"]["MessageGroupId"] for message in [*found, *others]}
     assert len(found) + len(others) == len(told) == len(partitions) == 16
+
+
+async def test_a_short_poll_does_not_take_long_while_all_partitions_are_in_flight() -> None:
+    async with fifo(VisibilityTimeout="60") as queue:
+        groups = {partition_of(f'"g{number}"'): f"g{number}" for number in range(200)}
+        for group in groups.values():
+            for number in range(2):
+                await queue.send(group, f"{group}.{number}")
+        received = 0
+        while received < len(groups):
+            received += len(await queue.receive(10))
+        began = time.monotonic()
+        assert await queue.receive(most=1, wait=0) == []
+        assert time.monotonic() - began < 1.2  # one after another they have 0.1 s each
+    assert received == len(groups) == names.PARTITIONS
 
 
 async def test_receivers_at_once_get_each_message_once_and_each_group_in_order() -> None:

@@ -210,6 +210,41 @@ async def test_what_cannot_be_delivered_again_is_told(
     assert "Error" not in err
 
 
+async def test_a_replay_that_ends_early_tells_where_to_go_on(torpor: Any) -> None:
+    async with functions() as to, role(to) as at:
+        await at.put(ORDERS, SPEC)
+        for number in range(12):
+            await at.publish(number, type="order")
+        await until(called(to, 12))
+        replaying = asyncio.create_task(torpor(at, "replay", "b", "--rate", "4"), name="replay")
+        await until(called(to, 21))
+        await asyncio.to_thread(at.nats.kill)
+        status, out, err = await replaying
+        await asyncio.to_thread(at.nats.start)
+        await until(at.is_ready, 20)
+        rest = await torpor(at, "replay", "b", "--after", "8")
+        await until(called(to, 25))
+    assert (status, out) == (1, "")
+    assert "8 events were delivered again, and up to 8 more may have been" in err
+    assert "--after 8 goes on" in err
+    assert rest[1] == "4 events are delivered again, in 4 deliveries\n"
+    assert set(to.ids[12:]) == {str(number) for number in range(12)}
+
+
+async def test_a_replay_of_which_nothing_is_known_tells_it(
+    torpor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torpor.cli.eventsreach.ANSWER_SECONDS", 0.5)
+    async with functions() as to, role(to) as at:
+        await at.put(ORDERS, SPEC)
+        for number in range(2):
+            await at.publish(number, type="order")
+        status, out, err = await torpor(at, "replay", "b", "--rate", "1")
+    assert (status, out) == (1, "")
+    assert "not within 0.5 s: 0 events were delivered again, and up to 2 more may have been" in err
+    assert "the same command begins anew" in err
+
+
 @pytest.mark.parametrize(
     ("spec", "says"),
     [

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
+from collections.abc import Callable
 
 from tests.integration.delivery_rig import (
     QUICK,
@@ -108,6 +110,24 @@ async def test_a_redrive_keeps_to_its_rate_and_leaves_what_has_no_trigger() -> N
         assert [letter.error for letter in left] == ["no JSON", "no JSON"]
 
 
+def replaying(at: Broker, clock: Callable[[], float] = time.monotonic) -> Replay:
+    objects = StreamObjects(at.connection)
+    return Replay(at.connection, at.streams, at.publisher, objects, clock)
+
+
+async def test_a_replay_that_takes_long_answers_in_between_how_far_it_is() -> None:
+    async with broker() as at:
+        await at.streams.ensure_bus("shop", "main")
+        await publish(at, range(10))
+        ticks = itertools.count(0.0, 4.0)
+        replay = replaying(at, lambda: next(ticks))
+        one = {key("one"): definition("one", filter={"pattern": {"type": ["none"]}})}
+        request = ReplayRequest(key("main"), "slow", rate_per_second=1000)
+        part = await replay.run(request, one)
+        assert (part.events, part.after) == (0, 3)
+        assert (await replay.run(request, one, after=part.after)).after == 6
+
+
 async def test_a_bus_is_replayed_to_one_trigger_from_a_time_through_filters() -> None:
     wanted = definition("wanted", filter={"pattern": {"data": {"n": [{"numeric": [">", 2]}]}}})
     other = definition("other")
@@ -117,7 +137,7 @@ async def test_a_bus_is_replayed_to_one_trigger_from_a_time_through_filters() ->
         await asyncio.sleep(0.05)
         middle = time.time()
         await publish(at, range(5, 10))
-        replay = Replay(at.connection, at.streams, at.publisher, StreamObjects(at.connection))
+        replay = replaying(at)
         known = {key("wanted"): wanted, key("other"): other}
         request = ReplayRequest(
             key("main"),
@@ -157,7 +177,7 @@ async def test_a_replay_reaches_the_queue_that_the_trigger_feeds_once_more() -> 
         await publish(at, range(1))
         await put(at, feeding, [event(0)])
         await held(1)
-        replay = Replay(at.connection, at.streams, at.publisher, StreamObjects(at.connection))
+        replay = replaying(at)
         request = ReplayRequest(key("main"), "first", rate_per_second=1000)
         await replay.run(request, {key("feeding"): feeding})
         await held(2)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from aiohttp import web
 
 from tests.integration.delivery_rig import (
     QUICK,
+    Outside,
+    called,
     dead,
     definition,
     delivering,
@@ -113,3 +116,40 @@ async def test_those_beside_one_that_takes_long_do_not_wait_for_it_to_be_alone(
             release.set()
             await lag(at, {})
         assert len(await stored(at, names.DEAD_STREAM)) == 1
+
+
+class FourPlaces:
+    """The capacity of a function with four places."""
+
+    def places(self, _: object) -> int:
+        return 4
+
+
+@pytest.mark.parametrize("between", [503, 502, 504, 429])
+async def test_what_may_end_instances_stays_alone_while_the_instance_is_away(between: int) -> None:
+    """What is answered while it starts again says nothing of the event."""
+    one = definition(delivery={"maxAttempts": 5, **QUICK})
+    broke = {"code": "bad-gateway", "detail": "the function broke the connection"}
+    answers = iter([web.json_response(broke, status=502), web.Response(status=between)])
+    in_flight = 0
+    beside: list[int] = []
+
+    async def behave(call: Call) -> web.Response:
+        nonlocal in_flight
+        if call.ids == [POISON]:
+            beside.append(in_flight)
+            return next(answers, web.Response(status=200))
+        in_flight += 1
+        await asyncio.sleep(0.02)
+        in_flight -= 1
+        return web.Response(status=200)
+
+    async with broker() as at, functions(behave) as to:
+        await put(at, one, [event(int(POISON))])
+        async with delivering(at, to, one, outside=Outside(capacity=FourPlaces())):
+            more = itertools.count(200)
+            while len(beside) < 3:
+                await put(at, one, [event(next(more)) for _ in range(8)])
+                await called(to, len(to.calls) + 4)
+            await lag(at, {})
+    assert beside[1:] == [0, 0]

@@ -14,6 +14,7 @@ from tests.support.servers.function import Call, functions
 from tests.support.servers.nats import broker, lag, needs_nats
 from torpor.triggers.broker import rivals
 from torpor.triggers.broker.names import partition_of
+from torpor.triggers.delivery import switching
 
 pytestmark = needs_nats
 
@@ -59,3 +60,37 @@ async def test_what_only_waits_for_its_next_attempt_holds_up_no_switch(
             await put(at, other, [event(2)])
             await lag(at, {})
         assert Counter(to.ids) == {"1": 2, "2": 1}
+
+
+@pytest.mark.parametrize(("before", "after"), [({}, ORDERING), (ORDERING, {})])
+async def test_what_another_replica_has_in_flight_ends_before_the_ordering_is_switched(
+    before: dict[str, Any], after: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rivals, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(switching, "HEARD_SECONDS", 0.5)
+    one, other = definition(**before), definition(**after)
+    ended: list[str] = []
+    ended_before: dict[str, set[str]] = {}
+
+    async def behave(call: Call) -> int:
+        (identity,) = call.ids
+        ended_before[identity] = set(ended)
+        await asyncio.sleep(2 if identity in first else 0)
+        ended.append(identity)
+        return 200
+
+    first = {"0", "1"}
+    async with (
+        broker() as at,
+        functions(behave) as to,
+        delivering(at, to, one) as a,
+        delivering(at, to, one) as b,
+    ):
+        await put(at, one, [event(n) for n in range(2)])
+        await called(to, 2)
+        for deliveries in (a, b):
+            deliveries.heed(key(), other)
+        await put(at, other, [event(n) for n in range(2, 8)])
+        await lag(at, {})
+    assert Counter(to.ids) == {str(n): 1 for n in range(8)}
+    assert all(ended_before[str(n)] >= first for n in range(2, 8))

@@ -26,7 +26,9 @@ from torpor.cli import cluster
 from torpor.cli.cluster import ANSWER_SECONDS, Request
 from torpor.dev import events_note
 from torpor.dev.events_note import EventsNote, found
+from torpor.dev.state import base
 from torpor.errors import ApiError, TorporError
+from torpor.platform.kubernetes.config import NoCluster
 from torpor.platform.kubernetes.resources import SECRETS
 from torpor.resources.tokens import SECRET_FIELD, SECRET_NAME, TOKEN_HEADER, internal_token
 
@@ -103,7 +105,7 @@ async def public(args: argparse.Namespace) -> AsyncIterator[Events]:
         async with aiohttp.ClientSession() as session:
             yield Events(_direct(session, str(args.endpoint), proof))
         return
-    async with cluster.connect(args) as api:
+    async with through_cluster(args) as api:
         yield Events(_through(api, str(args.torpor_namespace), "api", proof))
 
 
@@ -116,10 +118,26 @@ async def internal(args: argparse.Namespace) -> AsyncIterator[Events]:
         async with aiohttp.ClientSession() as session:
             yield Events(_direct(session, str(args.admin), {TOKEN_HEADER: token}))
         return
-    async with cluster.connect(args) as api:
+    async with through_cluster(args) as api:
         namespace = str(args.torpor_namespace)
         proof = {TOKEN_HEADER: token or await _token(api, namespace)}
         yield Events(_through(api, namespace, "internal", proof))
+
+
+@asynccontextmanager
+async def through_cluster(args: argparse.Namespace) -> AsyncIterator[cluster.Cluster]:
+    """Open the cluster; where there is none NoCluster, or NoEvents if an events API was named."""
+    try:
+        async with cluster.connect(args) as api:
+            yield api
+    except NoCluster as error:
+        if not args.endpoint:
+            raise
+        raise NoEvents(
+            f"no `torpor dev` left word of {args.endpoint} in {base()}, and there is no cluster "
+            "either: start it, set XDG_STATE_HOME as it has it, or name its internal API "
+            f"with --admin and {TOKEN_VARIABLE}"
+        ) from error
 
 
 def direct(args: argparse.Namespace) -> EventsNote | None:
@@ -130,11 +148,6 @@ def direct(args: argparse.Namespace) -> EventsNote | None:
     if args.admin:
         return EventsNote(str(args.admin), os.environ.get(TOKEN_VARIABLE, ""))
     return found(args.endpoint)
-
-
-async def _token_of_cluster(args: argparse.Namespace) -> str:
-    async with cluster.connect(args) as api:
-        return await _token(api, str(args.torpor_namespace))
 
 
 async def _token(api: cluster.Cluster, namespace: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from torpor.cli import cluster, eventsreach, output, triggerobjects, triggershow
 from torpor.cli.workflow.data import BadData, json_data
-from torpor.dev import manifests
+from torpor.dev import events_note, manifests
 
 
 async def pause(args: argparse.Namespace) -> int:
@@ -18,6 +18,8 @@ async def pause(args: argparse.Namespace) -> int:
     await triggerobjects.one(args, key)
     await triggerobjects.change(args, key, {"suspend": True})
     print(f"{key} is paused; torpor trigger resume {args.name} goes on")
+    if events_note.found(args.endpoint):
+        print("until torpor dev starts again or takes up a change; suspend: true in its file lasts")
     return 0
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from torpor.cli import cluster, eventsreach
+from torpor.cli import eventsreach
 from torpor.cli.cluster import ANSWER_SECONDS, Request
 from torpor.errors import ApiNotFound, TorporError
 from torpor.platform.kubernetes.resources import TRIGGERS
@@ -35,7 +35,7 @@ async def one(args: argparse.Namespace, key: FunctionKey) -> dict[str, Any]:
         if eventsreach.direct(args):
             async with eventsreach.internal(args) as role:
                 return _object(await role.call("GET", f"{PATH}/{key}"))
-        async with cluster.connect(args) as api:
+        async with eventsreach.through_cluster(args) as api:
             return await api.get(TRIGGERS.path(key.namespace, key.name))
     except (ApiNotFound, eventsreach.EventsRefused):
         text = f"there is no Trigger {key}; `torpor trigger list -A` shows those there are"
@@ -62,14 +62,14 @@ async def _patch(args: argparse.Namespace, key: FunctionKey, change: Mapping[str
         json.dumps(change).encode(),
         ANSWER_SECONDS,
     )
-    async with cluster.connect(args) as api, api.stream(request) as answer:
+    async with eventsreach.through_cluster(args) as api, api.stream(request) as answer:
         body = await answer.read()
         if answer.status >= 300:
             raise error_of(answer.status, body)
 
 
 async def _of_cluster(args: argparse.Namespace, namespace: str) -> list[dict[str, Any]]:
-    async with cluster.connect(args) as api:
+    async with eventsreach.through_cluster(args) as api:
         try:
             items: list[dict[str, Any]] = (await api.get(TRIGGERS.path(namespace)))["items"]
         except ApiNotFound:

@@ -25,7 +25,7 @@ from torpor.dev.triggers import FolderSecrets, LocalTrigger, bucket_of, polled
 from torpor.invoke import Invoker
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token
-from torpor.resources.trigger import TargetKind
+from torpor.resources.trigger import TargetKind, Trigger
 from torpor.telemetry.tracing import exporting
 from torpor.triggers.assembly import EventsRole, Surroundings, running
 from torpor.triggers.broker.connection import BrokerSettings
@@ -108,6 +108,7 @@ class LocalEvents:
     @asynccontextmanager
     async def running(self, folder: Folder) -> AsyncIterator[None]:
         """Serve inside the block, which is inside that of `opened`."""
+        self._secrets.fields = folder.secrets  # Triggers of an earlier run are read at once
         ready, stop = asyncio.Event(), asyncio.Event()
         task = self._task = asyncio.create_task(self._serve(ready, stop), name="events")
         task.add_done_callback(_tell)
@@ -136,7 +137,7 @@ class LocalEvents:
             if not local.is_direct
         }
         try:
-            await self._remove_others(wanted)
+            await self._compare(wanted)
         except EventsAway as error:
             log.warning("Triggers that are gone from the folder are still there: %s", error)
         for key, item in wanted.items():
@@ -144,14 +145,16 @@ class LocalEvents:
                 await self._put(key, item[1])
         self._known = wanted
 
-    async def _remove_others(
-        self, wanted: Mapping[FunctionKey, tuple[LocalTrigger, Wanted]]
-    ) -> None:
+    async def _compare(self, wanted: Mapping[FunctionKey, tuple[LocalTrigger, Wanted]]) -> None:
+        """Remove what is in force and not wanted, and say which pauses end by what is put next."""
         standings = self._standings
         for standing in await standings.survey() if standings else ():
-            if standing.key not in wanted and self._standings:
+            item = wanted.get(standing.key)
+            if item is None and self._standings:
                 log.info("%s is gone", standing.key)
                 await self._standings.delete(standing.key)
+            elif item and standing.suspended and item != self._known.get(standing.key):
+                _tell_resumed(item[0].trigger)
 
     async def _put(self, key: FunctionKey, wanted: Wanted) -> None:
         if self._standings is None:
@@ -236,6 +239,13 @@ def _facts(local: LocalTrigger, folder: Folder) -> TargetFacts | None:
     if target.kind is TargetKind.WORKFLOW:
         return TargetFacts(exists=key in folder.workflows)
     return None
+
+
+def _tell_resumed(trigger: Trigger) -> None:
+    if not trigger.suspended:
+        log.warning(
+            "%s was paused and goes on as its file says; suspend: true there pauses it", trigger.key
+        )
 
 
 async def _until_ready(role: EventsRole) -> None:

@@ -21,6 +21,7 @@ from torpor.triggers.broker.archives import Archives
 from torpor.triggers.broker.beside import beside
 from torpor.triggers.broker.connection import Connection, connected
 from torpor.triggers.broker.errors import BrokerRefused
+from torpor.triggers.broker.publishing import ReservePublisher
 from torpor.triggers.broker.streams import Streams
 from torpor.triggers.definitions import Definitions
 from torpor.triggers.delivery.backlog import Backlogs
@@ -110,7 +111,7 @@ class _Parts:
             definitions.listen(heed)
         backlogs = Backlogs(connection, streams, deliveries, wall=time.time)
         activity = Activity(connection, lambda: definitions.known, wall=time.time)
-        dead_letters = DeadLetters(connection, streams, base.publisher)
+        dead_letters = DeadLetters(connection, streams, ReservePublisher(connection))
         survey = Survey(
             definitions,
             intakes,
@@ -127,7 +128,7 @@ class _Parts:
         return cls(
             streams=streams,
             definitions=definitions,
-            archives=Archives(connection, streams, router.read),
+            archives=Archives(connection, streams, definitions.buses),
             renewal=base.renewal(),
             router=router,
             intakes=intakes,

@@ -6,6 +6,8 @@ It then carries `dataref` (the CloudEvents extension of that name) in place of d
 
 from __future__ import annotations
 
+import orjson
+
 from torpor.triggers.base import Undecodable
 from torpor.triggers.broker.objects import LARGE_BYTES, ObjectMissing, Objects
 from torpor.triggers.broker.publishing import MessageTooLarge
@@ -45,7 +47,8 @@ async def set_aside(undecodable: Undecodable, objects: Objects) -> Undecodable:
     if len(undecodable.raw) <= LARGE_BYTES:
         return undecodable
     reference = await objects.set_aside(undecodable.raw)
-    return Undecodable(b"", undecodable.reason, {_REFERENCE: reference, **undecodable.attributes})
+    others = {k: v for k, v in undecodable.attributes.items() if k != _REFERENCE}
+    return Undecodable(b"", undecodable.reason, {_REFERENCE: reference, **others})
 
 
 def without_data(event: Event, reason: str) -> Undecodable:
@@ -62,6 +65,27 @@ def claim(kind: str, reference: str) -> dict[str, str]:
 def is_checked_in(event: Event) -> bool:
     """Whether the event's data is in the store."""
     return isinstance(event.data, NoData) and _KIND in event.attributes
+
+
+def kept_reference(message: bytes) -> str:
+    """Return where the data of a stored event, or of a dead letter, is; empty if it has it all.
+
+    A `dataref` that an event came with is its sender's business, and so is one within its data.
+    """
+    if b'"dataref"' not in message:
+        return ""
+    try:
+        found = orjson.loads(message)
+    except orjson.JSONDecodeError:
+        return ""
+    if not isinstance(found, dict):
+        return ""
+    event, attributes = found.get("event") or found, found.get("attributes")
+    if isinstance(event, dict) and _KIND in event:
+        return str(event.get(_REFERENCE, ""))
+    if isinstance(attributes, dict) and found.get("raw") == "":
+        return str(attributes.get(_REFERENCE, ""))
+    return ""
 
 
 async def redeem(event: Event, objects: Objects) -> Event:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -79,6 +79,8 @@ class Definitions:
         self._bucket = Bucket(connection, names.BUCKET_TRIGGERS)
         self._wall = wall
         self._known: dict[FunctionKey, Definition] = {}
+        self._unread: set[FunctionKey] = set()
+        """Those in force that this version cannot read."""
         self._listeners: list[Listener] = []
         self._revision = 0
         self._heard = asyncio.Event()
@@ -146,6 +148,16 @@ class Definitions:
         except TimeoutError:
             raise BrokerAway("the Triggers in force are not known yet") from None
 
+    async def buses(self) -> Collection[tuple[str, str]]:
+        """Return namespace and name of all buses that have a Trigger now. Raises BrokerAway.
+
+        Of all buses that there are, while a Trigger cannot be read: it may be of any.
+        """
+        await self.caught_up()
+        if self._unread:
+            return await self._streams.buses()
+        return {bus for each in self._known.values() if (bus := each.bus) is not None}
+
     def _reached(self, revision: int) -> None:
         self._revision = revision
         self._heard.set()
@@ -160,6 +172,9 @@ class Definitions:
     def _heed(self, entry: Entry) -> None:
         key = FunctionKey(*names.parse_trigger_key(entry.key))
         definition = _read(entry)
+        self._unread.discard(key)
+        if definition is None and entry.value is not None:
+            self._unread.add(key)
         if definition is None:
             self._known.pop(key, None)
         else:

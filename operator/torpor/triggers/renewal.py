@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Callable
 
-from torpor.triggers.base import BrokerAway
+from torpor.errors import TorporError
 from torpor.triggers.broker import names
 from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.errors import BrokerRefused
@@ -21,6 +20,7 @@ from torpor.triggers.broker.listing import QUEUES
 from torpor.triggers.broker.objects import StreamObjects
 from torpor.triggers.broker.reading import Kept, read_from
 from torpor.triggers.broker.streams import Streams
+from torpor.triggers.claims import kept_reference
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,6 @@ RENEW_SECONDS = 7 * 86_400.0
 """The age at which data is renewed; a third of its life."""
 _PAUSE_SECONDS = 60.0
 """Before the first time, and the next after one that failed."""
-_REFERENCE = re.compile(rb'"dataref":"(nats:[0-9a-z]+:[0-9]+)"')
 
 
 class Renewal:
@@ -57,19 +56,30 @@ class Renewal:
             try:
                 await self.renew()
                 pause_seconds = EVERY_SECONDS
-            except (BrokerAway, BrokerRefused) as error:
+            except TorporError as error:
                 pause_seconds = _PAUSE_SECONDS
                 fields = {"error": str(error)}
                 log.warning("large data could not be renewed", extra={"fields": fields})
 
     async def renew(self) -> int:
-        """Look once; return how many were renewed. Raises BrokerAway and BrokerRefused."""
-        now, renewed = self._wall(), 0
-        seen: set[bytes] = set()
+        """Look once; return how many were renewed. Raises BrokerAway.
+
+        What JetStream refuses to renew, because it is full, is left to the next time.
+        """
+        now, renewed, refused = self._wall(), 0, 0
+        seen: set[str] = set()
         async for message in self._waiting(now - WAITED_SECONDS):
-            for reference in set(_REFERENCE.findall(message.data)) - seen:
-                seen.add(reference)
-                renewed += await self._objects.renew(reference.decode(), now - RENEW_SECONDS)
+            reference = kept_reference(message.data)
+            if not reference or reference in seen:
+                continue
+            seen.add(reference)
+            try:
+                renewed += await self._objects.renew(reference, now - RENEW_SECONDS)
+            except BrokerRefused:
+                refused += 1
+        if refused:
+            fields = {"refused": refused, "renewed": renewed}
+            log.warning("some large data could not be renewed", extra={"fields": fields})
         return renewed
 
     async def _waiting(self, before_seconds: float) -> AsyncIterator[Kept]:

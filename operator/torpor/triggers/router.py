@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torpor.errors import TorporError
@@ -88,10 +88,6 @@ class Router:
     def problems(self) -> Mapping[FunctionKey, str]:
         """Return why Triggers of buses get nothing: their filters are wrong."""
         return {key: text for bus in self._buses.values() for key, text in bus.problems.items()}
-
-    def read(self) -> Collection[BusKey]:
-        """Return the buses that have a Trigger."""
-        return set(self._places.values())
 
     def failure(self, bus: BusKey) -> BrokerFull | None:
         """Return what keeps a bus from being routed: its events have no room where they go."""

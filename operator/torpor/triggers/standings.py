@@ -115,10 +115,9 @@ class Wanted:
 class Standing:
     """A Trigger as the events role has it.
 
-    `generation` is that of the object in force. `reason` is SUBSCRIBED, or why events do not
-    arrive, such as SourceAway; `message` says more. `lag` counts events that could be delivered
-    now, `waiting` those whose next attempt is later and all that its bus has not routed yet.
-    `last_event_at` is Unix time, None when there was none.
+    `generation` and `suspended` are of the object in force. `reason` is SUBSCRIBED, or why events
+    do not arrive; `message` says more. `lag` counts events that could be delivered now, `waiting`
+    those tried again later and what its bus has not routed. `last_event_at` is Unix time, if any.
     """
 
     key: FunctionKey
@@ -131,6 +130,7 @@ class Standing:
     waiting: int = 0
     dead_letters: int = 0
     last_event_at: float | None = None
+    suspended: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return its JSON form."""
@@ -145,6 +145,7 @@ class Standing:
             "waiting": self.waiting,
             "deadLetters": self.dead_letters,
             "lastEventAt": self.last_event_at,
+            "suspended": self.suspended,
         }
 
     @classmethod
@@ -162,6 +163,7 @@ class Standing:
             waiting=int(body["waiting"]),
             dead_letters=int(body["deadLetters"]),
             last_event_at=None if last is None else float(last),
+            suspended=bool(body.get("suspended")),  # a replica of an older version says nothing
         )
 
 
@@ -243,11 +245,10 @@ class Standings:
         """Return the URL of each replica."""
         parts = urlsplit(self._url)
         port = parts.port or 80
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(_RESOLVE_SECONDS):
-                found = await asyncio.get_running_loop().getaddrinfo(
-                    parts.hostname, port, type=socket.SOCK_STREAM
-                )
+                found = await loop.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
         except (OSError, TimeoutError) as error:
             text = f"{self._url}: no address of a replica that is ready: {error!r}"
             raise EventsAway(text) from error

@@ -24,7 +24,6 @@ from torpor.triggers.unrouted import unrouted
 
 INVALID = "InvalidTrigger"
 STORE_FULL = "StoreFull"
-INBOX_FULL = "InboxFull"
 _DELIVERY_REASONS: Mapping[CourierPhase, str] = {
     CourierPhase.ABSENT: "TargetMissing",
     CourierPhase.OPEN: "CircuitOpen",
@@ -97,6 +96,7 @@ class Survey:
             waiting=backlog.waiting,
             dead_letters=dead,
             last_event_at=self._last(trigger.key),
+            suspended=trigger.suspended,
         )
 
     def _last(self, key: FunctionKey) -> float | None:
@@ -128,8 +128,6 @@ class Survey:
             way_in = names.queue_subject(*queue)
         if full := room.refusal(way_in) or (bus and room.refusal(names.bus_subject(*bus))):
             return _Trouble(STORE_FULL, full)
-        if crowding := room.crowding(way_in):
-            return _Trouble(INBOX_FULL, crowding)
         failure = self.router.failure(bus) if bus else None
         return None if failure is None else _Trouble(_camel(failure.code), str(failure))
 

@@ -157,7 +157,7 @@ class Base:
             self.around.invoker,
             self.around.engine,
             self.streams,
-            self.publisher,
+            ReservePublisher(self.connection),
             self.objects,
             self.partitions,
         )
@@ -181,7 +181,7 @@ class Base:
             self.definitions,
             self.streams,
             dead_letters,
-            Replay(self.connection, self.streams, self.publisher, self.objects),
+            Replay(self.connection, self.streams, self.publisher, self.objects, time.monotonic),
             activity,
             lambda key, obj: admit(key, obj, sources, world),
             time.time,

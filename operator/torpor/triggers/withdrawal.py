@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from torpor.errors import TorporError
 from torpor.resources.trigger import SourceKind, Trigger
 from torpor.triggers.broker import names
+from torpor.triggers.broker.errors import BrokerFull
 from torpor.triggers.broker.streams import Streams
 from torpor.triggers.definitions import Definitions
 from torpor.triggers.positions import StoredPositions
@@ -41,7 +42,11 @@ class Withdrawal:
 
     async def withdraw(self, trigger: Trigger) -> None:
         """Return when it is not in force; the rest is done in the background. BrokerAway."""
-        await self.definitions.delete(trigger.key)
+        try:
+            await self.definitions.delete(trigger.key)
+        except BrokerFull:
+            await self._empty(trigger)  # a store that is quite full has no room for this either
+            await self.definitions.delete(trigger.key)
         await self._empty(trigger)
         task = asyncio.create_task(self._clean(trigger), name=f"clean up after {trigger.key}")
         self._tasks.add(task)

@@ -48,6 +48,9 @@ def test_names_are_read_back() -> None:
     assert names.owner("bus_shop_main") == ("shop", "main")
     assert names.owner("queue_shop_jobs") == ("shop", "jobs")
     assert names.owner("torpor_inbox") is None
+    assert names.stream_of(names.bus_subject("shop", "main")) == names.bus_stream("shop", "main")
+    assert names.stream_of(names.queue_subject("shop", "q.fifo", 7)) == "queue_shop_q+fifo"
+    assert names.stream_of(names.inbox_subject("shop", "orders")) == names.INBOX_STREAM
     assert names.trigger_of("torpor.inbox.shop.orders.3") == ("shop", "orders")
     assert names.parse_trigger_key(names.trigger_key("shop", "orders")) == ("shop", "orders")
 

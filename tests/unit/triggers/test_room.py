@@ -21,13 +21,48 @@ DEAD = names.dead_subject("shop", "orders")
         (Room(1000, 500, 500), set()),
         (Room(1000, 600, 501), {BUS}),
         (Room(1000, 900, 100), set()),
-        (Room(1000, 901, 100), {BUS, INBOX}),
+        (Room(1000, 901, 100), {BUS, INBOX, DEAD}),
     ],
 )
 def test_what_was_taken_has_its_reserve(room: Room, refused: set[str]) -> None:
     assert {subject for subject in (BUS, INBOX, DEAD, "$KV.b.k") if room.refusal(subject)} == (
         refused
     )
+
+
+@pytest.mark.parametrize(
+    ("admitted", "taken", "moved", "outdated"),
+    [
+        (0, True, True, False),
+        (51, True, True, True),
+        (101, False, True, True),
+        (126, False, False, True),
+    ],
+)
+def test_what_was_sent_since_the_look_counts(
+    admitted: int, taken: bool, moved: bool, outdated: bool
+) -> None:
+    room = Room(1000, 700, 0)
+    assert (not room.refusal(INBOX, admitted)) is taken
+    assert (not room.refusal(INBOX, admitted, room.moving_bytes)) is moved
+    assert room.is_outdated(admitted) is outdated
+    learned = Room(1000, 1000, 0, is_told=False)
+    assert not learned.refusal(INBOX, admitted, learned.moving_bytes)
+
+
+@pytest.mark.parametrize(
+    ("stream", "most", "refused"),
+    [
+        (names.INBOX_STREAM, 500, INBOX),
+        (names.DEAD_STREAM, 250, DEAD),
+        (names.queue_stream("shop", "q.fifo"), 250, names.queue_subject("shop", "q.fifo", 3)),
+    ],
+)
+def test_each_kind_has_its_share(stream: str, most: int, refused: str) -> None:
+    subjects = (INBOX, DEAD, BUS, refused, names.queue_subject("shop", "other"))
+    full = Room(1000, 600, 0, {stream: most + 1})
+    assert {subject for subject in subjects if full.refusal(subject)} == {refused}
+    assert not Room(1000, 600, 0, {stream: most}).refusal(refused)
 
 
 @pytest.mark.parametrize(

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
-from dataclasses import replace
 
 from torpor.telemetry.metrics import ARCHIVE_GIVEN_UP, STORE_ARCHIVE, STORE_LIMIT, STORE_USED
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker import names
 from torpor.triggers.broker.api import call
 from torpor.triggers.broker.connection import Connection
-from torpor.triggers.broker.crowding import crowded
 from torpor.triggers.broker.errors import STREAM_NOT_FOUND, BrokerRefused
-from torpor.triggers.broker.listing import BUSES
+from torpor.triggers.broker.listing import ALL
 from torpor.triggers.broker.many import ask_each
 from torpor.triggers.broker.room import Archive, Room, giving_way
 from torpor.triggers.broker.specs import StreamState
@@ -28,8 +26,6 @@ from torpor.triggers.broker.streams import Streams
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 10.0
-_FULL_LOOK_SECONDS = 1.0
-"""While something is refused."""
 _PAUSE_SECONDS = 0.5
 """Between two looks at least, for what takes room to go."""
 
@@ -41,51 +37,48 @@ class Archives:
         self,
         connection: Connection,
         streams: Streams,
-        read: Callable[[], Collection[tuple[str, str]]],
+        read: Callable[[], Awaitable[Collection[tuple[str, str]]]],
     ) -> None:
-        """`read` returns namespace and name of the buses that have a Trigger."""
+        """`read` returns namespace and name of all buses that have a Trigger, or raises."""
         self._connection = connection
         self._streams = streams
         self._read = read
         self._learned_bytes = 0
+        self._learned_of = ""
 
     async def run(self) -> None:
-        """Look now and then, and at once when the store was found full; for ever."""
+        """Look now and then, and at once when that is wanted; for ever."""
         while True:
             with suppress(BrokerAway, BrokerRefused):  # its connection says that it is away
                 await self.look()
             await asyncio.sleep(_PAUSE_SECONDS)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_seconds()):
-                    await self._connection.store_full.wait()
-
-    def _interval_seconds(self) -> float:
-        refused = self._connection.room.refusal(BUSES)
-        return _FULL_LOOK_SECONDS if refused else LOOK_SECONDS
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._connection.look_wanted.wait()
 
     async def look(self) -> Room:
         """Have the archives give up what they must, and return the room there is after it.
 
         Raises BrokerAway.
         """
-        was_full = self._connection.store_full.is_set()
-        self._connection.store_full.clear()
-        buses = await self._streams.states(BUSES)
-        room = await self._room(buses, was_full)
-        if room.surplus_bytes and await self._give_up(buses, room.surplus_bytes):
-            buses = await self._streams.states(BUSES)
-            room = await self._room(buses, found_full=False)
-        room = replace(room, crowded=await self._crowded(room))
-        self._connection.room = room
+        connection = self._connection
+        was_full, admitted_bytes = connection.store_full, connection.admitted_bytes
+        connection.store_full = False
+        connection.look_wanted.clear()
+        streams = await self._streams.states(ALL)
+        room = await self._room(streams, was_full)
+        if room.surplus_bytes and await self._give_up(_buses(streams), room.surplus_bytes):
+            streams = await self._streams.states(ALL)
+            room = await self._room(streams, found_full=False)
+        connection.room = room
+        connection.admitted_bytes -= admitted_bytes
         STORE_USED.set(room.used_bytes)
         STORE_LIMIT.set(room.store_bytes)
         STORE_ARCHIVE.set(room.archive_bytes)
         return room
 
-    async def _crowded(self, room: Room) -> frozenset[tuple[str, str]]:
-        return await crowded(self._connection, self._streams, room.inbox_bytes)
-
-    async def _room(self, buses: Mapping[str, StreamState], found_full: bool) -> Room:
+    async def _room(self, streams: Mapping[str, StreamState], found_full: bool) -> Room:
+        await self._forget_another()
         info = await call(self._connection, "INFO")
         settings = self._connection.settings
         used, of_account = (
@@ -94,14 +87,23 @@ class Archives:
         )
         if found_full:
             self._learned_bytes = max(self._learned_bytes, used)
-        limits = (settings.store_bytes, of_account, self._learned_bytes)
-        archive = sum(state.size_bytes for state in buses.values())
-        return Room(min((each for each in limits if each > 0), default=0), used, archive)
+        told = [each for each in (settings.store_bytes, of_account) if each > 0]
+        learned = [self._learned_bytes] if self._learned_bytes else []
+        held = {name: state.size_bytes for name, state in streams.items()}
+        archive = sum(state.size_bytes for state in _buses(streams).values())
+        size = min(told + learned, default=0)
+        return Room(size, used, archive, held, is_told=bool(told))
+
+    async def _forget_another(self) -> None:
+        """What was learned of a server that was started anew since may not be so any more."""
+        server = (await self._connection.link()).server_id
+        if server != self._learned_of:
+            self._learned_of, self._learned_bytes = server, 0
 
     async def _give_up(self, buses: Mapping[str, StreamState], surplus_bytes: int) -> bool:
         """Whether anything was given up."""
         holding = {name: state for name, state in buses.items() if state.messages}
-        read = self._read()
+        read = await self._read()
 
         async def archive(name: str) -> Archive:
             state = holding[name]
@@ -130,3 +132,8 @@ class Archives:
                 raise
             return 0
         return int(answer["purged"])
+
+
+def _buses(streams: Mapping[str, StreamState]) -> dict[str, StreamState]:
+    prefix = names.BUS_STREAM_PREFIX
+    return {name: state for name, state in streams.items() if name.startswith(prefix)}

@@ -86,8 +86,12 @@ class Connection:
         self._problem = "not connected yet"
         self.room = Room()
         """What is left of the store, as last looked at."""
-        self.store_full = asyncio.Event()
-        """Set when the store was found full: somebody has to look at once."""
+        self.admitted_bytes = 0
+        """Sent to streams since then."""
+        self.store_full = False
+        """Whether JetStream has said since then that it is full."""
+        self.look_wanted = asyncio.Event()
+        """Set when somebody has to look at once."""
 
     @property
     def ready(self) -> bool:

@@ -43,6 +43,11 @@ class Link:
         """The largest message that the server takes, headers counted in."""
         return self._client.max_payload
 
+    @property
+    def server_id(self) -> str:
+        """Another one for each start of a server."""
+        return str(self._client._server_info.get("server_id", ""))
+
     async def begin(self) -> None:
         """Subscribe to the answers; once, before anything is asked."""
         await self.subscribe(f"{self._prefix}.*", self._answered)

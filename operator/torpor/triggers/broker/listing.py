@@ -8,6 +8,7 @@ from torpor.triggers.broker.api import call
 from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.specs import StreamState
 
+ALL = "torpor.>"
 BUSES = "torpor.bus.>"
 QUEUES = "torpor.queue.>"
 

@@ -145,6 +145,18 @@ def owner(stream: str) -> tuple[str, str] | None:
     return None
 
 
+def stream_of(subject: str) -> str:
+    """Return the stream that keeps what is published to a subject of ours."""
+    _, kind, *place = subject.split(".")
+    match kind:
+        case "bus":
+            return BUS_STREAM_PREFIX + "_".join(place)
+        case "queue":
+            return QUEUE_STREAM_PREFIX + "_".join(place[:2])
+        case _:
+            return f"torpor_{kind}"
+
+
 def trigger_of(subject: str) -> tuple[str, str]:
     """Return (namespace, name) of the Trigger or queue that a subject is of."""
     _, _, namespace, name, *_ = subject.split(".")

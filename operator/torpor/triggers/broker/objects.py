@@ -23,8 +23,8 @@ from torpor.triggers.broker import names
 from torpor.triggers.broker.api import call
 from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.errors import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, BrokerRefused
-from torpor.triggers.broker.publishing import Outgoing, Publisher
-from torpor.triggers.broker.reading import read_from, remove
+from torpor.triggers.broker.publishing import Outgoing, Publisher, ReservePublisher
+from torpor.triggers.broker.reading import Kept, read_from, remove
 
 LARGE_BYTES = 512 * 1024
 """Data above this is not carried in the event itself."""
@@ -81,6 +81,7 @@ class StreamObjects:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._publisher = Publisher(connection)
+        self._renewing = ReservePublisher(connection)
 
     async def put(self, data: bytes) -> str:
         """Keep the data; all of it is stored when the reference is returned."""
@@ -108,20 +109,26 @@ class StreamObjects:
     async def renew(self, reference: str, before_seconds: float) -> bool:
         """Have what was kept before this Unix time live anew; return whether there was such.
 
-        Raises BrokerAway and BrokerRefused. What is gone already is left so.
+        Raises BrokerAway and BrokerRefused. What is gone already is left so, and what is no
+        reference of this store is none of its business.
         """
-        name, count = _parsed(reference)
-        found = [await self._renew_chunk(name, number, before_seconds) for number in range(count)]
-        return any(found)
-
-    async def _renew_chunk(self, name: str, number: int, before_seconds: float) -> bool:
-        subject = _subject(name, number)
-        kept = await read_from(self._connection, names.OBJECT_STREAM, subject, 1)
-        if kept is None or kept.stored_seconds >= before_seconds:
+        try:
+            name, count = _parsed(reference)
+        except ObjectMissing:
             return False
-        await self._publisher.publish(subject, kept.data, msg_id=f"{name}.{number}.{kept.seq}")
+        renewed = False
+        for number in range(count):
+            kept = await read_from(self._connection, names.OBJECT_STREAM, _subject(name, number), 1)
+            if kept is None:
+                break
+            if kept.stored_seconds < before_seconds:
+                await self._renew_chunk(f"{name}.{number}.{kept.seq}", kept)
+                renewed = True
+        return renewed
+
+    async def _renew_chunk(self, msg_id: str, kept: Kept) -> None:
+        await self._renewing.publish(kept.subject, kept.data, msg_id=msg_id)
         await remove(self._connection, names.OBJECT_STREAM, kept.seq)
-        return True
 
     async def _put(self, name: str, data: bytes) -> str:
         """Some chunks at a time: what is on its way is in memory a second time."""

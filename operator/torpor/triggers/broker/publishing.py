@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -18,12 +18,11 @@ from torpor.triggers.broker.api import TRANSIENT
 from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.errors import (
     STORE_FULL,
-    STREAM_FULL,
-    BrokerFull,
     StoreFull,
     refusal,
 )
 from torpor.triggers.broker.link import NoResponders
+from torpor.triggers.broker.room import Room
 
 PUBLISH_SECONDS = 20.0
 """The deadline of a publish: longer than a leader's election takes (6.5 s were measured)."""
@@ -31,6 +30,9 @@ HEADER_ID = "Nats-Msg-Id"
 _RETRY_SECONDS = 0.1
 _ANSWER_SECONDS = 3.0
 """What was on its way to a leader that died is never answered: it is sent again after this."""
+_MESSAGE_BYTES = 200
+"""What a message takes beside its data, about."""
+_PART_BYTES = 4 << 20
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -107,13 +109,19 @@ class Publisher:
     async def publish_batch(
         self, messages: Sequence[Outgoing], *, deadline_seconds: float = PUBLISH_SECONDS
     ) -> list[Stored]:
-        """Publish all at once and return when all are stored, in their order.
+        """Publish all, some megabytes at once, and return when all are stored, in their order.
 
         Within a subject the messages are stored in the order given, unless one has to be tried
         again. Raises as `publish` does: then any of them may be stored, or not.
         """
-        self._admit(messages)
         deadline = time.monotonic() + deadline_seconds
+        stored: list[Stored] = []
+        for part in _parts(messages):
+            self._admit(part)
+            stored += await self._publish_part(part, deadline)
+        return stored
+
+    async def _publish_part(self, messages: Sequence[Outgoing], deadline: float) -> list[Stored]:
         stored: dict[int, Stored] = {}
         left = list(range(len(messages)))
         while True:
@@ -155,20 +163,20 @@ class Publisher:
                 raise result
         return [stored[index] for index in range(len(messages))]
 
+    def _most_bytes(self, room: Room) -> float:
+        return room.taking_bytes
+
     def _admit(self, messages: Sequence[Outgoing]) -> None:
         """StoreFull while what is left of the store is kept for what was taken before."""
-        room = self._connection.room
+        connection, room = self._connection, self._connection.room
+        most_bytes = self._most_bytes(room)
         for message in messages:
-            if text := room.refusal(message.subject):
+            if text := room.refusal(message.subject, connection.admitted_bytes, most_bytes):
+                connection.look_wanted.set()
                 raise StoreFull(STORE_FULL, text)
-        self._admit_to_inboxes(messages)
-
-    def _admit_to_inboxes(self, messages: Sequence[Outgoing]) -> None:
-        """BrokerFull while an inbox has more than its share."""
-        room = self._connection.room
-        for message in messages:
-            if text := room.crowding(message.subject):
-                raise BrokerFull(STREAM_FULL, text)
+        connection.admitted_bytes += sum(len(message.data) + _MESSAGE_BYTES for message in messages)
+        if connection.room.is_outdated(connection.admitted_bytes):
+            connection.look_wanted.set()
 
     async def _begin(self, message: Outgoing, deadline: float) -> _Answer:
         try:
@@ -196,7 +204,8 @@ class Publisher:
                     patience_seconds = 0.0  # the others have had as long
             return results
         except StoreFull:
-            self._connection.store_full.set()
+            self._connection.store_full = True
+            self._connection.look_wanted.set()
             raise
         finally:
             _abandon(answers)
@@ -214,10 +223,22 @@ class Publisher:
 
 
 class ReservePublisher(Publisher):
-    """For what makes room: it may use what is kept free of what is new."""
+    """For what is moved from one stream to another: it may use more of the store than the new."""
 
-    def _admit(self, messages: Sequence[Outgoing]) -> None:
-        self._admit_to_inboxes(messages)
+    def _most_bytes(self, room: Room) -> float:
+        return room.moving_bytes
+
+
+def _parts(messages: Sequence[Outgoing]) -> Iterator[Sequence[Outgoing]]:
+    """Yield the messages in parts small enough that what is left of the store is known for each."""
+    first = size_bytes = 0
+    for index, message in enumerate(messages):
+        if size_bytes > _PART_BYTES:
+            yield messages[first:index]
+            first, size_bytes = index, 0
+        size_bytes += len(message.data)
+    if first < len(messages):
+        yield messages[first:]
 
 
 async def _stored(

@@ -7,9 +7,11 @@ written there too, and without them nothing would be delivered that could make r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil
+from dataclasses import dataclass, field
+
+from torpor.triggers.broker import names
 
 ARCHIVE_SHARE = 0.5
 """Of the store, for all buses together."""
@@ -19,11 +21,12 @@ TIGHT_SHARE = 0.85
 _TIGHT_AFTER_SHARE = 0.8
 TAKING_SHARE = 0.9
 """Above it nothing new is taken."""
-_INBOX_SHARE = 0.25
-"""Of the store, for one Trigger."""
+MOVING_SHARE = 0.95
+"""Above it nothing is moved from one stream to another either."""
+_SHARES = {"torpor.inbox.": 0.5, "torpor.dead.": 0.25, "torpor.queue.": 0.25}
+"""Of the store, for all inboxes, for all dead letters, and for one queue."""
 _BUSES = "torpor.bus."
-_INBOXES = "torpor.inbox."
-_TAKEN_IN = (_BUSES, _INBOXES, "torpor.queue.", "torpor.objects.")
+_COUNTED = (_BUSES, "torpor.objects.", *_SHARES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,25 +36,10 @@ class Room:
     store_bytes: int = 0
     used_bytes: int = 0
     archive_bytes: int = 0
-    crowded: frozenset[tuple[str, str]] = frozenset()
-    """Namespace and name of the Triggers whose inboxes have more than they may."""
-
-    @property
-    def inbox_bytes(self) -> int:
-        """What one Trigger's inbox may have."""
-        return int(_INBOX_SHARE * self.store_bytes)
-
-    def crowding(self, subject: str) -> str:
-        """Return why an inbox takes nothing now; empty where it does, and of what is no inbox."""
-        if not self.crowded or not subject.startswith(_INBOXES):
-            return ""
-        namespace, name = subject.removeprefix(_INBOXES).split(".")[:2]
-        if (namespace, name) not in self.crowded:
-            return ""
-        return (
-            f"the inbox of the Trigger {namespace}/{name} has more than {self.inbox_bytes} bytes, "
-            "a quarter of the store; see why its target does not take them"
-        )
+    held: Mapping[str, int] = field(default_factory=dict)
+    """What each stream has, in bytes, by its name."""
+    is_told: bool = True
+    """Whether somebody said how large it is; else it is what was used when it was full."""
 
     @property
     def surplus_bytes(self) -> int:
@@ -63,21 +51,60 @@ class Room:
             surplus = max(surplus, self.used_bytes - _TIGHT_AFTER_SHARE * self.store_bytes)
         return min(self.archive_bytes, int(surplus)) if self.store_bytes else 0
 
-    def refusal(self, subject: str) -> str:
-        """Return why nothing may be published to a subject now; empty where it may."""
-        if not self.store_bytes or not subject.startswith(_TAKEN_IN):
+    @property
+    def taking_bytes(self) -> float:
+        """What may be used for something new to be taken."""
+        return TAKING_SHARE * self.store_bytes
+
+    @property
+    def moving_bytes(self) -> float:
+        """What may be used for something to be moved; without end where the size is learned.
+
+        Such a store was quite full once, and what is moved then makes room.
+        """
+        return MOVING_SHARE * self.store_bytes if self.is_told else math.inf
+
+    def refusal(
+        self, subject: str, admitted_bytes: int = 0, most_bytes: float | None = None
+    ) -> str:
+        """Return why nothing may be published to a subject now; empty where it may.
+
+        This process has sent `admitted_bytes` since the look. They count twice: others send too.
+        At most `most_bytes` may be used, or what may be used for something new.
+        """
+        if not self.store_bytes or not subject.startswith(_COUNTED):
             return ""
-        if self.used_bytes > TAKING_SHARE * self.store_bytes:
+        most_bytes = self.taking_bytes if most_bytes is None else most_bytes
+        if self.used_bytes + 2 * admitted_bytes > most_bytes:
             return (
                 f"the store is full: {self.used_bytes} of {self.store_bytes} bytes are used; "
                 "let Triggers deliver, purge dead letters or queues, or give JetStream more"
             )
-        if subject.startswith(_BUSES) and self.archive_bytes > ARCHIVE_SHARE * self.store_bytes:
-            return (
-                f"the store is full for buses: they have {self.archive_bytes} bytes that are not "
-                f"routed yet, of {int(ARCHIVE_SHARE * self.store_bytes)} for all of them"
-            )
+        return self._share_refusal(subject)
+
+    def is_outdated(self, admitted_bytes: int) -> bool:
+        """Whether so much was sent since the look that it is time for another."""
+        return 4 * admitted_bytes > self.taking_bytes - self.used_bytes > 0
+
+    def _share_refusal(self, subject: str) -> str:
+        if subject.startswith(_BUSES):
+            return self._bus_refusal()
+        for root, share in _SHARES.items():
+            stream = names.stream_of(subject) if subject.startswith(root) else ""
+            if self.held.get(stream, 0) > share * self.store_bytes:
+                return (
+                    f"the store is full for {stream}: it has {self.held[stream]} bytes, of "
+                    f"{int(share * self.store_bytes)} that it may have; deliver or purge some"
+                )
         return ""
+
+    def _bus_refusal(self) -> str:
+        if self.archive_bytes <= ARCHIVE_SHARE * self.store_bytes:
+            return ""
+        return (
+            f"the store is full for buses: they have {self.archive_bytes} bytes that are not "
+            f"routed yet, of {int(ARCHIVE_SHARE * self.store_bytes)} for all of them"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +136,8 @@ def giving_way(archives: Sequence[Archive], surplus_bytes: int) -> Mapping[str, 
     """
     level = _level([archive.spare_bytes for archive in archives], surplus_bytes)
     return {
-        each.stream: each.first_seq + ceil(each.spare_messages * (1 - level / each.spare_bytes))
+        each.stream: each.first_seq
+        + math.ceil(each.spare_messages * (1 - level / each.spare_bytes))
         for each in archives
         if each.spare_bytes > level
     }

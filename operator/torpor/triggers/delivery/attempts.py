@@ -24,6 +24,16 @@ MAY_PASS = frozenset(
     }
 )
 """The statuses below 500 that are tried again."""
+_OF_THE_WAY = frozenset(
+    {
+        None,
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.BAD_GATEWAY,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+"""What is answered in the place of an instance that is away, too."""
 MOST_BEGUN = 20
 """How many attempts at an event may have begun and not ended until it counts as poisonous."""
 MOST_BREAKS = 10
@@ -60,6 +70,11 @@ class Answer:
     def ok(self) -> bool:
         """Whether the target took it."""
         return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def of_instance(self) -> bool:
+        """Whether an instance must have given it, which therefore survived the attempt."""
+        return not self.absent and self.status not in _OF_THE_WAY
 
 
 def judge(answer: Answer, delivery: Delivery) -> Verdict:

@@ -12,16 +12,15 @@ from dataclasses import dataclass
 
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import Trigger
-from torpor.triggers.broker import names
 from torpor.triggers.broker.connection import Connection
-from torpor.triggers.broker.kv import Bucket, Entry
+from torpor.triggers.broker.kv import Entry
 from torpor.triggers.broker.streams import Streams
 from torpor.triggers.broker.watching import watch
 from torpor.triggers.definitions import Definition
 from torpor.triggers.delivery.courier import CourierPhase
 from torpor.triggers.delivery.deliveries import Deliveries
 from torpor.triggers.delivery.inboxes import Held, held
-from torpor.triggers.delivery.record import LIVE_SECONDS, RecordKey, decode
+from torpor.triggers.delivery.record import RecordKey, attempts_bucket, decode
 
 _RESTING = frozenset({CourierPhase.ABSENT, CourierPhase.OPEN})
 
@@ -58,8 +57,7 @@ class Backlogs:
 
     async def run(self) -> None:
         """Follow the records, for ever."""
-        bucket = Bucket(self._connection, names.BUCKET_ATTEMPTS, LIVE_SECONDS)
-        async for entries in watch(self._connection, bucket):
+        async for entries in watch(self._connection, attempts_bucket(self._connection)):
             for entry in entries:
                 self._note(entry)
 

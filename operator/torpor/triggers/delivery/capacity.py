@@ -98,7 +98,7 @@ class Places:
     async def alone(self) -> AsyncIterator[Place]:
         """Hold a place inside the block that no other is taken beside, for 30 s at the most.
 
-        Those that began before are waited for, for a while; what goes on then does not share.
+        Those that began before are waited for, for a while: with what goes on then it shares.
         Where too many want to be alone, those that waited too long for that share.
         """
         if not await self._turn_came():
@@ -109,7 +109,7 @@ class Places:
         opening = asyncio.get_running_loop().call_later(_ALONE_SECONDS, self._open)
         try:
             await self._emptied()
-            with self._taken(Place(shared=False)) as place:
+            with self._taken(Place(shared=bool(self._held))) as place:
                 yield place
         finally:
             opening.cancel()

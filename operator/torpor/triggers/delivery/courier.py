@@ -26,11 +26,13 @@ from torpor.triggers.delivery.inboxes import consumers
 from torpor.triggers.delivery.item import Item
 from torpor.triggers.delivery.parts import DeliveryParts
 from torpor.triggers.delivery.plan import Plan
+from torpor.triggers.delivery.switching import formers_ended
 
 log = logging.getLogger(__name__)
 
 _WAIT_SECONDS = 30.0
 _PAUSE_SECONDS = 1.0
+_NOTE_SECONDS = 2.0
 _QUIET_SECONDS = 60.0
 _MOST_FETCHED = 2_000
 
@@ -66,6 +68,7 @@ class Courier:
         self._deliveries: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._grace_seconds = 0.0
+        self._handing_over = False
         self._freed = asyncio.Event()
         self._problem = ""
         self._said = float("-inf")
@@ -91,6 +94,11 @@ class Courier:
         self._grace_seconds = grace_seconds
         self._stopping.set()
 
+    def hand_over(self, grace_seconds: float) -> None:
+        """Stop, and have it known what is in flight: who comes next may have to wait for that."""
+        self._handing_over = True
+        self.stop(grace_seconds)
+
     async def run(self) -> None:
         """Deliver until stopped; at a cancellation what is in flight is given back at once."""
         async with asyncio.TaskGroup() as tasks:
@@ -103,19 +111,39 @@ class Courier:
             await self._finish()
 
     def _begin(self, tasks: asyncio.TaskGroup) -> list[asyncio.Task[None]]:
-        specs = consumers(self._plan.trigger, self._parts.keeper.ack_wait_seconds).values()
-        return [
-            tasks.create_task(self._pull(spec, tasks), name=f"pull {spec.name}") for spec in specs
+        trigger = self._plan.trigger
+        specs = consumers(trigger, self._parts.keeper.ack_wait_seconds).values()
+        way = tasks.create_task(self._formers_ended(), name=f"what was before {trigger.key}")
+        pulls = [
+            tasks.create_task(self._pull(spec, tasks, way), name=f"pull {spec.name}")
+            for spec in specs
         ]
+        return [way, *pulls]
 
     async def _finish(self) -> None:
         if not self._deliveries:
             return
+        if self._handing_over:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_NOTE_SECONDS):
+                    await self._handling.note_in_flight()
         _, late = await asyncio.wait(tuple(self._deliveries), timeout=self._grace_seconds)
         for task in late:
             task.cancel()
 
-    async def _pull(self, spec: ConsumerSpec, tasks: asyncio.TaskGroup) -> None:
+    async def _formers_ended(self) -> None:
+        """Until no delivery in another order is in flight."""
+        while True:
+            try:
+                return await formers_ended(self._plan.trigger, self._parts)
+            except TorporError as error:
+                self._complain(error)
+            await self._parts.sleep(_PAUSE_SECONDS)
+
+    async def _pull(
+        self, spec: ConsumerSpec, tasks: asyncio.TaskGroup, way: asyncio.Task[None]
+    ) -> None:
+        await asyncio.wait((way,))
         while True:
             consumer = PullConsumer(self._parts.connection, self._parts.world.streams, spec)
             try:

@@ -22,15 +22,19 @@ import orjson
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import Dedupe
 from torpor.triggers.broker import names
+from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.errors import WrongRevision
 from torpor.triggers.broker.kv import Bucket
 from torpor.triggers.delivery.attempts import Answer
+from torpor.triggers.delivery.expiring import ExpiringBucket
 from torpor.triggers.event import Event, to_json
 from torpor.triggers.transform.bounded_jmespath import Expression, compile_expression
 from torpor.triggers.transform.result import Unfit
 
 LIVE_SECONDS = 8 * 86_400
 """Longer than the longest window."""
+_CLAIM_SECONDS = 60.0
+"""How long a record is kept besides: a claim that lapsed can still be completed."""
 _MOST_KEPT_BYTES = 16 * 1024
 """Of the first answer, to be told to those that come later."""
 
@@ -66,6 +70,14 @@ class Elsewhere:
     """An event of this key is being delivered, by Unix time `until` at the latest."""
 
     until: float
+
+
+def dedupe_bucket(
+    connection: Connection, settings: Dedupe, working_seconds: float
+) -> ExpiringBucket:
+    """Return the bucket for the records of a Trigger whose target works so long at the most."""
+    live_seconds = settings.window_seconds + working_seconds + _CLAIM_SECONDS
+    return ExpiringBucket(connection, names.BUCKET_DEDUPE, LIVE_SECONDS, live_seconds)
 
 
 class Deduplication:

@@ -41,8 +41,6 @@ class Deliveries:
         self._parts = parts
         self._wanted: dict[FunctionKey, Definition] = {}
         self._running: dict[FunctionKey, _Running] = {}
-        self._ending: dict[FunctionKey, asyncio.Task[None]] = {}
-        """Couriers without which no other may begin: theirs are other consumers of the inbox."""
         self._problems: dict[FunctionKey, str] = {}
         self._changed = asyncio.Event()
         self._drain_seconds: float | None = None
@@ -96,10 +94,8 @@ class Deliveries:
         for key, running in tuple(self._running.items()):
             wanted = self._wanted.get(key)
             if wanted is None or not _same(wanted, running.definition):
-                running.courier.stop(CHANGE_GRACE_SECONDS)
+                running.courier.hand_over(CHANGE_GRACE_SECONDS)
                 del self._running[key]
-                if wanted is not None and _is_switched(wanted, running.definition):
-                    self._ending[key] = running.task
         for key in self._problems.keys() - self._wanted.keys():
             del self._problems[key]
         for key, definition in self._wanted.items():
@@ -114,8 +110,7 @@ class Deliveries:
             return
         self._problems.pop(key, None)
         courier = Courier(plan, self._parts)
-        run = _run_after(self._ending.pop(key, None), courier)
-        task = tasks.create_task(run, name=f"courier {key}")
+        task = tasks.create_task(courier.run(), name=f"courier {key}")
         self._running[key] = _Running(definition, courier, task)
 
     async def _drained(self, grace_seconds: float) -> None:
@@ -124,17 +119,6 @@ class Deliveries:
             each.courier.stop(grace_seconds)
         if running:
             await asyncio.wait([each.task for each in running])
-
-
-async def _run_after(former: asyncio.Task[None] | None, courier: Courier) -> None:
-    if former is not None:
-        await asyncio.wait((former,))
-    await courier.run()
-
-
-def _is_switched(one: Definition, other: Definition) -> bool:
-    """Whether one is in order by key and the other is not."""
-    return (one.trigger.ordering_key is None) != (other.trigger.ordering_key is None)
 
 
 def _same(one: Definition, other: Definition) -> bool:

@@ -99,6 +99,14 @@ class Handling:
                 del self._flying[item.id]
         self._parts.keeper.release(items)
 
+    async def note_in_flight(self) -> None:
+        """Have it known what is in flight: nothing more will be taken."""
+        items = [item for item in self._flying.values() if not item.settled]
+        try:
+            await for_each(items, self._settling.begin)
+        except (BrokerAway, BrokerRefused) as error:
+            self._complain(error)
+
     async def _deliver(self, items: Sequence[Item]) -> None:
         ready = await self._preparing.ready(items)
         last = self._trigger.delivery.max_attempts - 1
@@ -157,10 +165,10 @@ class Handling:
         if doubtful:
             await for_each(doubtful, self._settling.begin)
         answer = await self._answer(items, target)
-        for item in doubtful:
-            item.record = item.record.answered()
         for item in items:
-            item.record = item.record.broke() if answer.broken else item.record.survived()
+            item.record = item.record.answered() if item.record.begun else item.record
+            item.record = item.record.broke() if answer.broken else item.record
+            item.record = item.record.survived() if answer.of_instance else item.record
         return answer
 
     async def _forgive(self, items: Sequence[Item], answer: Answer) -> list[Item]:

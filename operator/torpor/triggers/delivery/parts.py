@@ -14,12 +14,12 @@ from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.kv import Bucket
 from torpor.triggers.broker.receipts import Receipts
 from torpor.triggers.broker.streams import ACK_WAIT_SECONDS
-from torpor.triggers.delivery import dedupe, recent, record
+from torpor.triggers.delivery import recent
 from torpor.triggers.delivery.attempts import Answer
 from torpor.triggers.delivery.capacity import Capacity, Places
 from torpor.triggers.delivery.item import Keeper
 from torpor.triggers.delivery.recent import Recents
-from torpor.triggers.delivery.record import Records
+from torpor.triggers.delivery.record import Records, attempts_bucket
 from torpor.triggers.delivery.targets import TargetWorld
 from torpor.triggers.event import Event
 from torpor.triggers.hops import Hops
@@ -47,14 +47,13 @@ class NoResults:
 class DeliveryParts:
     """`wall` gives Unix seconds, `clock` monotonic ones, `chance` numbers from 0 to 1.
 
-    `records`, `recents` and `dedupe` are buckets of the broker; `places` those of each Function.
+    `records` and `recents` are buckets of the broker; `places` those of each Function.
     """
 
     connection: Connection
     world: TargetWorld
     records: Records
     recents: Recents
-    dedupe: Bucket
     capacity: Capacity
     results: Results
     hops: Hops
@@ -92,9 +91,8 @@ def delivery_parts(
     return DeliveryParts(
         connection=connection,
         world=world,
-        records=Records(Bucket(connection, names.BUCKET_ATTEMPTS, record.LIVE_SECONDS)),
+        records=Records(attempts_bucket(connection)),
         recents=Recents(Bucket(connection, names.BUCKET_RECENT, recent.LIVE_SECONDS)),
-        dedupe=Bucket(connection, names.BUCKET_DEDUPE, dedupe.LIVE_SECONDS),
         capacity=capacity,
         results=results,
         hops=hops,

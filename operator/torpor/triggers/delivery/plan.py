@@ -10,7 +10,7 @@ from torpor.resources import trigger
 from torpor.resources.trigger import TargetKind, Trigger
 from torpor.triggers.definitions import Definition
 from torpor.triggers.delivery.breaker import Breaker
-from torpor.triggers.delivery.dedupe import Deduplication
+from torpor.triggers.delivery.dedupe import Deduplication, dedupe_bucket
 from torpor.triggers.delivery.parts import DeliveryParts
 from torpor.triggers.delivery.targets import Target, open_target
 from torpor.triggers.filter.compiled import CompiledFilter, compile_filter
@@ -69,13 +69,18 @@ def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
         fallback=None if breaker is None else opened(breaker.fallback),
         last_resort=opened(found.dead_letter.target),
         breaker=None if breaker is None else Breaker(breaker),
-        dedupe=None
-        if found.dedupe is None
-        else Deduplication(parts.dedupe, found.key, found.dedupe, parts.wall),
+        dedupe=_dedupe(found, parts, spec.timeout_seconds or working_seconds),
         timeout_seconds=spec.timeout_seconds or working_seconds + waking_seconds,
         working_seconds=spec.timeout_seconds or working_seconds,
         absent=facts is not None and not facts.exists,
     )
+
+
+def _dedupe(found: Trigger, parts: DeliveryParts, working_seconds: float) -> Deduplication | None:
+    if found.dedupe is None:
+        return None
+    bucket = dedupe_bucket(parts.connection, found.dedupe, working_seconds)
+    return Deduplication(bucket, found.key, found.dedupe, parts.wall)
 
 
 def _allowed_seconds(found: Trigger, facts: TargetFacts | None) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from torpor.resources.names import FunctionKey
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker import names
-from torpor.triggers.broker.errors import BrokerRefused
+from torpor.triggers.broker.errors import BrokerFull, BrokerRefused
 from torpor.triggers.broker.objects import LARGE_BYTES, Objects, ObjectTooLarge
 from torpor.triggers.broker.publishing import MessageTooLarge, Outgoing, Publisher
 from torpor.triggers.broker.streams import Streams
@@ -55,6 +55,8 @@ class BusTarget:
                 await self._publish(messages)
         except (MalformedEvent, ObjectTooLarge, MessageTooLarge) as error:
             return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(error))
+        except BrokerFull:
+            raise  # its events wait; an attempt was not made
         except BrokerRefused as error:
             return Answer(None, str(error))
         except BrokerAway:

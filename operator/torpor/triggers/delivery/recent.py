@@ -18,6 +18,7 @@ from torpor.triggers.broker.kv import Bucket
 from torpor.triggers.broker.publishing import HEADER_ID
 from torpor.triggers.broker.pulling import Message
 from torpor.triggers.broker.specs import DUPLICATE_SECONDS
+from torpor.triggers.broker.streams import QUEUE_DUPLICATE_SECONDS
 from torpor.triggers.delivery.record import RecordKey
 from torpor.triggers.inbox import PLACE
 
@@ -40,7 +41,7 @@ class Recent:
         What is published under the same id later than the broker knows ids for is a new event.
         """
         digest, stored = _name(message, uid), _milliseconds(message)
-        window = 0 if PLACE in message.headers else DUPLICATE_SECONDS * 1000
+        window = 0 if PLACE in message.headers else _window_seconds(message) * 1000
         return any(
             name == digest and (not window or stored - before <= window)
             for name, before in self._ends()
@@ -80,6 +81,11 @@ def _name(message: Message, uid: str) -> bytes:
     number = f"{message.seq} {message.stored_seconds}"
     given = message.headers.get(PLACE) or message.headers.get(HEADER_ID) or number
     return blake2b(f"{uid} {given}".encode(), digest_size=8).digest()
+
+
+def _window_seconds(message: Message) -> int:
+    """How long the stream of a message knows its id."""
+    return DUPLICATE_SECONDS if message.stream == names.INBOX_STREAM else QUEUE_DUPLICATE_SECONDS
 
 
 def _milliseconds(message: Message) -> int:

@@ -14,8 +14,10 @@ import orjson
 
 from torpor.resources.names import FunctionKey
 from torpor.triggers.broker import names
+from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.kv import Bucket, Entry
 from torpor.triggers.broker.pulling import Message
+from torpor.triggers.delivery.expiring import ExpiringBucket
 
 LIVE_SECONDS = 8 * 86_400
 """Longer than an event may be tried."""
@@ -107,6 +109,11 @@ class RecordKey:
     def __str__(self) -> str:
         place = names.trigger_key(self.trigger.namespace, self.trigger.name)
         return f"{place}.{self.partition}.{self.seq}.{self.stored_milliseconds}"
+
+
+def attempts_bucket(connection: Connection) -> Bucket:
+    """Return the bucket of all records."""
+    return ExpiringBucket(connection, names.BUCKET_ATTEMPTS, LIVE_SECONDS, LIVE_SECONDS)
 
 
 class Records:

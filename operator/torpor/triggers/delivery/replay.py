@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from torpor.resources.names import FunctionKey
@@ -28,6 +28,8 @@ from torpor.triggers.filter.compiled import CompiledFilter, compile_filter
 EVERYTHING = Filter()
 MOST_SCANNED = 10_000
 """Events of the bus that one call looks at."""
+_MOST_SECONDS = 10.0
+"""How long one call goes on to the next event: whoever asks has a deadline for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,18 @@ class Replay:
     """Replays buses. Its method raises BrokerAway, InvalidName, PatternError and CesqlError."""
 
     def __init__(
-        self, connection: Connection, streams: Streams, publisher: Publisher, objects: Objects
+        self,
+        connection: Connection,
+        streams: Streams,
+        publisher: Publisher,
+        objects: Objects,
+        clock: Callable[[], float],
     ) -> None:
         self._connection = connection
         self._streams = streams
         self._publisher = publisher
         self._objects = objects
+        self._clock = clock
 
     async def run(
         self,
@@ -105,6 +113,7 @@ class Replay:
         state = await self._streams.state(stream)
         if state is None:
             return Replayed(0, 0, 0, None)
+        ends = self._clock() + _MOST_SECONDS
         readers, only = _readers(request, known), compile_filter(request.only)
         progress = _Progress(await self._first(request, stream) - 1 if after is None else after)
         for _ in range(MOST_SCANNED):
@@ -114,7 +123,7 @@ class Replay:
                 return progress.replayed(None)
             progress.after = kept.seq
             await self._one(kept, only, readers, request, progress)
-            if progress.events >= limit:
+            if progress.events >= limit or self._clock() >= ends:
                 break
         return progress.replayed(progress.after)
 

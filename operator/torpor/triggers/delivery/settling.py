@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from torpor.resources.trigger import SourceKind, Trigger
@@ -18,6 +19,7 @@ from torpor.telemetry.metrics import (
     TRIGGER_DELIVERED,
     TRIGGER_RETRIED,
 )
+from torpor.triggers.broker.errors import StoreFull
 from torpor.triggers.broker.publishing import Outgoing
 from torpor.triggers.delivery.attempts import Answer, pause_seconds, retry_after_seconds
 from torpor.triggers.delivery.burial import Death, bury_event, bury_raw
@@ -166,7 +168,8 @@ class Settling:
         """Have it removed, and known should it be published once more."""
         if item.recent is not None:
             recent = item.recent.and_now(item.message, self._trigger.uid)
-            await self._parts.recents.write(item.key, recent)
+            with suppress(StoreFull):  # published again, it would be delivered again
+                await self._parts.recents.write(item.key, recent)
         await item.ack()
 
     async def _done(self, item: Item, answer: Answer) -> None:
@@ -183,8 +186,9 @@ class Settling:
             await self._dedupe.complete(item.claim, end.answer)
             item.claim = None
         await self._told(item, end.answer)
-        if item.record is not FRESH:
-            await self._parts.records.remove(item.key)
+        with suppress(StoreFull):  # that it goes makes room; what is not written here ends by age
+            if item.record is not FRESH:
+                await self._parts.records.remove(item.key)
         await self._ends(item)
         self._ended[item.id] = None
 

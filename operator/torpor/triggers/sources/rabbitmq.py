@@ -11,8 +11,10 @@
 
 Headers that begin with `cloudEvents:`, `cloudEvents_`, `ce-` or `ce_` make the message that
 CloudEvent; `traceparent` among the headers is carried on. Up to 256 messages are taken before the
-first of them is acknowledged, which each is once it is stored. The queue must be there: Torpor
-makes none, as nobody but its owner knows its kind.
+first of them is acknowledged, which each is once it is stored. What a reader that died had taken
+the broker puts back to its place; a Trigger with `ordering` is read by one process at a time, for
+another one would have newer messages by then. The queue must be there: Torpor makes none, as nobody
+but its owner knows its kind.
 """
 
 from __future__ import annotations
@@ -80,9 +82,8 @@ class Reading:
 class RabbitSource:
     """Reads as one of the queue's consumers."""
 
-    exclusive = False
-
     def __init__(self, trigger: Trigger, world: SourceWorld, reading: Reading) -> None:
+        self.exclusive = trigger.ordering_key is not None
         self._trigger = trigger
         self._world = world
         self._reading = reading

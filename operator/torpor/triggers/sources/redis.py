@@ -7,14 +7,15 @@
 | any others | its data is a JSON object of all fields and their texts |
 
 Made events have type `dev.torpor.redis`, source `redis://<host>:<port>/<database>/<stream>`, the
-entry's id and its time, and the stream as subject. An entry is acknowledged once it is stored. What
-a reader that died had not acknowledged is claimed by another one after a minute.
+entry's id and its time, and the stream as subject. An entry is acknowledged once it is stored.
+
+One process at a time reads, as the consumer `torpor.<namespace>.<name>`: what one that died had not
+acknowledged is the next one's, before anything newer. What other consumers of the group have had
+for a minute is taken over.
 """
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -87,9 +88,9 @@ class Reading:
 
 
 class RedisSource:
-    """Reads as one consumer of the group, named after the host and the process."""
+    """Reads as one consumer of the group, named after the Trigger."""
 
-    exclusive = False
+    exclusive = True
 
     def __init__(self, trigger: Trigger, world: SourceWorld, reading: Reading) -> None:
         self._trigger = trigger
@@ -102,7 +103,7 @@ class RedisSource:
         credentials = await read_credentials(self._trigger, world.secrets, reading.secret)
         with _explained(reading):
             async with _connected(reading, credentials) as client:
-                consumer = f"{socket.gethostname()}-{os.getpid()}"
+                consumer = f"torpor.{self._trigger.key.namespace}.{self._trigger.key.name}"
                 names = (reading.stream, reading.group, consumer)
                 group = Group(client, *names, CLAIM_IDLE_SECONDS, world.wall)
                 await self._begin(group)

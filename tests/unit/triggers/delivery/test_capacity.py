@@ -59,9 +59,20 @@ async def test_nobody_is_alone_for_longer_than_its_time(monkeypatch: pytest.Monk
     monkeypatch.setattr(capacity, "_ALONE_SECONDS", 0.05)
     places = Places(lambda: 4)
     async with places.one() as before, asyncio.timeout(0.5), places.alone() as alone:
-        assert (before.shared, alone.shared) == (True, False)
-        async with places.one():
-            assert alone.shared
+        assert (before.shared, alone.shared) == (True, True)
+        async with places.one() as after:
+            assert after.shared
+
+
+async def test_who_is_beside_one_that_goes_on_is_not_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(capacity, "_PATIENCE_SECONDS", 0.01)
+    places = Places(lambda: 4)
+    async with asyncio.timeout(0.5), places.one() as poison, places.alone() as innocent:
+        assert (poison.shared, innocent.shared) == (True, True)
+    async with asyncio.timeout(0.5), places.alone() as place:
+        assert not place.shared
 
 
 async def test_who_waits_too_long_to_be_alone_goes_on_beside_others(

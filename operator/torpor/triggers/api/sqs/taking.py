@@ -21,7 +21,8 @@ from torpor.triggers.api.parts import ApiParts
 from torpor.triggers.api.sqs.queues import Queue
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker import names
-from torpor.triggers.broker.publishing import Outgoing
+from torpor.triggers.broker.errors import BrokerFull
+from torpor.triggers.broker.publishing import Outgoing, ReservePublisher
 from torpor.triggers.broker.pulling import Message, PullConsumer
 from torpor.triggers.broker.streams import ConsumerSpec
 from torpor.triggers.delays import NOT_BEFORE, remaining_seconds
@@ -30,8 +31,12 @@ from torpor.triggers.event import from_structured
 MOST_IN_FLIGHT = 120_000
 """Messages received and neither deleted nor visible again, as on AWS."""
 _MOST_IDLE = 16
-_LOOK_SECONDS = 0.1
-"""How long a partition of a FIFO queue is asked, and the pause between two looks at all."""
+_NO_ROOM_SECONDS = 5.0
+"""Until a message is tried again that the queue of its redrive had no room for."""
+_ASK_SECONDS = 0.02
+"""How long a partition of a FIFO queue is asked: what it can give it gives at once."""
+_PAUSE_SECONDS = 0.2
+"""Between two looks at all partitions, while none gives anything."""
 
 
 class Taking:
@@ -39,6 +44,7 @@ class Taking:
 
     def __init__(self, parts: ApiParts) -> None:
         self._parts = parts
+        self._redriving = ReservePublisher(parts.connection)
         self._idle: dict[tuple[str, str], list[PullConsumer]] = {}
         self._looks = 0
 
@@ -82,7 +88,7 @@ class Taking:
         held = await self._parts.streams.held(queue.stream, subject)
         found = await self._look(queue, sorted(held), most)
         if not found:
-            await asyncio.sleep(min(wait_seconds, _LOOK_SECONDS))
+            await asyncio.sleep(min(wait_seconds, _PAUSE_SECONDS))
         return found
 
     async def _look(self, queue: Queue, subjects: list[str], most: int) -> list[Message]:
@@ -105,7 +111,7 @@ class Taking:
         partition = int(subject.rpartition(".")[2])
         name = names.receivers_consumers(queue.stream)[partition]
         async with self._lent(ConsumerSpec(queue.stream, name, subject, max_ack_pending=1)) as one:
-            return await one.fetch_one(_LOOK_SECONDS)
+            return await one.fetch_one(_ASK_SECONDS)
 
     async def _is_due(self, message: Message, queue: Queue) -> bool:
         """Whether a message is to be given out; what is done with it otherwise is done here."""
@@ -131,9 +137,12 @@ class Taking:
         number = f"{message.seq} {message.stored_seconds}"
         identity = names.message_id(message.stream, number, str(target))
         await self._parts.streams.ensure_queue(target.namespace, target.name)
-        await self._parts.publisher.publish_batch(
-            [Outgoing(subject, message.data, identity, headers)]
-        )
+        outgoing = Outgoing(subject, message.data, identity, headers)
+        try:
+            await self._redriving.publish_batch([outgoing])
+        except BrokerFull:
+            await message.nak(_NO_ROOM_SECONDS)  # what is healthy is given out meanwhile
+            return
         await message.ack()
 
     @contextlib.asynccontextmanager
