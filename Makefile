@@ -8,7 +8,8 @@ CLUSTER ?= torpor
 NODES ?= 1
 PROVISION = $(BIN)/python -m tests.cluster.provision
 IN_CLUSTER = eval "$$($(PROVISION) env --name $(CLUSTER))" &&
-HOST_PACKAGES := haproxy curl
+# The package prometheus has promtool, which checks the alert rules.
+HOST_PACKAGES := haproxy curl prometheus zsh fish
 
 .PHONY: help
 help: ## list the targets
@@ -130,6 +131,14 @@ cluster-down: $(BIN)/python ## delete the cluster, and stop the Docker daemon if
 bench-coldstart: $(VENV)/.dev ## cold starts by phase next to plain Kubernetes (needs `make cluster`)
 	@$(IN_CLUSTER) $(BIN)/python -m tests.load.bench_coldstart
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/.dev ## what 1,000 sleeping Functions cost, and 100 woken at once (needs `make cluster`)
+	@$(IN_CLUSTER) $(BIN)/python -m tests.load.bench_scale
+
+.PHONY: bench-gateway
+bench-gateway: $(VENV)/.dev ## what the gateway carries on one core, next to other proxies (needs wrk, h2load)
+	@$(BIN)/python -m tests.load.bench_gateway
+
 .PHONY: bench-workflows
 bench-workflows: $(VENV)/.dev ## transitions, task overhead and starts a second, next to a peer
 	@$(BIN)/python -m tests.load.bench_workflows
@@ -141,9 +150,10 @@ bench-events: $(VENV)/.dev ## events matched and delivered a second, and their l
 # --- release ------------------------------------------------------------------------------------
 
 .PHONY: images
-images: $(VENV)/.dev ## build torpor/operator, gateway, announcer and runtime-python with Docker
+images: $(VENV)/.dev ## build torpor/operator, gateway, announcer and the runtimes with Docker
 	@for image in operator gateway; do docker build -t torpor/$$image:dev -f images/$$image/Dockerfile .; done
-	@for image in announcer runtime-python; do docker build -t torpor/$$image:dev images/$$image; done
+	@for image in announcer runtime-python runtime-node; do docker build -t torpor/$$image:dev images/$$image; done
+	@docker build -t torpor/runtime-node20:dev --build-arg BASE=node:20-slim images/runtime-node
 
 .PHONY: manifests
 manifests: $(VENV)/.dev ## what is generated: the CRD chart, dist/install.yaml, docs/reference

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, fields
@@ -38,6 +39,8 @@ def pages() -> dict[Path, str]:
         reference / "metrics.md": _page("Metrics", _metrics()),
         reference / "settings.md": _page("Settings", _settings()),
         reference / "cli.md": _page("Command line", _command_line()),
+        reference / "helm-values.md": _page("Helm values", _helm_values()),
+        reference / "alerts.md": _page("Alerts", _alerts()),
     }
 
 
@@ -154,3 +157,94 @@ def _usage(parser: argparse.ArgumentParser, heading: str) -> Iterator[str]:
         if isinstance(action, argparse._SubParsersAction):
             for inner in action.choices.values():
                 yield from _usage(inner, f"{heading}#")
+
+
+def _helm_values() -> Iterator[str]:
+    yield "Of the chart `charts/torpor`, for `--set` or a file for `--values`. Helm refuses any"
+    yield "other name, and values that are not of their type."
+    source = (ROOT / "charts/torpor/values.yaml").read_text()
+    schema = json.loads((ROOT / "charts/torpor/values.schema.json").read_text())
+    root = yaml.compose(source)
+    assert isinstance(root, yaml.MappingNode)
+    comments, section = _comments(source), None
+    for path, node, part, meaning in _values("", root, schema, schema, comments):
+        found = path.partition(".")[0] if "." in path else ""
+        if found != section:
+            section = found
+            yield f"\n## {found or 'All roles'}"
+            yield "| value | type | default | meaning |"
+            yield "| --- | --- | --- | --- |"
+        default = json.dumps(yaml.safe_load(yaml.serialize(node)))
+        text = meaning.replace("|", "\\|").replace("<", "&lt;")
+        yield f"| `{path}` | {_type_of(part)} | `{default}` | {text} |"
+
+
+def _comments(text: str) -> Mapping[int, str]:
+    """Return what stands above each line, by the line's number from 0."""
+    found: dict[int, str] = {}
+    above: list[str] = []
+    for number, line in enumerate(text.splitlines()):
+        if line.lstrip().startswith("#"):
+            above.append(line.strip().lstrip("# "))
+            continue
+        if above and line.strip():
+            found[number] = " ".join(above)
+        above = []
+    return found
+
+
+def _values(
+    path: str,
+    group: yaml.MappingNode,
+    schema: Mapping[str, Any],
+    whole: Mapping[str, Any],
+    comments: Mapping[int, str],
+) -> Iterator[tuple[str, yaml.Node, Mapping[str, Any], str]]:
+    """Yield path, default, schema and meaning of each value, those of no group first.
+
+    What is said of a group goes to the first of its values.
+    """
+    parts = [
+        (key, node, _resolved(schema["properties"][key.value], whole)) for key, node in group.value
+    ]
+    for key, node, part in sorted(parts, key=lambda item: "properties" in item[2] and not path):
+        meaning = comments.get(key.start_mark.line, "")
+        here = f"{path}{key.value}"
+        if "properties" not in part:
+            yield here, node, part, meaning
+            continue
+        for name, leaf, kind, text in _values(f"{here}.", node, part, whole, comments):
+            yield name, leaf, kind, f"{meaning} {text}".strip()
+            meaning = ""
+
+
+def _resolved(part: Mapping[str, Any], whole: Mapping[str, Any]) -> Mapping[str, Any]:
+    if "$ref" in part:
+        found: Mapping[str, Any] = whole["definitions"][part["$ref"].rpartition("/")[2]]
+        return found
+    return part
+
+
+def _type_of(part: Mapping[str, Any]) -> str:
+    if "enum" in part:
+        return " \\| ".join(str(value) for value in part["enum"])
+    bounds = [part.get("minimum"), part.get("maximum")]
+    if bounds == [None, None]:
+        return str(part["type"])
+    low, high = ("" if bound is None else str(bound) for bound in bounds)
+    return f"{part['type']}, {low} to {high}" if high else f"{part['type']}, {low} or more"
+
+
+def _alerts() -> Iterator[str]:
+    yield "The chart installs them for the Prometheus operator (`metrics.prometheusRule.enabled`);"
+    yield "Prometheus itself reads `charts/torpor/alerts/torpor.yaml` as it is. What is `critical`"
+    yield "stops functions, workflows or events; a `warning` will, or stops part of them."
+    groups = yaml.safe_load((ROOT / "charts/torpor/alerts/torpor.yaml").read_text())["groups"]
+    yield "\n| alert | severity | after | what is wrong | what to do |"
+    yield "| --- | --- | --- | --- | --- |"
+    for rule in (rule for group in groups for rule in group["rules"]):
+        notes, after = rule["annotations"], rule.get("for", "at once")
+        page = Path(notes["runbook_url"])
+        link = f"[{page.stem.replace('-', ' ')}](../runbooks/{page.name})"
+        severity = rule["labels"]["severity"]
+        yield f"| `{rule['alert']}` | {severity} | {after} | {notes['summary']} | {link} |"

@@ -12,7 +12,8 @@ import asyncio
 import errno
 import io
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -20,9 +21,11 @@ from typing import Self
 from aiohttp import (
     ClientConnectorError,
     ClientError,
+    ClientResponse,
     ClientSession,
     ClientTimeout,
     DummyCookieJar,
+    StreamReader,
     TCPConnector,
 )
 
@@ -43,6 +46,12 @@ class InvokeTimeout(TorporError):
     """The answer did not come within the time that the caller gave."""
 
     code = "invoke-timeout"
+
+
+class AnswerTooLong(TorporError):
+    """The answer's body is longer than the caller takes; the call was done."""
+
+    code = "answer-too-long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +76,31 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that has begun."""
+
+    status: int
+    headers: Mapping[str, str]
+    request_id: str
+    _content: StreamReader
+
+    def parts(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes; a ClientError within is GatewayAway to the `stream` block."""
+        return self._content.iter_any()
+
+    async def read(self, most_bytes: int | None = None) -> bytes:
+        """Return the body; AnswerTooLong if it has more than `most_bytes`."""
+        if most_bytes is None:
+            return await self._content.read()
+        body = bytearray()
+        async for part in self.parts():
+            body += part
+            if len(body) > most_bytes:
+                raise AnswerTooLong(f"the answer is longer than {most_bytes} bytes")
+        return bytes(body)
+
+
+@dataclass(frozen=True, slots=True)
 class Response:
     """What the function answered, or the gateway for it (problem details with a `code`)."""
 
@@ -84,11 +118,14 @@ def _uuid() -> str:
 class Invoker:
     """Invokes functions at `gateway`, a URL without path; use it as an async context.
 
-    With `key`, the installation's secret, a function that fails answers with the reason.
+    With `key`, the installation's secret, a function that fails answers with the reason, unless the
+    headers of a call have a `Torpor-Detail` of their own. With
+    `most_answer_bytes`, an answer with a longer body is AnswerTooLong.
     """
 
     gateway: str
     key: bytes | None = field(default=None, repr=False, kw_only=True)
+    most_answer_bytes: int | None = field(default=None, kw_only=True)
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
     new_id: Callable[[], str] = _uuid
@@ -125,46 +162,55 @@ class Invoker:
         `path` begins with `/` and may hold a query. GatewayAway when no gateway could be reached
         or the answer was cut off, InvokeTimeout after `timeout_seconds` in all.
         """
-        request_id = _find(headers, HEADER_REQUEST_ID) or self.new_id()
-        others = {k: v for k, v in headers.items() if k.lower() != HEADER_REQUEST_ID.lower()}
-        complete = {**others, **self._proof(key), HEADER_REQUEST_ID: request_id}
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                return await self._attempts(key, method, path, complete, body, request_id)
-        except TimeoutError:
-            raise InvokeTimeout(f"{key}: no answer within {timeout_seconds:g} s") from None
+        async with self.stream(key, method, path, headers, body, timeout_seconds) as answer:
+            content = await answer.read(self.most_answer_bytes)
+            return Response(answer.status, answer.headers, content, answer.request_id)
 
-    def _proof(self, function: FunctionKey) -> dict[str, str]:
-        return {HEADER_DETAIL: detail_token(self.key, function)} if self.key else {}
-
-    async def _attempts(
+    @asynccontextmanager
+    async def stream(
         self,
         key: FunctionKey,
         method: str,
         path: str,
         headers: Mapping[str, str],
         body: bytes,
-        request_id: str,
-    ) -> Response:
+        timeout_seconds: float,
+    ) -> AsyncIterator[Answer]:
+        """Yield the answer as soon as it begins; `timeout_seconds` bounds all of the block.
+
+        Errors are those of `invoke`.
+        """
+        request_id = _find(headers, HEADER_REQUEST_ID) or self.new_id()
+        others = {k: v for k, v in headers.items() if k.lower() != HEADER_REQUEST_ID.lower()}
+        complete = {**self._proof(key), **others, HEADER_REQUEST_ID: request_id}
         url = f"{self.gateway.rstrip('/')}/function/{key}{path}"
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                opened = await self._open(method, url, complete, body)
+                async with opened:
+                    yield Answer(opened.status, opened.headers.copy(), request_id, opened.content)
+        except TimeoutError:
+            raise InvokeTimeout(f"{key}: no answer within {timeout_seconds:g} s") from None
+        except ClientError as error:
+            raise GatewayAway(f"{key} by way of {self.gateway}: {error}") from error
+
+    def _proof(self, function: FunctionKey) -> dict[str, str]:
+        return {HEADER_DETAIL: detail_token(self.key, function)} if self.key else {}
+
+    async def _open(
+        self, method: str, url: str, headers: Mapping[str, str], body: bytes
+    ) -> ClientResponse:
+        assert self._session is not None, "use the Invoker as an async context"
         for attempt in range(1, self.retry.attempts + 1):
             try:
-                return await self._send(method, url, headers, body, request_id)
-            except ClientError as error:
+                return await self._session.request(
+                    method, url, headers=headers, data=_payload(body), allow_redirects=False
+                )
+            except ClientConnectorError as error:
                 if not _refused(error) or attempt == self.retry.attempts:
-                    raise GatewayAway(f"{key} by way of {self.gateway}: {error}") from error
+                    raise
             await asyncio.sleep(self.retry.pause_seconds(attempt))
         raise GatewayAway(f"{self.gateway}: Retry allows no attempt")
-
-    async def _send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes, request_id: str
-    ) -> Response:
-        assert self._session is not None, "use the Invoker as an async context"
-        async with self._session.request(
-            method, url, headers=headers, data=_payload(body), allow_redirects=False
-        ) as answer:
-            content = await answer.read()
-            return Response(answer.status, answer.headers.copy(), content, request_id)
 
 
 def _payload(body: bytes) -> bytes | io.BytesIO:
@@ -176,5 +222,5 @@ def _find(headers: Mapping[str, str], name: str) -> str | None:
     return next((value for key, value in headers.items() if key.lower() == name.lower()), None)
 
 
-def _refused(error: ClientError) -> bool:
-    return isinstance(error, ClientConnectorError) and error.os_error.errno == errno.ECONNREFUSED
+def _refused(error: ClientConnectorError) -> bool:
+    return error.os_error.errno == errno.ECONNREFUSED

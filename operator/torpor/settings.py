@@ -58,7 +58,10 @@ class ControllerSettings(Settings):
     announcer_image: str = "torpor/announcer:dev"
     """The image of the first container that tells the gateways a pod's address."""
     runtime_images: Mapping[str, str] = field(
-        default_factory=lambda: {"python3": "torpor/runtime-python:dev"}
+        default_factory=lambda: {
+            "python3": "torpor/runtime-python:dev",
+            "nodejs": "torpor/runtime-node:dev",
+        }
     )
     """The image of each runtime: `name=image,name=image`."""
     image_pull_policy: str = "IfNotPresent"
@@ -89,6 +92,17 @@ class GatewaySettings(Settings):
     """How long open requests may go on after SIGTERM."""
     events_url: str = ""
     """The public API of the events role, http://host:port; empty: no events are taken."""
+    region: str = "us-east-1"
+    """The region in ARNs of the Lambda API; no part of the installation is there."""
+    account: str = "000000000000"
+    """The account in ARNs."""
+    access_keys: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Keys that calls of the Lambda API must be signed with: `id=secret,id=secret`."""
+    api_token: str = field(default="", repr=False)
+    """A bearer token that is taken in place of a signature."""
+    api_clients: str = "known"
+    """Who may use the Lambda API: `known`, who signs with a key or brings the token, or `anyone`.
+    """
 
     def events_address(self) -> tuple[str, int] | None:
         """Return host and port of the events role, None without one; BadSetting if it is no URL."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
 from tests.cluster.api import Json, condition, until
 from tests.cluster.harness import SCALING_QUICK, SYSTEM, Lab, command
 from tests.cluster.traffic import busy, send, steady
+from tests.cluster.watching import watched
 from torpor.platform.kubernetes.resources import LEASES, PODS
 
 pytestmark = pytest.mark.timeout(240)
@@ -69,28 +68,6 @@ async def test_gateway_pod_deleted_loses_nothing(lab: Lab) -> None:
     tally.all_200()
 
 
-async def test_rolling_update_of_a_function_loses_nothing(lab: Lab) -> None:
-    versions = [[{"name": "VERSION", "value": value}] for value in ("one", "two")]
-    scaling = {"minReplicas": 2, "maxReplicas": 4}
-    host = await lab.make("rolled", env=versions[0], scaling=scaling)
-    await lab.replicas("rolled", least=2, within=60)
-    async with steady(host, per_second=50) as tally:
-        await asyncio.sleep(2)
-        await lab.api.apply(lab.function("rolled", env=versions[1], scaling=scaling))
-
-        async def only_new() -> bool | None:
-            seen = await lab.seen("rolled")
-            old = [pod for pod in seen.pods if version(pod) != "two"]
-            return True if not old and seen.ready >= 2 else None
-
-        await until("only pods of the new version", only_new, within=120)
-        await asyncio.sleep(1)
-    print(f"rolling update under 50 rps: {tally}")
-    tally.all_200()
-    assert tally.answers[0].headers["x-version"] == "one"
-    assert tally.answers[-1].headers["x-version"] == "two"
-
-
 async def test_pod_killed_under_load_loses_no_get(lab: Lab) -> None:
     host = await lab.make("killed", scaling={"minReplicas": 2, "maxReplicas": 2})
     seen = await lab.replicas("killed", least=2, within=60)
@@ -101,22 +78,6 @@ async def test_pod_killed_under_load_loses_no_get(lab: Lab) -> None:
         await asyncio.sleep(8)
     print(f"{pod} killed under 50 rps of GET: {tally}")
     tally.all_200()
-
-
-@asynccontextmanager
-async def watched(lab: Lab, name: str) -> AsyncIterator[list[int]]:
-    """Collect the replicas asked for, four times a second, while the block runs."""
-    found: list[int] = []
-
-    async def look() -> None:
-        while True:
-            found.append((await lab.seen(name)).replicas)
-            await asyncio.sleep(0.25)
-
-    async with asyncio.TaskGroup() as tasks:
-        looking = tasks.create_task(look(), name="look")
-        yield found
-        looking.cancel()
 
 
 async def delete_now(lab: Lab, pod: Json) -> None:
@@ -195,10 +156,3 @@ async def ready_again(lab: Lab, before: list[Json]) -> bool | None:
     pods = await role_pods(lab, "gateway")
     ready = [pod for pod in pods if condition(pod, "Ready").get("status") == "True"]
     return True if len(ready) >= len(before) else None
-
-
-def version(pod: Json) -> str:
-    """Return the VERSION that a pod's function container was given."""
-    containers = {item["name"]: item for item in pod["spec"]["containers"]}
-    env = {item["name"]: item.get("value", "") for item in containers["function"].get("env", ())}
-    return str(env.get("VERSION", ""))

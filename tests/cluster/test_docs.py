@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ WITH_YAML = [
     for path in documents()
     if any(block.language in ("yaml", "yml") for block in blocks_of(path))
 ]
+
+OTHER_NAMESPACE = re.compile(r"(metadata: \{[^}]*namespace: )[a-z0-9-]+")
+"""A namespace that a document names, and that need not be there."""
 
 
 @pytest.mark.timeout(600)
@@ -43,7 +47,7 @@ async def test_the_api_server_accepts_the_yaml(lab: Lab, document: str, tmp_path
         if block.language not in ("yaml", "yml"):
             continue
         file = tmp_path / f"line-{block.line}.yaml"
-        file.write_text(block.text)
+        file.write_text(OTHER_NAMESPACE.sub(rf"\g<1>{lab.namespace}", block.text))
         apply = ("apply", "--dry-run=server", "-f", str(file))
         done = await asyncio.to_thread(command, "kubectl", "-n", lab.namespace, *apply)
         print(f"{block}: {done.stdout}")

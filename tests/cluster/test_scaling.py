@@ -45,13 +45,6 @@ async def test_back_to_zero_leaves_no_pod_and_few_objects(lab: Lab) -> None:
     assert len(objects) <= 5
 
 
-async def test_a_long_request_keeps_its_function_awake(lab: Lab) -> None:
-    host = await lab.make("long", scaling=dict(SCALING_QUICK))
-    answer = await send(host, "/sleep?ms=12000")
-    print(f"12 s inside a function of idleSeconds 1: {answer}")
-    assert answer.status == 200, answer
-
-
 async def test_kubectl_scale_sets_the_floor(lab: Lab) -> None:
     await lab.make("floor", scaling=dict(SCALING_QUICK))
     await lab.zero("floor")

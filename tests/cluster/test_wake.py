@@ -24,6 +24,14 @@ async def handler(event, context):
     await asyncio.sleep(0.01)
     return {"kind": "async", "got": event.json()}
 """
+NODE = """
+import { setTimeout as pause } from "node:timers/promises";
+
+export async function handler(event) {
+  await pause(10);
+  return { kind: "node", got: event.json() };
+}
+"""
 
 
 async def test_by_host(lab: Lab) -> None:
@@ -68,12 +76,21 @@ async def test_by_torpor_invoke(lab: Lab) -> None:
     assert (done.returncode, done.stdout) == (0, "POST /by/cli?x=1\n"), done.stderr
 
 
-@pytest.mark.parametrize(("kind", "source"), [("sync", SYNC), ("async", ASYNC)])
-async def test_runtime_function_from_config_map(lab: Lab, kind: str, source: str) -> None:
-    await lab.config_map("code", {"main.py": source})
+@pytest.mark.parametrize(
+    ("kind", "runtime", "file", "source"),
+    [
+        ("sync", "python3", "main.py", SYNC),
+        ("async", "python3", "main.py", ASYNC),
+        ("node", "nodejs", "main.mjs", NODE),
+    ],
+)
+async def test_runtime_function_from_config_map(
+    lab: Lab, kind: str, runtime: str, file: str, source: str
+) -> None:
+    await lab.config_map("code", {file: source})
     host = await lab.make(
         "fn",
-        runtime="python3",
+        runtime=runtime,
         handler="main.handler",
         code={"configMap": "code"},
         scaling=dict(SCALING_QUICK),

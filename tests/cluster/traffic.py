@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 GATEWAY = os.environ.get("TORPOR_TEST_GATEWAY", "http://127.0.0.1:18080").removeprefix("http://")
 DEADLINE_SECONDS = 70.0
@@ -82,22 +83,25 @@ async def send(
     *,
     method: str = "GET",
     body: bytes = b"",
+    headers: Mapping[str, str] = MappingProxyType({}),
     deadline_seconds: float = DEADLINE_SECONDS,
 ) -> Answer:
     """Send one request over a connection of its own; every failure is an Answer with status 0."""
     began = time.monotonic()
     try:
         async with asyncio.timeout(deadline_seconds):
-            return await _exchange(began, _request(host, path, method, body))
+            return await _exchange(began, _request(host, path, method, body, headers))
     except (OSError, EOFError, ValueError, TimeoutError) as error:
         passed = time.monotonic() - began
         problem = f"{type(error).__name__} {error}"
         return Answer(0, {}, b"", passed, passed, problem)
 
 
-def _request(host: str, path: str, method: str, body: bytes) -> bytes:
+def _request(host: str, path: str, method: str, body: bytes, headers: Mapping[str, str]) -> bytes:
     length = f"Content-Length: {len(body)}\r\n" if body or method != "GET" else ""
-    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{length}\r\n"
+    more = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    fields = f"Host: {host}\r\nConnection: close\r\n{more}{length}"
+    head = f"{method} {path} HTTP/1.1\r\n{fields}\r\n"
     return head.encode() + body
 
 
@@ -148,14 +152,18 @@ async def at_once(host: str, paths: Iterable[str]) -> Tally:
 
 
 @asynccontextmanager
-async def steady(host: str, per_second: float, path: str = "/") -> AsyncIterator[Tally]:
+async def steady(
+    host: str, per_second: float, path: str = "/", method: str = "GET"
+) -> AsyncIterator[Tally]:
     """Send so many requests a second, whatever becomes of them, until the block ends.
 
-    At the end of the block those that are still open are waited for.
+    A `{n}` in the path is the request's number, from 0. At the end of the block those that are
+    still open are waited for.
     """
     tally = Tally()
     async with asyncio.TaskGroup() as tasks:
-        pump = tasks.create_task(_pump(tasks, tally, host, per_second, path), name="pump")
+        pumping = _pump(tasks, tally, host, per_second, path, method)
+        pump = tasks.create_task(pumping, name="pump")
         yield tally
         pump.cancel()
 
@@ -179,19 +187,20 @@ async def busy(host: str, clients: int, path: str) -> AsyncIterator[Tally]:
 
 
 async def _pump(
-    tasks: asyncio.TaskGroup, tally: Tally, host: str, per_second: float, path: str
+    tasks: asyncio.TaskGroup, tally: Tally, host: str, per_second: float, path: str, method: str
 ) -> None:
     began = time.monotonic()
     while True:
         due = began + tally.sent / per_second
         await asyncio.sleep(max(0.0, due - time.monotonic()))
-        tasks.create_task(_counted(tally, host, path), name=f"request {tally.sent}")
+        sending = _counted(tally, host, path.replace("{n}", str(tally.sent)), method)
+        tasks.create_task(sending, name=f"request {tally.sent}")
         await asyncio.sleep(0)
 
 
-async def _counted(tally: Tally, host: str, path: str) -> None:
+async def _counted(tally: Tally, host: str, path: str, method: str = "GET") -> None:
     tally.sent += 1
-    tally.answers.append(await send(host, path))
+    tally.answers.append(await send(host, path, method=method))
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -218,6 +218,33 @@ async def test_a_bus_by_boto3_filtered_and_sent_on(place: Place) -> None:
         await dev.end()
 
 
+PAYLOADS = {
+    "lambda": ("event", {"total": 11}),
+    "cloudevents": (
+        "[event['type'], event['source'], event.data]",
+        ["order", "test", {"total": 11}],
+    ),
+}
+"""What a handler writes that is given another payload, and what that is."""
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+async def test_a_handler_is_given_events_as_its_payload_says(place: Place, payload: str) -> None:
+    shown, expected = PAYLOADS[payload]
+    function = yaml.safe_load((place.folder / "function.yaml").read_text())
+    function["spec"]["payload"] = payload
+    function["spec"]["code"]["inline"] = (
+        "import json, pathlib\n\ndef handler(event, context):\n"
+        f"    pathlib.Path({str(place.file)!r}).write_text(json.dumps({shown}))\n"
+    )
+    (place.folder / "function.yaml").write_text(yaml.safe_dump(function))
+    place.save("orders", source={"bus": {"name": "main"}})
+    async with serving(place) as dev:
+        await dev.publish("order", {"total": 11})
+        assert await place.called(1) == [expected]
+        await dev.end()
+
+
 async def test_a_queue_by_boto3(place: Place) -> None:
     place.save("jobs", source={"queue": {"name": "jobs"}})
     async with serving(place) as dev:

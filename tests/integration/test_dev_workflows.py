@@ -236,6 +236,53 @@ async def test_a_collector_that_the_environment_names_gets_the_trace(
         assert {span.service for span in to.spans} == {"torpor-dev"}
 
 
+PRICED = """
+import json
+
+class NoCart(Exception):
+    pass
+
+def handler(event, context):
+    asked = json.loads(event["body"]) if "requestContext" in event else event
+    if not asked["cart"]:
+        raise NoCart("nothing in it")
+    return {"total": sum(asked["cart"]), "by": context.function_name}
+"""
+PRICE: Mapping[str, Any] = {
+    "StartAt": "Price",
+    "States": {
+        "Price": {
+            "Type": "Task",
+            "Resource": "arn:aws:lambda:us-east-1:123456789012:function:priced",
+            "Catch": [{"ErrorEquals": ["NoCart"], "ResultPath": "$.e", "Next": "Empty"}],
+            "End": True,
+        },
+        "Empty": {"Type": "Pass", "End": True},
+    },
+}
+
+
+async def test_a_handler_for_lambda_serves_workflows_and_requests(tmp_path: Path) -> None:
+    priced = function("priced")
+    priced["spec"] |= {
+        "payload": "lambda",
+        "handler": "main.handler",
+        "code": {"inline": PRICED},
+    }
+    folder = save(tmp_path, price=PRICE)
+    (folder / "priced.yaml").write_text(yaml.safe_dump(priced))
+    async with serving(folder) as dev:
+        status, out, err = await dev.torpor("run", "price", "--wait", "-d", '{"cart": [1, 2]}')
+        assert (status, json.loads(out)) == (0, {"total": 3, "by": "priced"}), err
+        status, out, err = await dev.torpor("run", "price", "--wait", "-d", '{"cart": []}')
+        assert status == 0, err
+        cause = json.loads(json.loads(out)["e"]["Cause"])
+        assert (cause["errorType"], cause["errorMessage"]) == ("NoCart", "nothing in it")
+        asked = await dev.called("priced", {"cart": [4]})
+        assert json.loads(asked) == {"total": 4, "by": "priced"}
+        await dev.end()
+
+
 CALL: Mapping[str, Any] = {
     "StartAt": "Call",
     "States": {

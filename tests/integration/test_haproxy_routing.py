@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
+
+import pytest
 
 from tests.support.haproxy import (
     GO,
@@ -77,6 +80,23 @@ async def test_the_function_sees_who_asked_and_no_forged_headers() -> None:
     assert second["x-forwarded-host"] == second["host"] == HOST
     assert second["forwarded"] == f'for=127.0.0.1;host="{HOST}";proto=http'
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", second["traceparent"])
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="needs IPv6")
+async def test_clients_of_both_families_are_named_as_what_they_are() -> None:
+    async with (
+        Function("one") as function,
+        running_plane(ScriptedHolder(), listen_address=None) as plane,
+    ):
+        await plane.apply(SHOP, open_lane(function.server()))
+        for address in ("127.0.0.1", "::1"):
+            await send(plane.port, address=address)
+    told = [seen.headers for seen in function.seen]
+    assert [headers["x-forwarded-for"] for headers in told] == ["127.0.0.1", "::1"]
+    assert [headers["forwarded"].split(";")[0] for headers in told] == [
+        "for=127.0.0.1",
+        'for="[::1]"',
+    ]
 
 
 async def test_a_held_request_goes_on_once_released_and_says_how_long_it_took() -> None:

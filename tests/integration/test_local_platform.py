@@ -357,6 +357,7 @@ def _is_alive(pid: int) -> bool:
         ({"runtime": "cobol"}, "spec.runtime"),
         ({"env": [{"name": "A", "valueFrom": {}}]}, r"spec.env\[0\].valueFrom"),
         ({"envFrom": [{}]}, "spec.envFrom"),
+        ({"volumes": [{"name": "a", "mountPath": "/a", "emptyDir": {}}]}, "spec.volumes"),
     ],
 )
 def test_what_needs_a_cluster_is_refused(spec: dict[str, Any], path: str) -> None:

@@ -1,4 +1,4 @@
-"""The Python runtime behind real gateways: what it answers is what the client gets."""
+"""The runtimes behind real gateways: what it answers is what the client gets."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.python_runtime import Runtime, running
+from tests.integration.runtimes import NODE, PYTHON, Language, Runtime, in_both, running
 from tests.support.haproxy import (
     SHOP,
     ScriptedHolder,
@@ -30,7 +30,7 @@ Plane = HaproxyPlane | InProcessDataPlane
 Gateway = Callable[[], AbstractAsyncContextManager[tuple[Plane, int]]]
 
 TIMEOUT_SECONDS = 1.0
-HANDLERS = f"""
+PYTHON_HANDLERS = f"""
 import sys, time
 
 def largest(event, context):
@@ -50,6 +50,25 @@ def blocks(event, context):
     time.sleep(float(event.query.get("s", 0)))
     return "done"
 """
+
+NODE_HANDLERS = f"""
+const wait = (s) => new Promise((resolve) => setTimeout(resolve, Number(s) * 1000));
+
+exports.largest = (event) => {{
+  const answer = (headers) => ({{ statusCode: 200, headers, body: 'sent' }});
+  if (event.path === '/one') return answer({{ X: 'a'.repeat({MAX_FIELD_BYTES} - 5) }});
+  if (event.path === '/name') return answer({{ ['N'.repeat({MAX_NAME_BYTES})]: 'a' }});
+  const each = 'a'.repeat({MAX_FIELDS_BYTES // MAX_FIELDS - len("X-10") - 4});
+  return answer(Array.from({{ length: {MAX_FIELDS} }}, (_, n) => [`X-${{n + 10}}`, each]));
+}};
+exports.too_large = () => ({{ statusCode: 200, headers: {{ X: 'a'.repeat(20000) }}, body: 'x' }});
+exports.blocks = async (event) => {{
+  console.log('began', event.path);
+  await wait(event.query.s ?? 0);
+  return 'done';
+}};
+"""
+HANDLERS = {PYTHON: PYTHON_HANDLERS, NODE: NODE_HANDLERS}
 
 
 @asynccontextmanager
@@ -74,10 +93,10 @@ GATEWAYS = [pytest.param(haproxy, marks=needs_haproxy), inprocess]
 
 @asynccontextmanager
 async def behind(
-    gateway: Gateway, folder: Path, handler: str, **extra: str
+    gateway: Gateway, folder: Path, handler: str, language: Language, **extra: str
 ) -> AsyncIterator[tuple[Runtime, int]]:
     async with (
-        running(folder, f"main.{handler}", HANDLERS, **extra) as runtime,
+        running(folder, f"main.{handler}", HANDLERS[language], language, **extra) as runtime,
         gateway() as (plane, port),
     ):
         server = Server("one", "127.0.0.1", runtime.port, 1)
@@ -85,17 +104,23 @@ async def behind(
         yield runtime, port
 
 
+@in_both
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_the_largest_header_of_an_answer_arrives(tmp_path: Path, gateway: Gateway) -> None:
-    async with behind(gateway, tmp_path, "largest") as (_, port):
+async def test_the_largest_header_of_an_answer_arrives(
+    tmp_path: Path, gateway: Gateway, language: Language
+) -> None:
+    async with behind(gateway, tmp_path, "largest", language) as (_, port):
         for path in ("/one", "/name", "/many"):
             answer = await send(port, path)
             assert (answer.status, answer.body) == (200, b"sent"), path
 
 
+@in_both
 @pytest.mark.parametrize("gateway", GATEWAYS)
-async def test_a_larger_one_is_a_failure_of_the_function(tmp_path: Path, gateway: Gateway) -> None:
-    async with behind(gateway, tmp_path, "too_large") as (runtime, port):
+async def test_a_larger_one_is_a_failure_of_the_function(
+    tmp_path: Path, gateway: Gateway, language: Language
+) -> None:
+    async with behind(gateway, tmp_path, "too_large", language) as (runtime, port):
         answer = await send(port)
         told = json.loads(answer.body)
         assert (answer.status, told["code"]) == (500, "function-failed")
@@ -103,13 +128,17 @@ async def test_a_larger_one_is_a_failure_of_the_function(tmp_path: Path, gateway
         assert len(runtime.lines()) == 1
 
 
+@in_both
 @pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_only_who_shows_the_functions_token_is_told_the_reason_of_a_failure(
-    tmp_path: Path, gateway: Gateway
+    tmp_path: Path, gateway: Gateway, language: Language
 ) -> None:
     token = detail_token(b"k" * 32, SHOP)
     other = detail_token(b"k" * 32, FunctionKey(SHOP.namespace, "other"))
-    async with behind(gateway, tmp_path, "too_large", TORPOR_DETAIL_TOKEN=token) as (_, port):
+    async with behind(gateway, tmp_path, "too_large", language, TORPOR_DETAIL_TOKEN=token) as (
+        _,
+        port,
+    ):
         told = json.loads((await send(port, headers={"Torpor-Detail": token})).body)
         assert "20005 bytes" in told["errorMessage"]
         for headers in ({}, {"Torpor-Detail": other}):
@@ -118,12 +147,13 @@ async def test_only_who_shows_the_functions_token_is_told_the_reason_of_a_failur
             assert b"20005" not in body
 
 
+@in_both
 @pytest.mark.parametrize("gateway", GATEWAYS)
 async def test_who_waits_for_a_place_in_vain_is_told_so_before_the_gateway_gives_up(
-    tmp_path: Path, gateway: Gateway
+    tmp_path: Path, gateway: Gateway, language: Language
 ) -> None:
     extra = {"TORPOR_CONCURRENCY_LIMIT": "1", "TORPOR_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS)}
-    async with behind(gateway, tmp_path, "blocks", **extra) as (runtime, port):
+    async with behind(gateway, tmp_path, "blocks", language, **extra) as (runtime, port):
         first = await send(port, "/first?s=4")
         assert first.status == 504
         for _ in range(2):

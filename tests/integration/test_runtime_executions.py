@@ -1,4 +1,4 @@
-"""Executions in the Python runtime: counted, bounded, and never more than the limit at once."""
+"""Executions in the runtimes: counted, bounded, and never more than the limit at once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from tests.integration.python_runtime import Runtime, running
+from tests.integration.runtimes import NODE, PYTHON, Language, Runtime, in_both, running
 
-HANDLERS = """
+PYTHON_HANDLERS = """
 import asyncio, os, sys, time
 now = most = calls = 0
 
@@ -71,12 +71,79 @@ def stream_exits(event, context):
     yield "half"
     sys.exit(3)
 """
+
+NODE_HANDLERS = """
+const fs = require('node:fs');
+const { Readable } = require('node:stream');
+const wait = (s) => new Promise((resolve) => setTimeout(resolve, Number(s) * 1000));
+const say = (text) => fs.writeSync(2, text + '\\n');
+let now = 0, most = 0, calls = 0;
+
+exports.blocks = async (event) => {
+  now += 1;
+  calls += 1;
+  most = Math.max(most, now);
+  say(`began ${event.path}`);
+  await wait(event.query.s ?? 0);
+  now -= 1;
+  return { most, calls };
+};
+
+exports.waits = async (event, context) => {
+  say(`began ${event.path}`);
+  await require('node:timers/promises').setTimeout(
+    Number(event.query.s ?? 0) * 1000, null, { signal: context.signal });
+  return 'done';
+};
+
+exports.holds_the_loop = (event) => {
+  say(`began ${event.path}`);
+  const until = Date.now() + Number(event.query.s ?? 0) * 1000;
+  while (Date.now() < until);
+  return 'done';
+};
+
+exports.ticks = async function* (event) {
+  try {
+    for (;;) {
+      yield 'ticks;';
+      await wait(event.query.s);
+    }
+  } finally {
+    say('closed');
+  }
+};
+
+exports.beats = (event) => new Readable({
+  async read() {
+    await wait(this.begun ? event.query.s : 0);
+    this.begun = true;
+    this.push('beats;');
+  },
+  destroy(error, done) {
+    say('closed');
+    done(error);
+  },
+});
+exports.exits = () => process.exit(3);
+exports.async_exits = async () => exports.exits();
+exports.task_exits = () => new Promise(() => setTimeout(exports.exits, 1));
+exports.stream_exits = async function* () {
+  yield 'half';
+  await wait(0.1);
+  process.exit(3);
+};
+"""
+HANDLERS = {PYTHON: PYTHON_HANDLERS, NODE: NODE_HANDLERS}
 LIMIT_1 = {"TORPOR_CONCURRENCY_LIMIT": "1"}
 
 
 @asynccontextmanager
-async def serving(folder: Path, handler: str, **extra: str) -> AsyncIterator[Runtime]:
-    async with running(folder, f"main.{handler}", HANDLERS, **extra) as runtime:
+async def serving(
+    folder: Path, handler: str, language: Language = PYTHON, **extra: str
+) -> AsyncIterator[Runtime]:
+    code = HANDLERS[language]
+    async with running(folder, f"main.{handler}", code, language, **extra) as runtime:
         yield runtime
 
 
@@ -94,10 +161,14 @@ async def ask_and_leave(runtime: Runtime, target: str) -> asyncio.StreamWriter:
     return writer
 
 
+@in_both
 async def test_a_client_that_leaves_does_not_free_the_place_of_what_still_runs(
-    tmp_path: Path,
+    tmp_path: Path, language: Language
 ) -> None:
-    async with serving(tmp_path, "blocks", **LIMIT_1) as runtime, ClientSession() as client:
+    async with (
+        serving(tmp_path, "blocks", language, **LIMIT_1) as runtime,
+        ClientSession() as client,
+    ):
         left = await ask_and_leave(runtime, "/first?s=0.6")
         await until(lambda: "began /first" in runtime.errors.read_text())
         left.close()
@@ -105,9 +176,12 @@ async def test_a_client_that_leaves_does_not_free_the_place_of_what_still_runs(
             assert await answer.json() == {"most": 1, "calls": 2}
 
 
-async def test_nor_does_a_time_out_and_who_waits_too_long_is_told_why(tmp_path: Path) -> None:
+@in_both
+async def test_nor_does_a_time_out_and_who_waits_too_long_is_told_why(
+    tmp_path: Path, language: Language
+) -> None:
     extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "0.4"}
-    async with serving(tmp_path, "blocks", **extra) as runtime, ClientSession() as client:
+    async with serving(tmp_path, "blocks", language, **extra) as runtime, ClientSession() as client:
         async with client.get(f"{runtime.url}/first?s=1.1") as answer:
             assert answer.status == 504
         async with client.get(f"{runtime.url}/second", headers={"X-Request-Id": "r2"}) as answer:
@@ -119,8 +193,14 @@ async def test_nor_does_a_time_out_and_who_waits_too_long_is_told_why(tmp_path: 
             assert await answer.json() == {"most": 1, "calls": 2}
 
 
-async def test_many_at_once_are_all_answered_one_after_another(tmp_path: Path) -> None:
-    async with serving(tmp_path, "blocks", **LIMIT_1) as runtime, ClientSession() as client:
+@in_both
+async def test_many_at_once_are_all_answered_one_after_another(
+    tmp_path: Path, language: Language
+) -> None:
+    async with (
+        serving(tmp_path, "blocks", language, **LIMIT_1) as runtime,
+        ClientSession() as client,
+    ):
 
         async def ask() -> int:
             async with client.get(f"{runtime.url}/?s=0.01") as answer:
@@ -141,11 +221,15 @@ def resets(writer: asyncio.StreamWriter) -> None:
     writer.transport.abort()
 
 
+@in_both
 @pytest.mark.parametrize("leaves", [closes, resets])
 async def test_who_left_while_waiting_is_not_executed_and_takes_no_place(
-    tmp_path: Path, leaves: Callable[[asyncio.StreamWriter], None]
+    tmp_path: Path, leaves: Callable[[asyncio.StreamWriter], None], language: Language
 ) -> None:
-    async with serving(tmp_path, "blocks", **LIMIT_1) as runtime, ClientSession() as client:
+    async with (
+        serving(tmp_path, "blocks", language, **LIMIT_1) as runtime,
+        ClientSession() as client,
+    ):
         first = await ask_and_leave(runtime, "/first?s=0.5")
         await until(lambda: "began /first" in runtime.errors.read_text())
         second = await ask_and_leave(runtime, "/second")
@@ -158,11 +242,12 @@ async def test_who_left_while_waiting_is_not_executed_and_takes_no_place(
         first.close()
 
 
+@in_both
 async def test_an_async_handler_is_cancelled_by_its_time_out_and_leaves_its_place(
-    tmp_path: Path,
+    tmp_path: Path, language: Language
 ) -> None:
     extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "0.3"}
-    async with serving(tmp_path, "waits", **extra) as runtime, ClientSession() as client:
+    async with serving(tmp_path, "waits", language, **extra) as runtime, ClientSession() as client:
         async with client.get(f"{runtime.url}/?s=30") as answer:
             assert answer.status == 504
         began = time.monotonic()
@@ -175,7 +260,10 @@ async def test_time_outs_come_and_places_are_left_though_a_handler_holds_the_eve
     tmp_path: Path,
 ) -> None:
     extra = {"TORPOR_CONCURRENCY_LIMIT": "2", "TORPOR_TIMEOUT_SECONDS": "0.3"}
-    async with serving(tmp_path, "holds_the_loop", **extra) as runtime, ClientSession() as client:
+    async with (
+        serving(tmp_path, "holds_the_loop", PYTHON, **extra) as runtime,
+        ClientSession() as client,
+    ):
         for number in range(2):
             holding = await ask_and_leave(runtime, f"/{number}?s=0.9")
             await until(lambda number=number: f"began /{number}" in runtime.errors.read_text())  # type: ignore[misc]
@@ -187,11 +275,12 @@ async def test_time_outs_come_and_places_are_left_though_a_handler_holds_the_eve
             assert await answer.text() == "done"
 
 
+@in_both
 async def test_an_instance_whose_executions_all_hang_ends_so_that_it_is_replaced(
-    tmp_path: Path,
+    tmp_path: Path, language: Language
 ) -> None:
     extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "1.5", "TORPOR_GRACE_SECONDS": "0.5"}
-    async with serving(tmp_path, "blocks", **extra) as runtime, ClientSession() as client:
+    async with serving(tmp_path, "blocks", language, **extra) as runtime, ClientSession() as client:
         async with client.get(f"{runtime.url}/?s=60") as answer:
             assert answer.status == 504
         async with client.get(runtime.url) as answer:  # waits for a place when the end comes
@@ -202,10 +291,11 @@ async def test_an_instance_whose_executions_all_hang_ends_so_that_it_is_replaced
     assert (tmp_path / "termination").read_text() == told
 
 
-async def test_an_instance_with_a_place_left_lives_on(tmp_path: Path) -> None:
+@in_both
+async def test_an_instance_with_a_place_left_lives_on(tmp_path: Path, language: Language) -> None:
     limits = {"TORPOR_TIMEOUT_SECONDS": "0.2", "TORPOR_GRACE_SECONDS": "0.2"}
     extra = {"TORPOR_CONCURRENCY_LIMIT": "2", **limits}
-    async with serving(tmp_path, "blocks", **extra) as runtime, ClientSession() as client:
+    async with serving(tmp_path, "blocks", language, **extra) as runtime, ClientSession() as client:
         async with client.get(f"{runtime.url}/?s=60") as answer:
             assert answer.status == 504
         await until(lambda: "1 of 2 executions go on" in runtime.errors.read_text())
@@ -213,12 +303,16 @@ async def test_an_instance_with_a_place_left_lives_on(tmp_path: Path) -> None:
             assert answer.status == 200
 
 
+@in_both
 @pytest.mark.parametrize("by", ["exit", "interrupt", "generator"])
 @pytest.mark.parametrize("handler", ["exits", "async_exits", "task_exits"])
 async def test_a_handler_that_exits_fails_its_request_and_ends_nothing_else(
-    tmp_path: Path, handler: str, by: str
+    tmp_path: Path, handler: str, by: str, language: Language
 ) -> None:
-    async with serving(tmp_path, handler, **LIMIT_1) as runtime, ClientSession() as client:
+    async with (
+        serving(tmp_path, handler, language, **LIMIT_1) as runtime,
+        ClientSession() as client,
+    ):
         for _ in range(2):
             async with client.get(f"{runtime.url}/?by={by}") as answer:
                 assert answer.status == 500
@@ -229,28 +323,38 @@ async def test_a_handler_that_exits_fails_its_request_and_ends_nothing_else(
         assert runtime.process.returncode is None
 
 
-async def test_a_stream_that_exits_is_cut_and_ends_nothing_else(tmp_path: Path) -> None:
-    async with serving(tmp_path, "stream_exits", **LIMIT_1) as runtime, ClientSession() as client:
+@in_both
+async def test_a_stream_that_exits_is_cut_and_ends_nothing_else(
+    tmp_path: Path, language: Language
+) -> None:
+    async with (
+        serving(tmp_path, "stream_exits", language, **LIMIT_1) as runtime,
+        ClientSession() as client,
+    ):
         for _ in range(2):
             with pytest.raises(ClientError):
                 async with client.get(runtime.url) as answer:
                     await answer.read()
 
 
+@in_both
 @pytest.mark.parametrize("handler", ["ticks", "beats"])
-async def test_a_stream_whose_client_leaves_is_closed(tmp_path: Path, handler: str) -> None:
-    async with serving(tmp_path, handler, **LIMIT_1) as runtime:
+async def test_a_stream_whose_client_leaves_is_closed(
+    tmp_path: Path, handler: str, language: Language
+) -> None:
+    async with serving(tmp_path, handler, language, **LIMIT_1) as runtime:
         async with ClientSession() as client, client.get(f"{runtime.url}/?s=0.01") as answer:
             assert (await answer.content.readany()).startswith(handler[:4].encode())
         await until(lambda: "closed" in runtime.errors.read_text())
 
 
+@in_both
 @pytest.mark.parametrize("handler", ["ticks", "beats"])
 async def test_a_stream_that_falls_silent_is_cut_after_the_time_out(
-    tmp_path: Path, handler: str
+    tmp_path: Path, handler: str, language: Language
 ) -> None:
     extra = {**LIMIT_1, "TORPOR_TIMEOUT_SECONDS": "0.3"}
-    async with serving(tmp_path, handler, **extra) as runtime, ClientSession() as client:
+    async with serving(tmp_path, handler, language, **extra) as runtime, ClientSession() as client:
         with pytest.raises(ClientError):
             async with client.get(f"{runtime.url}/?s=3") as answer:
                 await answer.read()

@@ -1,4 +1,4 @@
-"""Streams of the Python runtime: what fails before the first part is a 500, not a 200 cut off."""
+"""Streams of the runtimes: what fails before the first part is a 500, not a 200 cut off."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
-from tests.integration.python_runtime import running
+from tests.integration.runtimes import NODE, PYTHON, Language, in_both, running
 
-HANDLERS = """
+PYTHON_HANDLERS = """
 import asyncio, pathlib, sys, time
 
 def fails_first(event, context):
@@ -87,7 +87,62 @@ def cookies(event, context):
     return 200, {"Set-Cookie": ["a=1", "b=2"]}, "x"
 """
 
+NODE_HANDLERS = """
+const fs = require('node:fs');
+const wait = (s) => new Promise((resolve) => setTimeout(resolve, Number(s) * 1000));
 
+exports.fails_first = function* (event) {
+  if (event.path === '/') throw new Error('the secret reason');
+  yield 'whole';
+};
+exports.async_fails_first = async function* (event) {
+  yield* exports.fails_first(event);
+};
+exports.exits_first = function* (event) {
+  if (event.path === '/') process.exit(3);
+  yield 'whole';
+};
+exports.yields_a_number_first = function* (event) {
+  try {
+    yield event.path === '/' ? 7 : 'whole';
+  } finally {
+    fs.writeSync(2, 'closed\\n');
+  }
+};
+exports.async_yields_a_number_first = async function* (event) {
+  yield* exports.yields_a_number_first(event);
+};
+exports.slow_first = async function* (event) {
+  if (event.path === '/') await wait(0.8);
+  yield 'whole';
+};
+exports.async_slow_first = async function* (event, context) {
+  if (event.path === '/') await wait(30);
+  yield 'whole';
+};
+exports.waits = async function* (event) {
+  yield 'first;';
+  while (!fs.existsSync(event.query.for)) await wait(0.005);
+  yield 'second';
+};
+exports.async_waits = exports.waits;
+exports.head_first = async function* (event) {
+  yield '';
+  for await (const part of exports.waits(event)) if (part === 'second') yield part;
+};
+exports.empty = () => [][Symbol.iterator]();
+exports.lines = () => ['0', '1', '2'].values();
+exports.returns_an_awaitable = () => Promise.resolve({ statusCode: 201, body: 'awaited' });
+exports.too_large = (event) => {
+  const names = Array.from({ length: 2000 }, (_, n) => [`X-${n}`, 'a']);
+  return { statusCode: 200, headers: event.path === '/many' ? names : { X: 'a'.repeat(20000) } };
+};
+exports.cookies = () => ({ statusCode: 200, headers: { 'Set-Cookie': ['a=1', 'b=2'] }, body: 'x' });
+"""
+HANDLERS = {PYTHON: PYTHON_HANDLERS, NODE: NODE_HANDLERS}
+
+
+@in_both
 @pytest.mark.parametrize(
     "handler",
     [
@@ -98,9 +153,13 @@ def cookies(event, context):
         "async_yields_a_number_first",
     ],
 )
-async def test_what_fails_before_the_first_part_is_a_500(tmp_path: Path, handler: str) -> None:
+async def test_what_fails_before_the_first_part_is_a_500(
+    tmp_path: Path, handler: str, language: Language
+) -> None:
     async with (
-        running(tmp_path, f"main.{handler}", HANDLERS, TORPOR_CONCURRENCY_LIMIT="1") as runtime,
+        running(
+            tmp_path, f"main.{handler}", HANDLERS[language], language, TORPOR_CONCURRENCY_LIMIT="1"
+        ) as runtime,
         ClientSession() as client,
     ):
         async with client.get(runtime.url, headers={"X-Request-Id": "r-1"}) as answer:
@@ -113,11 +172,14 @@ async def test_what_fails_before_the_first_part_is_a_500(tmp_path: Path, handler
             assert (answer.status, await answer.text()) == (200, "whole")
 
 
+@in_both
 @pytest.mark.parametrize("handler", ["slow_first", "async_slow_first"])
-async def test_a_first_part_that_takes_too_long_is_a_504(tmp_path: Path, handler: str) -> None:
+async def test_a_first_part_that_takes_too_long_is_a_504(
+    tmp_path: Path, handler: str, language: Language
+) -> None:
     extra = {"TORPOR_TIMEOUT_SECONDS": "0.3", "TORPOR_CONCURRENCY_LIMIT": "2"}
     async with (
-        running(tmp_path, f"main.{handler}", HANDLERS, **extra) as runtime,
+        running(tmp_path, f"main.{handler}", HANDLERS[language], language, **extra) as runtime,
         ClientSession() as client,
     ):
         async with client.get(runtime.url) as answer:
@@ -128,13 +190,14 @@ async def test_a_first_part_that_takes_too_long_is_a_504(tmp_path: Path, handler
         assert len(runtime.lines()) == 1
 
 
+@in_both
 @pytest.mark.parametrize("handler", ["waits", "async_waits"])
 async def test_the_first_part_is_sent_without_waiting_for_the_second(
-    tmp_path: Path, handler: str
+    tmp_path: Path, handler: str, language: Language
 ) -> None:
     go = tmp_path / "go"
     async with (
-        running(tmp_path, f"main.{handler}", HANDLERS) as runtime,
+        running(tmp_path, f"main.{handler}", HANDLERS[language], language) as runtime,
         ClientSession() as client,
         client.get(runtime.url, params={"for": str(go)}) as answer,
     ):
@@ -143,10 +206,11 @@ async def test_the_first_part_is_sent_without_waiting_for_the_second(
         assert await answer.read() == b"second"
 
 
-async def test_an_empty_first_part_sends_the_head_alone(tmp_path: Path) -> None:
+@in_both
+async def test_an_empty_first_part_sends_the_head_alone(tmp_path: Path, language: Language) -> None:
     go = tmp_path / "go"
     async with (
-        running(tmp_path, "main.head_first", HANDLERS) as runtime,
+        running(tmp_path, "main.head_first", HANDLERS[language], language) as runtime,
         ClientSession() as client,
         client.get(runtime.url, params={"for": str(go)}) as answer,
     ):
@@ -154,27 +218,29 @@ async def test_an_empty_first_part_sends_the_head_alone(tmp_path: Path) -> None:
         assert (answer.status, await answer.read()) == (200, b"second")
 
 
+@in_both
 @pytest.mark.parametrize(
     ("handler", "status", "body"),
     [("empty", 200, ""), ("lines", 200, "012"), ("returns_an_awaitable", 201, "awaited")],
 )
 async def test_iterators_and_awaitables_are_answers(
-    tmp_path: Path, handler: str, status: int, body: str
+    tmp_path: Path, handler: str, status: int, body: str, language: Language
 ) -> None:
     async with (
-        running(tmp_path, f"main.{handler}", HANDLERS) as runtime,
+        running(tmp_path, f"main.{handler}", HANDLERS[language], language) as runtime,
         ClientSession() as client,
         client.get(runtime.url) as answer,
     ):
         assert (answer.status, await answer.text()) == (status, body)
 
 
+@in_both
 @pytest.mark.parametrize("path", ["", "/many"])
 async def test_a_header_that_no_gateway_takes_is_a_500_and_why_is_logged_once(
-    tmp_path: Path, path: str
+    tmp_path: Path, path: str, language: Language
 ) -> None:
     async with (
-        running(tmp_path, "main.too_large", HANDLERS) as runtime,
+        running(tmp_path, "main.too_large", HANDLERS[language], language) as runtime,
         ClientSession() as client,
         client.get(runtime.url + path) as answer,
     ):
@@ -183,9 +249,10 @@ async def test_a_header_that_no_gateway_takes_is_a_500_and_why_is_logged_once(
         assert "at most" in str(line["exception"])
 
 
-async def test_a_list_of_values_is_as_many_fields(tmp_path: Path) -> None:
+@in_both
+async def test_a_list_of_values_is_as_many_fields(tmp_path: Path, language: Language) -> None:
     async with (
-        running(tmp_path, "main.cookies", HANDLERS) as runtime,
+        running(tmp_path, "main.cookies", HANDLERS[language], language) as runtime,
         ClientSession() as client,
         client.get(runtime.url) as answer,
     ):

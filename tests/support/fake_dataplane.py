@@ -23,6 +23,7 @@ class FakeDataPlane:
         self.routes: Routes | None = None
         self.homes: Mapping[FunctionKey, str] = {}
         self.peers: Mapping[str, tuple[str, int]] = {}
+        self.reserved: Mapping[FunctionKey, int] = {}
         self.apply_seconds = 0.001
         self.away = False
         self.blind = False
@@ -51,6 +52,10 @@ class FakeDataPlane:
     ) -> None:
         self._check()
         self.homes, self.peers = homes, peers
+
+    async def set_reserved(self, shares: Mapping[FunctionKey, int]) -> None:
+        self._check()
+        self.reserved = shares
 
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         await asyncio.sleep(self.apply_seconds)

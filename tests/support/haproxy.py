@@ -191,6 +191,7 @@ async def running_plane(
     slots: int = 20,
     drain_seconds: int = 0,
     program: str = HAPROXY,
+    listen_address: str | None = "127.0.0.1",
 ) -> AsyncIterator[HaproxyPlane]:
     run = tempfile.mkdtemp(prefix="torpor-hap-")
     settings = GatewaySettings(
@@ -201,7 +202,7 @@ async def running_plane(
         haproxy=program,
         drain_seconds=drain_seconds,
     )
-    plane = HaproxyPlane(settings, listen_address="127.0.0.1")
+    plane = HaproxyPlane(settings, listen_address=listen_address)
     try:
         await plane.start(holder)
         await plane.set_routes(Routes.of(keys or (SHOP,), "localhost", "cluster.local"))
@@ -240,6 +241,7 @@ async def send(
     headers: Mapping[str, str] | None = None,
     body: bytes = b"",
     timeout: float = 20.0,
+    address: str = "127.0.0.1",
 ) -> Reply:
     """One request on a connection of its own; it is never repeated."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {host}"]
@@ -247,7 +249,7 @@ async def send(
     if body or method == "POST":
         lines.append(f"Content-Length: {len(body)}")
     async with asyncio.timeout(timeout):
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection(address, port)
         try:
             writer.write("\r\n".join([*lines, "", ""]).encode() + body)
             await writer.drain()

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tests.support.fake_platform import FakePlatform
 from tests.support.haproxy import HAPROXY, Function
@@ -21,6 +22,7 @@ from torpor.resources.names import FunctionKey
 from torpor.settings import GatewaySettings
 
 KEY = b"k" * 32
+ALONE = {"gateway-0": "127.0.0.1"}
 
 
 class ServingPlatform(FakePlatform):
@@ -69,24 +71,39 @@ class RealGateway:
 
 @asynccontextmanager
 async def real_gateway(
-    platform: FakePlatform, *, drain_seconds: int = 1, haproxy: str = HAPROXY
+    platform: FakePlatform,
+    *,
+    drain_seconds: int = 1,
+    haproxy: str = HAPROXY,
+    name: str = "gateway-0",
+    members: Mapping[str, str] = ALONE,
+    **more: Any,
 ) -> AsyncIterator[RealGateway]:
+    """`members` are all gateways with their addresses; `more` are settings."""
     run = tempfile.mkdtemp(prefix="torpor-gw-")
+    address = members[name]
     settings = GatewaySettings(
-        pod_name="gateway-0",
-        http_port=0,
-        peer_port=0,
+        pod_name=name,
+        pod_ip=address,
         internal_port=free_port(),
         metrics_port=free_port(),
         slots=20,
         run_directory=run,
         haproxy=haproxy,
         drain_seconds=drain_seconds,
+        **{"http_port": 0, "peer_port": 0, **more},
     )
-    plane = HaproxyPlane(settings, listen_address="127.0.0.1")
+    plane = HaproxyPlane(settings, listen_address=address)
     stop = asyncio.Event()
     job = run_gateway(
-        settings, platform, plane, KEY, _alone(), _no_triggers(), stop=stop, host="127.0.0.1"
+        settings,
+        platform,
+        plane,
+        KEY,
+        _members(members),
+        _no_triggers(),
+        stop=stop,
+        host="127.0.0.1",
     )
     running = asyncio.create_task(job, name="gateway")
     try:
@@ -99,8 +116,8 @@ async def real_gateway(
         shutil.rmtree(run, ignore_errors=True)
 
 
-async def _alone() -> AsyncIterator[Mapping[str, str]]:
-    yield {"gateway-0": "127.0.0.1"}
+async def _members(members: Mapping[str, str]) -> AsyncIterator[Mapping[str, str]]:
+    yield members
     await asyncio.Event().wait()
 
 

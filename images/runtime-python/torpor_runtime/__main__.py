@@ -9,12 +9,14 @@ from torpor_runtime.announce import announce_in_background
 from torpor_runtime.listener import listen
 from torpor_runtime.load import load_handler
 from torpor_runtime.logs import configure_on_import
+from torpor_runtime.prepare import prepare
 
 
 def main() -> int:
     """Serve until SIGTERM; return 0, or 1 when the code cannot be loaded or the port is taken."""
     configure_on_import()
     try:
+        prepare(os.environ)
         handler = load_handler(os.environ)
         listener = listen(os.environ.get("TORPOR_BIND", ""), int(os.environ.get("PORT", "8080")))
     except BaseException as error:  # user code may raise anything while it is imported

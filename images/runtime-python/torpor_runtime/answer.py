@@ -60,7 +60,7 @@ def answer_of(returned: Any) -> Answer:
     status, headers, body = _parts(returned)
     if not (isinstance(status, int) and 200 <= status <= 599):
         raise BadReturn(f"the status must be a number from 200 to 599, not {status!r}")
-    fields = _fields(headers)
+    fields = checked_fields(headers)
     content, kind = _content(body)
     if kind and not any(name.lower() == "content-type" for name, _ in fields):
         fields.append(("Content-Type", kind))
@@ -108,7 +108,8 @@ def _parts(returned: Any) -> tuple[Any, Any, Any]:
     raise BadReturn("a tuple must be (status, body) or (status, headers, body)")
 
 
-def _fields(headers: Any) -> list[tuple[str, str]]:
+def checked_fields(headers: Any) -> list[tuple[str, str]]:
+    """Return header fields as pairs; BadReturn for what gateways would break off."""
     fields = list(_pairs(headers))
     if len(fields) > MAX_FIELDS:
         raise BadReturn(f"{len(fields)} header fields: at most {MAX_FIELDS} can be sent")

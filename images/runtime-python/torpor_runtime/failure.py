@@ -56,13 +56,6 @@ def details_of(error: BaseException) -> dict[str, str | list[str]]:
     }
 
 
-def proves(given: str, token: str) -> bool:
-    """Return whether a caller showed the token, in time that says nothing of where it differs."""
-    from hmac import compare_digest
-
-    return bool(token) and compare_digest(given.encode(errors="replace"), token.encode())
-
-
 def _text_of(error: BaseException) -> str:
     try:
         return str(error)

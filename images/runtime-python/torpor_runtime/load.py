@@ -1,4 +1,7 @@
-"""Finds the user's handler: inline source or a folder, and `module.function` in it."""
+"""Finds the user's handler: inline source or a folder, and `module.function` in it.
+
+`folder/module.function`, as AWS Lambda writes it, is the module `folder.module`.
+"""
 
 from __future__ import annotations
 
@@ -19,16 +22,22 @@ class BadHandler(Exception):
     """The handler's name does not lead to something that can be called."""
 
 
+def code_directory(environment: Mapping[str, str]) -> str:
+    """Return the folder of the code."""
+    return environment.get("TORPOR_CODE_DIR") or CODE_DIRECTORY
+
+
 def load_handler(environment: Mapping[str, str]) -> Handler:
     """Return the handler that TORPOR_HANDLER names.
 
     BadHandler if there is none; whatever the user's module raises while it is imported.
     """
     name = environment.get("TORPOR_HANDLER", "")
-    module_name, _, function_name = name.rpartition(".")
+    path, _, function_name = name.rpartition(".")
+    module_name = path.replace("/", ".")
     if not module_name or not function_name:
         raise BadHandler(f"TORPOR_HANDLER is {name!r}; it must read module.function")
-    sys.path.insert(0, environment.get("TORPOR_CODE_DIR") or CODE_DIRECTORY)
+    sys.path.insert(0, code_directory(environment))
     source = environment.get("TORPOR_CODE")
     module = _inline(module_name, source) if source else _imported(module_name)
     handler = getattr(module, function_name, None)

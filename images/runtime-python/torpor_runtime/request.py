@@ -6,9 +6,10 @@ import os
 import time
 
 from torpor_runtime import logs, wire
-from torpor_runtime.answer import Answer, answer_of, problem
+from torpor_runtime.answer import Answer, problem
 from torpor_runtime.event import Context, Event
 from torpor_runtime.executions import Turn
+from torpor_runtime.payload import BadPayload
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -84,10 +85,13 @@ class Request:
 
     def _called(self, event: Event) -> Answer:
         try:
-            answer = answer_of(self._server.caller.call(event, self._context, self._turn))
+            given, context, answer_of = self._server.payload(event, self._context, self._is_proven)
+            answer = answer_of(self._server.caller.call(given, context, self._turn))
             if not isinstance(answer.body, bytes):
                 self._begin(answer, answer.body)
             return answer
+        except BadPayload as error:
+            return problem(400, str(error), self._context.request_id)
         except BaseException as error:  # also SystemExit: it ends this request, not the instance
             self._log("the handler failed", error)
             members = self._told(error)
@@ -100,12 +104,19 @@ class Request:
     def _told(self, error: BaseException) -> dict[str, str | list[str]]:
         """Return what of an error this caller may know."""
         members: dict[str, str | list[str]] = {"errorType": type(error).__name__}
-        if self._proof:
-            from torpor_runtime.failure import details_of, proves
+        if self._is_proven():
+            from torpor_runtime.failure import details_of
 
-            if proves(self._proof, self._server.detail_token):
-                members.update(details_of(error))
+            members.update(details_of(error))
         return members
+
+    def _is_proven(self) -> bool:
+        """Return whether the caller belongs to the installation."""
+        if not self._proof:
+            return False
+        from torpor_runtime.proof import proves
+
+        return proves(self._proof, self._server.detail_token)
 
     def _begin(self, answer: Answer, stream: Stream) -> None:
         """Fetch the stream's first part, so that what fails before it is no 200 that is cut off."""

@@ -14,6 +14,7 @@ from torpor_runtime.executions import Executions
 from torpor_runtime.limits import Limits
 from torpor_runtime.listener import shut
 from torpor_runtime.logs import write_line
+from torpor_runtime.payload import payload_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Server:
     def __init__(self, handler: Handler, limits: Limits, listener: _socket.socket) -> None:
         self.limits = limits
         self.caller = Caller(handler)
+        self.payload = payload_of(os.environ.get("TORPOR_PAYLOAD", "raw"))
         self.executions = Executions(limits, self._give_up)
         self.function = os.environ.get("TORPOR_FUNCTION", "")
         self.detail_token = os.environ.pop("TORPOR_DETAIL_TOKEN", "")

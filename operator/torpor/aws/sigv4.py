@@ -76,7 +76,7 @@ def _canonical(request: Signed, names: list[str]) -> str:
     return "\n".join(
         [
             request.method,
-            quote(request.path, safe="/-_.~%"),
+            quote(request.path, safe="/-_.~"),  # once more: it is encoded already
             _canonical_query(request.query),
             "".join(headers),
             ";".join(names),

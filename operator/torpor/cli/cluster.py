@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import aiohttp
 
@@ -48,13 +49,6 @@ class Request:
     seconds: float | None = None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say which cluster and which namespace."""
-    parser.add_argument("-n", "--namespace", help="the namespace (the kubeconfig's)")
-    parser.add_argument("--kubeconfig", help="the kubeconfig ($KUBECONFIG, ~/.kube/config)")
-    parser.add_argument("--context", help="the kubeconfig's context (the current one)")
-
-
 class Cluster:
     """One API server and who we are to it."""
 
@@ -64,14 +58,21 @@ class Cluster:
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Return an object or a list; an ApiError says why not."""
-        query = (
-            "?" + "&".join(f"{name}={value}" for name, value in params.items()) if params else ""
-        )
-        async with self.stream(Request("GET", path + query, {}, None, ANSWER_SECONDS)) as answer:
-            body = await answer.read()
+        query = f"?{urlencode(params)}" if params else ""
+        return await self.call("GET", path + query)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+    ) -> dict[str, Any]:
+        """Return the JSON answer to a request with a JSON body; an ApiError says why not."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {} if data is None else {"Content-Type": content_type}
+        request = Request(method, path, headers, data, ANSWER_SECONDS)
+        async with self.stream(request) as answer:
+            content = await answer.read()
             if answer.status >= 300:
-                raise error_of(answer.status, body)
-            found: dict[str, Any] = json.loads(body)
+                raise error_of(answer.status, content)
+            found: dict[str, Any] = json.loads(content)
             return found
 
     @asynccontextmanager
@@ -108,7 +109,7 @@ async def connect(arguments: argparse.Namespace) -> AsyncIterator[Cluster]:
         access = config.from_kubeconfig(arguments.kubeconfig, arguments.context)
     else:
         access = _find_access()
-    connector = aiohttp.TCPConnector(ssl=access.tls or True)
+    connector = aiohttp.TCPConnector(ssl=access.tls or True, limit=0)  # callers bound themselves
     async with aiohttp.ClientSession(connector=connector) as session:
         yield Cluster(access, session)
 

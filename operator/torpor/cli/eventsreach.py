@@ -24,7 +24,7 @@ import aiohttp
 
 from torpor.cli import cluster
 from torpor.cli.cluster import ANSWER_SECONDS, Request
-from torpor.dev import events_note
+from torpor.cli.options import EVENTS_VARIABLE
 from torpor.dev.events_note import EventsNote, found
 from torpor.dev.state import base
 from torpor.errors import ApiError, TorporError
@@ -32,8 +32,6 @@ from torpor.platform.kubernetes.config import NoCluster
 from torpor.platform.kubernetes.resources import SECRETS
 from torpor.resources.tokens import SECRET_FIELD, SECRET_NAME, TOKEN_HEADER, internal_token
 
-ENDPOINT_VARIABLE = "TORPOR_EVENTS"
-ADMIN_VARIABLE = "TORPOR_EVENTS_ADMIN"
 TOKEN_VARIABLE = "TORPOR_EVENTS_TOKEN"  # noqa: S105 - the name of a variable
 API_TOKEN_VARIABLE = "TORPOR_EVENTS_API_TOKEN"  # noqa: S105
 _SERVICE = "torpor-events"
@@ -77,25 +75,6 @@ class Events:
         return _accepted(*await self.send("GET", path, {}, b""))
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the events role is."""
-    cluster.add_arguments(parser)
-    note = events_note.found(os.environ.get(ENDPOINT_VARIABLE))
-    parser.add_argument(
-        "--endpoint",
-        default=os.environ.get(ENDPOINT_VARIABLE),
-        help=f"the events API's URL, as torpor dev prints it (${ENDPOINT_VARIABLE})",
-    )
-    parser.add_argument(
-        "--admin",
-        default=os.environ.get(ADMIN_VARIABLE) or (note.admin if note else None),
-        help=f"the internal API's URL (${ADMIN_VARIABLE}; that of torpor dev is found)",
-    )
-    parser.add_argument(
-        "--torpor-namespace", default="torpor-system", help="where Torpor runs (torpor-system)"
-    )
-
-
 @asynccontextmanager
 async def public(args: argparse.Namespace) -> AsyncIterator[Events]:
     """Open the API where events are published."""
@@ -112,16 +91,15 @@ async def public(args: argparse.Namespace) -> AsyncIterator[Events]:
 @asynccontextmanager
 async def internal(args: argparse.Namespace) -> AsyncIterator[Events]:
     """Open the API where Triggers, dead letters and replays are."""
-    note = events_note.found(args.endpoint)
-    token = os.environ.get(TOKEN_VARIABLE) or (note.token if note else "")
-    if args.admin:
+    known = direct(args)
+    if known:
         async with aiohttp.ClientSession() as session:
-            yield Events(_direct(session, str(args.admin), {TOKEN_HEADER: token}))
+            yield Events(_direct(session, known.admin, {TOKEN_HEADER: known.token}))
         return
     async with through_cluster(args) as api:
         namespace = str(args.torpor_namespace)
-        proof = {TOKEN_HEADER: token or await _token(api, namespace)}
-        yield Events(_through(api, namespace, "internal", proof))
+        token = os.environ.get(TOKEN_VARIABLE) or await _token(api, namespace)
+        yield Events(_through(api, namespace, "internal", {TOKEN_HEADER: token}))
 
 
 @asynccontextmanager
@@ -145,9 +123,11 @@ def direct(args: argparse.Namespace) -> EventsNote | None:
 
     Of an events API of `torpor dev` its run has left word.
     """
-    if args.admin:
-        return EventsNote(str(args.admin), os.environ.get(TOKEN_VARIABLE, ""))
-    return found(args.endpoint)
+    note = found(args.endpoint)
+    if not args.admin and note is None:
+        return None
+    token = os.environ.get(TOKEN_VARIABLE) or (note.token if note else "")
+    return EventsNote(str(args.admin or (note and note.admin)), token)
 
 
 async def _token(api: cluster.Cluster, namespace: str) -> str:
@@ -191,7 +171,7 @@ def _through(api: cluster.Cluster, namespace: str, port: str, proof: Mapping[str
                 "Where a policy stands in the way: "
                 f"kubectl port-forward -n {namespace} svc/{_SERVICE} 8200:api 8090:internal, "
                 "--endpoint http://127.0.0.1:8200 and --admin http://127.0.0.1:8090. "
-                f"For torpor dev set {ENDPOINT_VARIABLE} as it prints it"
+                f"For torpor dev set {EVENTS_VARIABLE} as it prints it"
             )
         return answer.status, content
 

@@ -1,81 +1,112 @@
-"""Lists functions, tells all about one, and streams its logs."""
+"""Lists functions, calls and loads one, tells all about it, waits for it, deletes it."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import sys
-from datetime import UTC, datetime
+import re
+from collections.abc import Awaitable, Callable
+from importlib import import_module
 
-from torpor.cli import cluster, fnlogs, fnshow, output
+from torpor.cli import invoke, options
+
+Action = Callable[[argparse.Namespace], Awaitable[int]]
+_MODULES = {
+    "list": "fnlook.list",
+    "show": "fnlook.show",
+    "logs": "fnlook.logs",
+    "invoke": "calling.call",
+    "load": "fnload.load",
+    "wait": "fnwait.wait",
+    "delete": "fndelete.delete",
+}
+_CONDITION = re.compile(r"condition=[A-Z][A-Za-z]*(=(True|False|Unknown))?")
+_Verbs = options.Actions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add list, show and logs."""
-    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    """Add every action with its options."""
+    verbs = options.actions(parser)
     listing = _action(verbs, "list", "one line for each function")
-    listing.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
-    showing = _action(verbs, "show", "state, last decision, replicas, cold starts by phase")
-    for reader in (listing, showing):
-        reader.add_argument(
-            "-o",
-            "--output",
-            choices=output.FORMATS,
-            default="table",
-            help="a table for people, or the object itself (table)",
-        )
-    logs = _action(verbs, "logs", "what the function's instances write")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on, with new instances too")
-    logs.add_argument("--tail", type=int, metavar="LINES", help="only the last lines of each")
-    logs.add_argument("-p", "--previous", action="store_true", help="of the run before a restart")
-    for one in (showing, logs):
-        one.add_argument("name", help="the function: NAME or NAMESPACE/NAME")
+    options.add_everywhere(listing)
+    options.add_form(listing)
+    showing = _named(verbs, "show", "state, decisions, replicas, cold starts by phase, what to do")
+    options.add_form(showing)
+    _add_logs(verbs)
+    invoke.add_arguments(options.action(verbs, "invoke", "send one request: torpor invoke"))
+    _add_load(verbs)
+    _add_wait(verbs)
+    _add_delete(verbs)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for; 0 when it was done."""
-    actions = {"list": _list, "show": _show, "logs": _logs}
-    return asyncio.run(actions[args.action](args))
+    module, _, name = _MODULES[args.action].partition(".")
+    action: Action = getattr(import_module(f"torpor.cli.{module}"), name)
+    return asyncio.run(_awaited(action(args)))
 
 
-def _action(
-    verbs: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str
-) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=text)
-    cluster.add_arguments(parser)
+async def _awaited(work: Awaitable[int]) -> int:
+    return await work
+
+
+def _add_logs(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    logs = _named(verbs, "logs", "what the function's instances write")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on, with new instances too")
+    logs.add_argument("--tail", type=int, metavar="LINES", help="only the last lines of each")
+    logs.add_argument("-p", "--previous", action="store_true", help="of the run before a restart")
+
+
+def _add_load(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    text = "send requests at a steady pace; a request's time counts from when it was due"
+    load = _named(verbs, "load", text)
+    load.add_argument("--rps", type=float, default=10.0, help="requests a second (10)")
+    load.add_argument("--seconds", type=float, default=10.0, help="for so long (10)")
+    load.add_argument(
+        "--concurrency", type=int, default=500, help="at most so many open at once (500)"
+    )
+    load.add_argument("--timeout", type=float, default=60.0, help="seconds for one request (60)")
+    load.add_argument("--path", default="/", help="path and query that the function sees (/)")
+    options.add_gateway(load)
+    options.add_text_or_data(load)
+
+
+def _add_wait(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    wait = _named(verbs, "wait", "wait until a function is as asked; 1: not in time")
+    wait.add_argument(
+        "--for",
+        dest="wanted",
+        type=_wanted,
+        default="ready",
+        metavar="{ready,zero,active,condition=TYPE[=STATUS]}",
+        help="ready: it can serve; active: an instance serves; zero: none runs (ready)",
+    )
+    wait.add_argument("--timeout", type=float, default=60.0, help="seconds to wait (60)")
+
+
+def _add_delete(verbs: _Verbs[argparse.ArgumentParser]) -> None:
+    delete = _named(verbs, "delete", "delete a function, and wait until all that it had is gone")
+    delete.add_argument("-y", "--yes", action="store_true", help="do not ask")
+    delete.add_argument("--timeout", type=float, default=120.0, help="seconds to wait (120)")
+
+
+def _wanted(text: str) -> str:
+    if text in ("ready", "zero", "active") or _CONDITION.fullmatch(text):
+        return text
+    raise argparse.ArgumentTypeError(
+        f"{text!r}: write ready, zero, active, or such as condition=Stalled=False"
+    )
+
+
+def _named(verbs: _Verbs[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
+    parser = _action(verbs, name, text)
+    parser.add_argument("name", help="the function: NAME or NAMESPACE/NAME")
     return parser
 
 
-async def _list(args: argparse.Namespace) -> int:
-    everywhere = bool(args.all_namespaces)
-    namespace = "" if everywhere else cluster.namespace_of(args)
-    async with cluster.connect(args) as api:
-        objects = await api.functions(namespace)
-    if args.output != "table":
-        print(output.document({"items": objects}, args.output))
-    elif objects:
-        print(fnshow.list_table(objects, now=datetime.now(UTC), with_namespace=everywhere))
-    else:
-        where = "in this cluster" if everywhere else f"in {namespace}; -A looks everywhere"
-        print(f"torpor fn: no Functions {where}", file=sys.stderr)
-    return 0
-
-
-async def _show(args: argparse.Namespace) -> int:
-    async with cluster.connect(args) as api:
-        obj = await api.function(cluster.key_of(args))
-    table = args.output == "table"
-    print(fnshow.show(obj, datetime.now(UTC)) if table else output.document(obj, args.output))
-    return 0
-
-
-async def _logs(args: argparse.Namespace) -> int:
-    key = cluster.key_of(args)
-    wanted = fnlogs.Wanted(args.tail, args.previous)
-    async with cluster.connect(args) as api:
-        await api.function(key)
-        if args.follow:
-            await fnlogs.follow_logs(api, key, wanted, sys.stdout)
-        elif not await fnlogs.print_logs(api, key, wanted, sys.stdout):
-            print(f"torpor fn: no instance of {key} runs, so there is no log", file=sys.stderr)
-    return 0
+def _action(
+    verbs: _Verbs[argparse.ArgumentParser], name: str, text: str
+) -> argparse.ArgumentParser:
+    parser = options.action(verbs, name, text)
+    options.add_cluster(parser)
+    return parser

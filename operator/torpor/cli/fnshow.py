@@ -6,61 +6,82 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from torpor.cli.output import age, bars, table
-from torpor.resources.conditions import ACTIVE, READY, find
+from torpor.cli.fnevents import Happened
+from torpor.cli.output import Column, Kind, age, bars, facts, object_name, table
+from torpor.cli.remedies import remedy
+from torpor.platform.kubernetes.resources import FUNCTIONS
+from torpor.resources.conditions import ACTIVE, READY, STALLED, find
 from torpor.resources.load import PHASES
+from torpor.resources.names import FunctionKey
 
 Json = Mapping[str, Any]
 
-LIST_HEADER = ("NAME", "READY", "ACTIVE", "REPLICAS", "COLD START", "URL", "AGE")
 
-
-def list_table(objects: Sequence[Json], *, now: datetime, with_namespace: bool) -> str:
-    """Return one line for each Function; the cold start is the median over the latest ones."""
-    if not with_namespace:
-        return table(LIST_HEADER, [_row(obj, now) for obj in objects])
-    rows = [(str(obj["metadata"]["namespace"]), *_row(obj, now)) for obj in objects]
-    return table(("NAMESPACE", *LIST_HEADER), rows)
-
-
-def _row(obj: Json, now: datetime) -> tuple[str, ...]:
-    status = obj.get("status", {})
-    median = status.get("coldStart", {}).get("p50", {}).get("total")
-    return (
-        str(obj["metadata"]["name"]),
-        _truth(status, READY),
-        _truth(status, ACTIVE),
-        str(status.get("replicas", {}).get("ready", 0)),
-        "-" if median is None else f"{median} ms",
-        str(status.get("url", "-")),
-        age(obj["metadata"].get("creationTimestamp"), now),
+def kind(now: datetime, *, everywhere: bool) -> Kind:
+    """Return how Functions are listed; the cold start is the median over the latest ones."""
+    columns = (
+        Column("NAME", lambda obj: str(obj["metadata"]["name"])),
+        Column("READY", lambda obj: _truth(obj, READY)),
+        Column("ACTIVE", lambda obj: _truth(obj, ACTIVE)),
+        Column("REPLICAS", lambda obj: str(_status(obj).get("replicas", {}).get("ready", 0))),
+        Column("COLD START", lambda obj: _milliseconds(obj, "p50")),
+        Column("P95", lambda obj: _milliseconds(obj, "p95"), wide=True),
+        Column("URL", lambda obj: str(_status(obj).get("url", "-"))),
+        Column("AGE", lambda obj: age(obj["metadata"].get("creationTimestamp"), now)),
+        Column("LAST ACTIVE", lambda obj: _ago(_status(obj).get("lastActiveTime"), now), wide=True),
+        Column("RUNS", lambda obj: _source(obj.get("spec", {})), wide=True),
+        Column("LAST DECISION", lambda obj: str(_status(obj).get("reason", "-")), wide=True),
     )
+    spread = (Column("NAMESPACE", lambda obj: str(obj["metadata"]["namespace"])),)
+    return Kind(name_of, (*(spread if everywhere else ()), *columns))
 
 
-def _truth(status: Json, kind: str) -> str:
-    found = find(status.get("conditions", ()), kind)
+def name_of(obj: Json) -> str:
+    """Return a Function's name as `-o name` prints it."""
+    return object_name(FUNCTIONS.plural, obj["metadata"]["name"])
+
+
+def _status(obj: Json) -> Json:
+    return obj.get("status") or {}
+
+
+def _milliseconds(obj: Json, column: str) -> str:
+    found = _status(obj).get("coldStart", {}).get(column, {}).get("total")
+    return "-" if found is None else f"{found} ms"
+
+
+def _truth(obj: Json, kind: str) -> str:
+    found = find(_status(obj).get("conditions", ()), kind)
     return str(found["status"]) if found else "Unknown"
 
 
-def show(obj: Json, now: datetime) -> str:
-    """Return the whole description of one Function."""
-    return "\n".join([*_facts(obj, now), *_cold_starts(obj), *_conditions(obj, now)])
+def show(obj: Json, events: Sequence[Happened], now: datetime, width: int | None = None) -> str:
+    """Return the whole description of one Function, its bars no wider than `width`."""
+    parts = (
+        _facts(obj, now),
+        _advice(obj),
+        _cold_starts(obj, width),
+        _happened(events, now),
+        _conditions(obj, now),
+    )
+    return "\n\n".join("\n".join(lines) for lines in parts if lines)
 
 
 def _facts(obj: Json, now: datetime) -> list[str]:
-    meta, spec, status = obj["metadata"], obj.get("spec", {}), obj.get("status", {})
+    meta, spec, status = obj["metadata"], obj.get("spec", {}), _status(obj)
     ready = find(status.get("conditions", ()), READY)
-    facts = {
-        "function": f"{meta['namespace']}/{meta['name']}",
-        "state": f"{ready['reason']}: {ready['message']}" if ready else "not seen by Torpor yet",
-        "url": status.get("url", "-"),
-        "runs": _source(spec),
-        "replicas": _replicas(spec, status),
-        "last decision": status.get("reason", "none yet"),
-        "last active": _ago(status.get("lastActiveTime"), now),
-    }
-    width = max(map(len, facts))
-    return [f"{name:<{width}}  {value}" for name, value in facts.items()]
+    state = f"{ready['reason']}: {ready['message']}" if ready else "not seen by Torpor yet"
+    return facts(
+        {
+            "function": f"{meta['namespace']}/{meta['name']}",
+            "state": state,
+            "url": status.get("url", "-"),
+            "runs": _source(spec),
+            "replicas": _replicas(spec, status),
+            "last decision": status.get("reason", "none yet"),
+            "last active": _ago(status.get("lastActiveTime"), now),
+        }
+    )
 
 
 def _ago(since: str | None, now: datetime) -> str:
@@ -72,6 +93,8 @@ def _source(spec: Json) -> str:
         return f"image {spec['image']}"
     code = spec.get("code", {})
     place = f"ConfigMap {code['configMap']}" if "configMap" in code else "inline code"
+    if "archive" in code:
+        place = f"archive {code['archive'].get('url', '?')}"
     return f"{spec.get('handler', '?')} from {place} on {spec.get('runtime', '?')}"
 
 
@@ -83,20 +106,53 @@ def _replicas(spec: Json, status: Json) -> str:
     return f"{', '.join(counts)} ({bounds}{paused})"
 
 
-def _cold_starts(obj: Json) -> list[str]:
-    found = obj.get("status", {}).get("coldStart")
+def _advice(obj: Json) -> list[str]:
+    """Return what to do, where somebody has to."""
+    trouble = trouble_of(obj)
+    if trouble is None:
+        return []
+    return ["what to do", f"  {remedy(trouble['reason'], key_of(obj))}"]
+
+
+def trouble_of(obj: Json) -> Json | None:
+    """Return the condition that says why a Function does not get on, None where all is well."""
+    conditions = _status(obj).get("conditions", ())
+    for kind, failing in ((STALLED, "True"), (READY, "False")):
+        found = find(conditions, kind)
+        if found and found["status"] == failing:
+            return found
+    return None
+
+
+def key_of(obj: Json) -> FunctionKey:
+    """Return the key of a Function's object."""
+    return FunctionKey(obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _cold_starts(obj: Json, width: int | None) -> list[str]:
+    found = _status(obj).get("coldStart")
     if not found:
-        return ["", "cold starts: none yet"]
+        return ["cold starts: none yet"]
     last, p50, p95 = (found.get(name, {}) for name in ("last", "p50", "p95"))
     totals = f"p50 {p50.get('total', '-')} ms, p95 {p95.get('total', '-')} ms"
     title = f"cold starts: {found.get('samples', 0)} seen, {totals}; the last, by phase:"
     phases = {name: float(last[name]) for name in PHASES if name in last}
-    total = f"  total {last.get('total', '-')} ms"
-    return ["", title, *(f"  {line}" for line in bars(phases, "ms")), total]
+    drawn = bars(phases, "ms", width and width - 2)
+    return [title, *(f"  {line}" for line in drawn), f"  total {last.get('total', '-')} ms"]
+
+
+def _happened(events: Sequence[Happened], now: datetime) -> list[str]:
+    if not events:
+        return []
+    rows = [
+        (f"{age(it.at, now)} ago", it.text + (f" ({it.count} times)" if it.count > 1 else ""))
+        for it in events
+    ]
+    width = max(len(when) for when, _ in rows)
+    return ["lately", *(f"  {when:>{width}}  {text}" for when, text in rows)]
 
 
 def _conditions(obj: Json, now: datetime) -> list[str]:
-    conditions = obj.get("status", {}).get("conditions", ())
     rows = [
         (
             str(item["type"]),
@@ -105,6 +161,6 @@ def _conditions(obj: Json, now: datetime) -> list[str]:
             str(item["reason"]),
             str(item["message"]),
         )
-        for item in conditions
+        for item in _status(obj).get("conditions", ())
     ]
-    return ["", table(("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"), rows)]
+    return [table(("CONDITION", "STATUS", "SINCE", "REASON", "MESSAGE"), rows)]

@@ -1,7 +1,8 @@
 """The `torpor` command: finds the verb and imports only its module, so that every start is fast.
 
 A verb's module has `add_arguments(parser)` and `run(args) -> int`; its exit status is 0 for done,
-1 for a failure it explained, 2 for a command line it could not read.
+1 for a failure it explained, 2 for a command line it could not read. Under the name
+`kubectl-torpor` it is kubectl's plugin `kubectl torpor`, the same in everything else.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 from torpor.errors import TorporError
 
+PLUGIN = "kubectl-torpor"
+
 
 @dataclass(frozen=True, slots=True)
 class Verb:
@@ -29,13 +32,15 @@ class Verb:
 VERBS = (
     Verb("dev", "torpor.cli.dev", "run the functions in a folder as local processes"),
     Verb("invoke", "torpor.cli.invoke", "send one request to a function and print its answer"),
-    Verb("fn", "torpor.cli.fn", "list functions, tell all about one, stream its logs"),
+    Verb("fn", "torpor.cli.fn", "list, show, call, load, await and delete functions; their logs"),
     Verb("workflow", "torpor.cli.workflow.verbs", "validate, draw, run and follow workflows"),
     Verb("trigger", "torpor.cli.trigger", "list, show, pause, resume and try Triggers"),
     Verb("publish", "torpor.cli.publish", "publish an event to a bus or a queue"),
     Verb("dlq", "torpor.cli.dlq", "list, redrive and purge events that were given up"),
     Verb("replay", "torpor.cli.replay", "deliver what a bus kept again"),
     Verb("audit", "torpor.cli.audit", "find Triggers of no use"),
+    Verb("doctor", "torpor.cli.doctor.verb", "find what is missing or wrong, and what mends it"),
+    Verb("completion", "torpor.cli.completion", "print a script that completes command lines"),
     Verb("controller", "torpor.cli.controller", "role: reconcile Functions and scale them"),
     Verb("gateway", "torpor.cli.gateway", "role: carry requests and wake functions"),
     Verb("events", "torpor.cli.events", "role: take events and deliver them"),
@@ -55,10 +60,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     return _run(verb, words[1:])
 
 
-def _run(verb: Verb, words: Sequence[str]) -> int:
+def parser_of(verb: Verb) -> tuple[argparse.ArgumentParser, Any]:
+    """Return a verb's parser, and its module."""
     module: Any = import_module(verb.module)
-    parser = argparse.ArgumentParser(f"torpor {verb.name}", description=module.__doc__)
+    parser = argparse.ArgumentParser(f"{_program()} {verb.name}", description=module.__doc__)
     module.add_arguments(parser)
+    return parser, module
+
+
+def _run(verb: Verb, words: Sequence[str]) -> int:
+    parser, module = parser_of(verb)
     try:
         status = int(module.run(parser.parse_args(words)))
         sys.stdout.flush()
@@ -73,13 +84,19 @@ def _run(verb: Verb, words: Sequence[str]) -> int:
         return 130
 
 
+def _program() -> str:
+    is_plugin = os.path.basename(sys.argv[0]) == PLUGIN
+    return PLUGIN.replace("-", " ") if is_plugin else "torpor"
+
+
 def _overview() -> argparse.ArgumentParser:
     width = max(len(verb.name) for verb in VERBS)
     listed = [f"  {verb.name:<{width}}  {verb.help}" for verb in VERBS]
+    program = _program()
     parser = argparse.ArgumentParser(
-        "torpor",
+        program,
         description="Serverless on any Kubernetes cluster: functions cost nothing while idle.",
-        epilog="\n".join(["verbs:", *listed, "", "torpor VERB --help tells more."]),
+        epilog="\n".join(["verbs:", *listed, "", f"{program} VERB --help tells more."]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("verb", metavar="VERB", choices=[verb.name for verb in VERBS])

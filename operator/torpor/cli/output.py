@@ -1,20 +1,74 @@
-"""What people read: tables, ages, bars; and what programs read: JSON and YAML."""
+"""What people read: tables, ages, bars; and what programs read: JSON, YAML and names.
+
+Whatever lists or shows something prints it by `print_items` or `print_item`, so that `-o` means
+the same everywhere.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-import yaml
-
 from torpor.resources.conditions import moment
+from torpor.resources.names import GROUP
 
 BAR_WIDTH = 40
-FORMATS = ("table", "json", "yaml")
+
+
+class Form(StrEnum):
+    """What `-o` may be; equal to its text."""
+
+    TABLE = "table"
+    WIDE = "wide"
+    JSON = "json"
+    YAML = "yaml"
+    NAME = "name"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: its heading, and what it says of a thing; `wide`: with -o wide."""
+
+    header: str
+    cell: Callable[[Any], str]
+    wide: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """How things of one kind are printed: their name for `-o name`, and their columns."""
+
+    name: Callable[[Any], str]
+    columns: Sequence[Column] = ()
+
+
+def print_items(form: str, items: Sequence[Any], kind: Kind, field: str = "items") -> None:
+    """Print things of one kind as `-o` asks; JSON and YAML have them in a field of that name."""
+    if form in (Form.JSON, Form.YAML):
+        print(document({field: list(items)}, form))
+    elif form == Form.NAME:
+        print("".join(f"{kind.name(item)}\n" for item in items), end="")
+    else:
+        print(columns_table(items, [it for it in kind.columns if form == Form.WIDE or not it.wide]))
+
+
+def print_item(form: str, item: Any, name: str, text: Callable[[], str]) -> None:
+    """Print one thing as `-o` asks; `text` makes what people read."""
+    if form in (Form.JSON, Form.YAML):
+        print(document(item, form))
+    else:
+        print(name if form == Form.NAME else text())
+
+
+def object_name(plural: str, name: str) -> str:
+    """Return the name of one of our objects as kubectl prints it with `-o name`."""
+    return f"{plural.removesuffix('s')}.{GROUP}/{name}"
 
 
 def terminal_width() -> int | None:
@@ -23,6 +77,12 @@ def terminal_width() -> int | None:
     What is not shown to a person is never cut.
     """
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def columns_table(items: Iterable[Any], columns: Sequence[Column]) -> str:
+    """Return a table with a line for each thing."""
+    rows = [[column.cell(item) for column in columns] for item in items]
+    return table([column.header for column in columns], rows)
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -37,11 +97,19 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     return "   ".join(padded).rstrip()
 
 
+def facts(pairs: Mapping[str, str]) -> list[str]:
+    """Return one line for each name and value, the values below each other."""
+    width = max(map(len, pairs), default=0)
+    return [f"{name:<{width}}  {value}".rstrip() for name, value in pairs.items()]
+
+
 def document(value: Any, kind: str) -> str:
     """Return a value as JSON or, for any other `kind`, as YAML."""
-    if kind == "json":
+    if kind == Form.JSON:
         return json.dumps(value, indent=2)
-    return yaml.safe_dump(value, sort_keys=False).rstrip()
+    import yaml  # a sixth of the time that a table takes
+
+    return str(yaml.safe_dump(value, sort_keys=False)).rstrip()
 
 
 def counted(number: int, one: str, many: str) -> str:
@@ -60,13 +128,17 @@ def age(since: str | None, now: datetime) -> str:
     return f"{seconds}s"
 
 
-def bars(values: Mapping[str, float], unit: str) -> list[str]:
-    """Return one line for each value: its name, its size, and a bar of its share of the sum."""
+def bars(values: Mapping[str, float], unit: str, width: int | None = None) -> list[str]:
+    """Return one line for each value: its name, its size, and a bar of its share of the sum.
+
+    No line has more than `width` characters, as far as name and size leave room for a bar.
+    """
     total = sum(values.values()) or 1.0
     names = max((len(name) for name in values), default=0)
     sizes = max((len(f"{value:.0f}") for value in values.values()), default=0)
+    room = BAR_WIDTH if width is None else width - names - sizes - len(unit) - 5
     lines = []
     for name, value in values.items():
-        bar = "█" * round(BAR_WIDTH * value / total)
+        bar = "█" * round(max(1, min(BAR_WIDTH, room)) * value / total)
         lines.append(f"{name:<{names}}  {value:>{sizes}.0f} {unit}  {bar}".rstrip())
     return lines

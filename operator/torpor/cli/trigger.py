@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from torpor.cli import eventsreach, output
+from torpor.cli import options
 
 Action = Callable[[argparse.Namespace], Awaitable[int]]
 _MODULES = {
@@ -21,17 +21,17 @@ _MODULES = {
     "resume": "triggeract",
     "test": "triggeract",
 }
-_Verbs = argparse._SubParsersAction
+_Verbs = options.Actions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add every action with its options."""
-    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    verbs = options.actions(parser)
     listing = _add(verbs, "list", "one line for each Trigger")
-    listing.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    options.add_everywhere(listing)
     showing = _add(verbs, "show", "source, filter, target, state and counts of one")
     for one in (listing, showing):
-        _add_output(one)
+        options.add_form(one)
     pausing = _add(verbs, "pause", "stop reading its source and delivering; events wait")
     resuming = _add(verbs, "resume", "go on where it was paused")
     for one in (showing, pausing, resuming):
@@ -61,20 +61,10 @@ def _add_test(verbs: _Verbs[argparse.ArgumentParser]) -> None:
         required=True,
         help="a CloudEvent as JSON, or the data of one; @FILE reads it from a file, @- from stdin",
     )
-    _add_output(parser)
+    options.add_text_or_data(parser)
 
 
 def _add(verbs: _Verbs[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=text)
-    eventsreach.add_arguments(parser)
+    parser = options.action(verbs, name, text)
+    options.add_events(parser)
     return parser
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=output.FORMATS,
-        default="table",
-        help="text for people, or JSON or YAML for programs (table)",
-    )

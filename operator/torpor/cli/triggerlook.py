@@ -11,13 +11,12 @@ from torpor.cli import cluster, output, triggerobjects, triggershow
 
 async def list(args: argparse.Namespace) -> int:
     """Print Triggers."""
-    namespace = "" if args.all_namespaces else cluster.namespace_of(args)
+    everywhere = bool(args.all_namespaces)
+    namespace = "" if everywhere else cluster.namespace_of(args)
     objects = await triggerobjects.all_of(args, namespace)
-    if args.output != "table":
-        print(output.document({"items": objects}, args.output))
-    elif objects:
-        spread = "NAMESPACE" if args.all_namespaces else ""
-        print(triggershow.list_table(objects, datetime.now(UTC), spread))
+    if objects or args.output in (output.Form.JSON, output.Form.YAML):
+        kind = triggershow.kind(datetime.now(UTC), everywhere=everywhere)
+        output.print_items(args.output, objects, kind)
     else:
         where = f"in {namespace}; -A looks everywhere" if namespace else "anywhere"
         print(f"torpor trigger: no Triggers {where}", file=sys.stderr)
@@ -27,7 +26,8 @@ async def list(args: argparse.Namespace) -> int:
 async def show(args: argparse.Namespace) -> int:
     """Print all about one Trigger."""
     obj = await triggerobjects.one(args, cluster.key_of(args))
-    table = args.output == "table"
     now = datetime.now(UTC)
-    print(triggershow.show(obj, now) if table else output.document(obj, args.output))
+    output.print_item(
+        args.output, obj, triggershow.name_of(obj), lambda: triggershow.show(obj, now)
+    )
     return 0

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from torpor.cli import eventsreach
-from torpor.cli.cluster import ANSWER_SECONDS, Request
 from torpor.errors import ApiNotFound, TorporError
 from torpor.platform.kubernetes.resources import TRIGGERS
-from torpor.platform.kubernetes.transport import error_of
 from torpor.resources.names import FunctionKey
 from torpor.triggers.standings import PATH
 
@@ -55,17 +52,9 @@ async def change(args: argparse.Namespace, key: FunctionKey, spec: Mapping[str, 
 
 
 async def _patch(args: argparse.Namespace, key: FunctionKey, change: Mapping[str, Any]) -> None:
-    request = Request(
-        "PATCH",
-        TRIGGERS.path(key.namespace, key.name),
-        {"Content-Type": "application/merge-patch+json"},
-        json.dumps(change).encode(),
-        ANSWER_SECONDS,
-    )
-    async with eventsreach.through_cluster(args) as api, api.stream(request) as answer:
-        body = await answer.read()
-        if answer.status >= 300:
-            raise error_of(answer.status, body)
+    path = TRIGGERS.path(key.namespace, key.name)
+    async with eventsreach.through_cluster(args) as api:
+        await api.call("PATCH", path, change, "application/merge-patch+json")
 
 
 async def _of_cluster(args: argparse.Namespace, namespace: str) -> list[dict[str, Any]]:

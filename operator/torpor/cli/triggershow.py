@@ -3,36 +3,48 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import yaml
 
-from torpor.cli.output import age, table
+from torpor.cli.output import Column, Kind, age, object_name
+from torpor.platform.kubernetes.resources import TRIGGERS
 from torpor.resources.conditions import READY
 
 _LONGEST_CELL = 60
 
 
-def list_table(objects: Sequence[Mapping[str, Any]], now: datetime, spread: str) -> str:
-    """Return one line for each Trigger; `spread` is NAMESPACE where they are of several, or ""."""
-    header = ("NAME", "READY", "SOURCE", "TARGET", "LAG", "DEAD", "AGE")
-    rows = [_row(obj, now) for obj in objects]
-    if not spread:
-        return table(header, rows)
-    own = [obj["metadata"]["namespace"] for obj in objects]
-    return table((spread, *header), [(name, *row) for name, row in zip(own, rows, strict=True)])
+def kind(now: datetime, *, everywhere: bool) -> Kind:
+    """Return how Triggers are listed."""
+    columns = (
+        Column("NAME", lambda obj: str(obj["metadata"]["name"])),
+        Column("READY", _readiness),
+        Column("SOURCE", lambda obj: _source(obj["spec"]["source"])),
+        Column("TARGET", lambda obj: _target(obj["spec"]["target"])),
+        Column("LAG", lambda obj: str(_status(obj).get("lag", "-"))),
+        Column("DEAD", lambda obj: str(_status(obj).get("deadLetters", "-"))),
+        Column("AGE", lambda obj: age(obj["metadata"].get("creationTimestamp"), now)),
+        Column("WHY", lambda obj: _short(str(_ready(obj).get("message", "-"))), wide=True),
+    )
+    spread = (Column("NAMESPACE", lambda obj: str(obj["metadata"]["namespace"])),)
+    return Kind(name_of, (*(spread if everywhere else ()), *columns))
+
+
+def name_of(obj: Mapping[str, Any]) -> str:
+    """Return a Trigger's name as `-o name` prints it."""
+    return object_name(TRIGGERS.plural, obj["metadata"]["name"])
 
 
 def show(obj: Mapping[str, Any], now: datetime) -> str:
     """Return all about one Trigger."""
-    meta, spec, status = obj["metadata"], obj["spec"], obj.get("status") or {}
+    meta, spec, status = obj["metadata"], obj["spec"], _status(obj)
     ready = _ready(obj)
     lines = [
         f"{meta['namespace']}/{meta['name']}",
         f"ready         {ready.get('status', 'Unknown')}  {ready.get('reason', '')}".rstrip(),
-        f"source        {_kind(spec['source'])}",
+        f"source        {_source(spec['source'])}",
         f"target        {_target(spec['target'])}",
         f"lag           {status.get('lag', '-')}",
         f"dead letters  {status.get('deadLetters', '-')}",
@@ -45,21 +57,19 @@ def show(obj: Mapping[str, Any], now: datetime) -> str:
     return "\n".join([*lines, "", yaml.safe_dump(spec, sort_keys=False).rstrip()])
 
 
-def letters_table(letters: Sequence[Mapping[str, Any]], now: datetime) -> str:
-    """Return one line for each dead letter."""
-    rows = [
-        (
-            str(letter["seq"]),
-            letter["trigger"],
-            _id(letter),
-            str(letter["attempts"]),
-            str(letter["status"] or "-"),
-            age(_moment(letter["buriedSeconds"]), now),
-            _short(letter["error"]),
-        )
-        for letter in letters
-    ]
-    return table(("NUMBER", "TRIGGER", "EVENT", "ATTEMPTS", "STATUS", "AGE", "ERROR"), rows)
+def letters(now: datetime) -> Kind:
+    """Return how dead letters are listed; their name is their number."""
+    columns = (
+        Column("NUMBER", lambda letter: str(letter["seq"])),
+        Column("TRIGGER", lambda letter: str(letter["trigger"])),
+        Column("EVENT", _id),
+        Column("ATTEMPTS", lambda letter: str(letter["attempts"])),
+        Column("STATUS", lambda letter: str(letter["status"] or "-")),
+        Column("AGE", lambda letter: age(_moment(letter["buriedSeconds"]), now)),
+        Column("TARGET", lambda letter: str(letter["target"]), wide=True),
+        Column("ERROR", lambda letter: _short(letter["error"])),
+    )
+    return Kind(lambda letter: str(letter["seq"]), columns)
 
 
 def show_letter(letter: Mapping[str, Any]) -> str:
@@ -94,32 +104,33 @@ def show_trial(trial: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "", body] if trial.get("headers") else [*lines, body])
 
 
-def findings_table(findings: Sequence[Mapping[str, str]]) -> str:
-    """Return one line for each finding of an audit."""
-    rows = [(each["trigger"], each["finding"], each["detail"]) for each in findings]
-    return table(("TRIGGER", "FINDING", "DETAIL"), rows)
+FINDINGS = Kind(
+    lambda finding: object_name(TRIGGERS.plural, finding["trigger"].rpartition("/")[2]),
+    (
+        Column("TRIGGER", lambda finding: str(finding["trigger"])),
+        Column("FINDING", lambda finding: str(finding["finding"])),
+        Column("DETAIL", lambda finding: str(finding["detail"])),
+    ),
+)
+"""How the findings of an audit are listed."""
 
 
-def _row(obj: Mapping[str, Any], now: datetime) -> tuple[str, ...]:
-    meta, status, ready = obj["metadata"], obj.get("status") or {}, _ready(obj)
-    word = ready.get("status", "Unknown")
-    return (
-        meta["name"],
-        word if word == "True" else f"{word} ({ready.get('reason', 'not seen yet')})",
-        _kind(obj["spec"]["source"]),
-        _target(obj["spec"]["target"]),
-        str(status.get("lag", "-")),
-        str(status.get("deadLetters", "-")),
-        age(meta.get("creationTimestamp"), now),
-    )
+def _status(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+    return obj.get("status") or {}
+
+
+def _readiness(obj: Mapping[str, Any]) -> str:
+    ready = _ready(obj)
+    word = str(ready.get("status", "Unknown"))
+    return word if word == "True" else f"{word} ({ready.get('reason', 'not seen yet')})"
 
 
 def _ready(obj: Mapping[str, Any]) -> Mapping[str, Any]:
-    conditions = (obj.get("status") or {}).get("conditions") or ()
+    conditions = _status(obj).get("conditions") or ()
     return next((each for each in conditions if each["type"] == READY), {})
 
 
-def _kind(source: Mapping[str, Any]) -> str:
+def _source(source: Mapping[str, Any]) -> str:
     return next(iter(source), "-")
 
 

@@ -1,8 +1,8 @@
 """The leader's share for Triggers: a queue of keys, what the events role tells, and the lag.
 
 Standings are asked for all Triggers at once, every few seconds, and only a Trigger of which there
-is something new to tell is looked at. The lag is asked once a second, while there are Triggers of
-Functions, for the autoscaler.
+is something new to tell is looked at. The lag is asked once a second, for the autoscaler: also
+where there is no Trigger, for Functions are called asynchronously.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from torpor.resources.tokens import internal_token
 from torpor.resources.trigger import TargetKind, Trigger
 from torpor.settings import ControllerSettings
 from torpor.telemetry import logs
+from torpor.triggers.implied import is_implied
 from torpor.triggers.reconcile import TriggerReconciler
 from torpor.triggers.standings import EventsAway, Standings, TargetFacts
 from torpor.triggers.wanted import facts_of, instances_for, read
@@ -219,10 +220,7 @@ class TriggerLeader:
     async def _follow_lag(self, standings: Standings) -> None:
         while True:
             began = time.monotonic()
-            if any(kind is TargetKind.FUNCTION for kind, _ in self._users):
-                await self._ask_lag(standings)
-            else:
-                self._lags = _NO_LAGS
+            await self._ask_lag(standings)
             await asyncio.sleep(max(0.0, began + LAG_SECONDS - time.monotonic()))
 
     async def _ask_lag(self, standings: Standings) -> None:
@@ -243,7 +241,9 @@ class TriggerLeader:
         found: dict[str, float] = {}
         for name, lag in lags.items():
             kept = self._triggers.get(function.namespace, name)
-            if facts.exists and lag > 0 and kept and kept.trigger and not kept.trigger.suspended:
+            if facts.exists and lag > 0 and is_implied(name):
+                found[name] = lag / max(1, facts.concurrency_target)
+            elif facts.exists and lag > 0 and kept and kept.trigger and not kept.trigger.suspended:
                 found[name] = instances_for(lag, kept.trigger, facts)
         return found
 

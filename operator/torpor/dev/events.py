@@ -31,6 +31,7 @@ from torpor.triggers.assembly import EventsRole, Surroundings, running
 from torpor.triggers.broker.connection import BrokerSettings
 from torpor.triggers.delivery.capacity import Capacity
 from torpor.triggers.delivery.workflow_target import EngineClient
+from torpor.triggers.implied import is_implied
 from torpor.triggers.standings import (
     EventsAway,
     Standing,
@@ -90,6 +91,11 @@ class LocalEvents:
     def port(self) -> int:
         """The port of the events API."""
         return self._around.port
+
+    @property
+    def token(self) -> str:
+        """What the gateway hands calls over with."""
+        return internal_token(kept_key(self._around.place / "key"))
 
     def greeting(self) -> Iterator[str]:
         """How to reach it, in lines for the person at the terminal."""
@@ -223,6 +229,9 @@ class LocalEvents:
     def _work_in(self, function: FunctionKey, lags: Mapping[str, float]) -> dict[str, float]:
         found: dict[str, float] = {}
         for name, lag in lags.items():
+            if is_implied(name) and lag > 0:
+                found[name] = 1.0  # deliveries wait for places, which more instances follow
+                continue
             known = self._known.get(FunctionKey(function.namespace, name))
             facts = known[1].function if known else None
             if known and facts and facts.exists and lag > 0 and not known[0].trigger.suspended:

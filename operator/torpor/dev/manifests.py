@@ -200,10 +200,21 @@ def _of_core(kind: str) -> Schema:
     }
 
 
+def crds() -> Mapping[str, Mapping[str, Any]]:
+    """Return the CRD of each kind as this program has it."""
+    return {kind: _crd(kind) for kind in _CRDS}
+
+
+@cache
+def _crd(kind: str) -> Mapping[str, Any]:
+    file = next(place / _CRDS[kind] for place in _PLACES if place.is_dir())
+    found: Mapping[str, Any] = yaml.safe_load(file.read_text(encoding="utf-8"))
+    return found
+
+
 @cache
 def _schema(kind: str) -> Schema:
-    file = next(place / _CRDS[kind] for place in _PLACES if place.is_dir())
-    crd = yaml.safe_load(file.read_text(encoding="utf-8"))
+    crd = _crd(kind)
     [version] = [item for item in crd["spec"]["versions"] if item["storage"]]
     schema: dict[str, Any] = version["schema"]["openAPIV3Schema"]
     required = ["apiVersion", "kind", "metadata", *schema["required"]]

@@ -17,6 +17,7 @@ from torpor.dev.capacity import LocalCapacity
 from torpor.dev.executions import ExecutionRow, Executions
 from torpor.dev.folder import Folder, fingerprint, load_folder
 from torpor.dev.gateways import InProcessGateways
+from torpor.dev.lambdas import async_door, lambda_api
 from torpor.dev.manifests import BadFolder
 from torpor.dev.state import EVENTS, OBJECTS, WORKFLOWS
 from torpor.functions.autoscaler import Autoscaler
@@ -121,6 +122,10 @@ class Session:
             events = await self._open_events(opened)
             tasks = await opened.enter_async_context(asyncio.TaskGroup())
             self._set_table(self._found)
+            door = async_door(self._activator, self._plane, events)
+            handover = await opened.enter_async_context(door)
+            api = lambda_api(self._activator, self._plane, self.platform.key, handover)
+            await opened.enter_async_context(api)
             for entry in self.entries.values():
                 self.platform.put(entry.program)
             jobs = {

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from torpor.errors import TorporError
-from torpor.resources.function import Function
+from torpor.functions import mounts, placement
+from torpor.resources.code import Code
+from torpor.resources.function import Function, Payload
+from torpor.resources.instance import Probe
 from torpor.resources.names import (
     ANNOTATION_CODE_VERSION,
     CONTAINER_ANNOUNCER,
+    CONTAINER_CODE,
     CONTAINER_FUNCTION,
     LABEL_COMPONENT,
     LABEL_FUNCTION,
@@ -26,10 +30,12 @@ from torpor.settings import ControllerSettings
 Json = dict[str, Any]
 
 COMPONENT_FUNCTION = "function"
-CODE_DIRECTORY = "/var/torpor/code"
 RUNTIME_USER = 65532
 DRAIN_SECONDS = 2
 """How long a pod that is to go serves on, so that every gateway has taken it out by then."""
+_FETCHES = "python3"
+"""The runtime that fetches archives, also for others."""
+_MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 GRACE_SECONDS = 5
 """What a pod gets beyond the function's own time-out to finish its requests."""
 
@@ -88,8 +94,11 @@ def _pod(function: Function, settings: ControllerSettings, tokens: InstanceToken
         "serviceAccountName": function.service_account_name,
         "imagePullSecrets": [dict(item) for item in function.image_pull_secrets],
         "nodeSelector": dict(function.node_selector),
-        "tolerations": [dict(item) for item in function.tolerations],
-        "volumes": _volumes(function),
+        "affinity": placement.affinity(function),
+        "tolerations": placement.tolerations(function),
+        "topologySpreadConstraints": placement.spread(selector(function)),
+        "volumes": mounts.volumes(function),
+        "initContainers": _fetcher(function, settings),
     }
     first = [_announcer(settings, environment)] if announces(function) else []
     return {
@@ -109,7 +118,12 @@ def announces(function: Function) -> bool:
 
 def _pod_security(function: Function) -> Json:
     user = {"runAsUser": RUNTIME_USER} if function.runtime else {}
-    return {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}, **user}
+    return {
+        "runAsNonRoot": True,
+        "seccompProfile": {"type": "RuntimeDefault"},
+        **user,
+        **mounts.security(function, RUNTIME_USER),
+    }
 
 
 def _container_security(function: Function) -> Json:
@@ -145,14 +159,16 @@ def _container(
         "env": [*_env(environment), *(dict(item) for item in function.env)],
         "ports": [{"name": "http", "containerPort": function.port, "protocol": "TCP"}],
         "securityContext": _container_security(function),
-        "readinessProbe": {"tcpSocket": {"port": function.port}, "periodSeconds": 1},
+        "readinessProbe": {"periodSeconds": 1, **_probe(function.readiness_probe, function.port)},
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
     }
     optional: Json = {
         "command": list(function.command),
         "args": list(function.args),
         "envFrom": [dict(item) for item in function.env_from],
-        "resources": dict(function.resources),
+        "resources": placement.resources(function),
+        "livenessProbe": function.liveness_probe and _probe(function.liveness_probe, function.port),
+        "volumeMounts": mounts.mounts(function),
     }
     container |= {name: value for name, value in optional.items() if value}
     return container | _runtime(function, settings, container["env"])
@@ -162,34 +178,73 @@ def _runtime(function: Function, settings: ControllerSettings, env: list[Json]) 
     """Return what a runtime's container has besides or instead of an image's."""
     if function.runtime is None:
         return {}
-    image = settings.runtime_images.get(function.runtime)
-    if image is None:
-        raise UnknownRuntime(function.runtime, tuple(sorted(settings.runtime_images)))
-    mounts: list[Json] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
     own = {
         "TORPOR_HANDLER": function.handler or "",
+        "TORPOR_PAYLOAD": function.payload.value,
         "TORPOR_CONCURRENCY_LIMIT": str(function.scaling.concurrency.limit),
+        **_code(function.code),
     }
-    if function.code and function.code.inline is not None:
-        # The kubelet replaces $(NAME) and $$ in values; $$ is how a $ stays one.
-        own["TORPOR_CODE"] = function.code.inline.replace("$", "$$")
-    else:
-        mounts.append({"name": "code", "mountPath": CODE_DIRECTORY, "readOnly": True})
+    folder = {"workingDir": own["TORPOR_CODE_DIR"]} if _fetcher(function, settings) else {}
     return {
-        "image": image,
+        **folder,
+        "image": _runtime_image(function.runtime, settings),
         "imagePullPolicy": settings.image_pull_policy,
-        "env": [*_env(own), *env],
-        "volumeMounts": mounts,
+        "env": [*_env(own), *_memory(function), *env],
     }
 
 
-def _volumes(function: Function) -> list[Json]:
-    if function.runtime is None:
+def _runtime_image(runtime: str, settings: ControllerSettings) -> str:
+    image = settings.runtime_images.get(runtime)
+    if image is None:
+        raise UnknownRuntime(runtime, tuple(sorted(settings.runtime_images)))
+    return image
+
+
+def _fetcher(function: Function, settings: ControllerSettings) -> list[Json]:
+    """Return what fetches an archive first, for a runtime that does not do so itself."""
+    archive = function.code and function.code.archive
+    if not archive or (function.runtime or "").startswith(_FETCHES):
         return []
-    volumes: list[Json] = [{"name": "tmp", "emptyDir": {}}]
-    if function.code and function.code.config_map is not None:
-        volumes.append({"name": "code", "configMap": {"name": function.code.config_map}})
-    return volumes
+    return [
+        {
+            "name": CONTAINER_CODE,
+            "image": _runtime_image(_FETCHES, settings),
+            "imagePullPolicy": settings.image_pull_policy,
+            "command": ["python", "-P", "-s", "-m", "torpor_runtime.archive"],
+            "env": _env(_code(function.code)),
+            "securityContext": _container_security(function),
+            "volumeMounts": [{"name": "code", "mountPath": mounts.CODE_DIRECTORY}],
+        }
+    ]
+
+
+def _code(code: Code | None) -> dict[str, str]:
+    """Return what tells a runtime where its code is, unless it is where it always looks."""
+    if code and code.inline is not None:
+        # The kubelet replaces $(NAME) and $$ in values; $$ is how a $ stays one.
+        return {"TORPOR_CODE": code.inline.replace("$", "$$")}
+    if code and code.archive:
+        return {
+            "TORPOR_ARCHIVE_URL": code.archive.url.replace("$", "$$"),
+            "TORPOR_ARCHIVE_SHA256": code.archive.sha256,
+            "TORPOR_CODE_DIR": f"{mounts.CODE_DIRECTORY}/{code.archive.sha256[:16]}",
+        }
+    return {}
+
+
+def _memory(function: Function) -> list[Json]:
+    """Return what Lambda's context tells of memory: the limit, or the node's without one."""
+    if function.payload is not Payload.LAMBDA or any(e["name"] == _MEMORY for e in function.env):
+        return []
+    limit = {"containerName": CONTAINER_FUNCTION, "resource": "limits.memory", "divisor": "1Mi"}
+    return [{"name": _MEMORY, "valueFrom": {"resourceFieldRef": limit}}]
+
+
+def _probe(probe: Probe | None, port: int) -> Json:
+    times = dict(probe.times) if probe else {}
+    if probe is None or probe.http_path is None:
+        return {"tcpSocket": {"port": port}, **times}
+    return {"httpGet": {"path": probe.http_path, "port": port}, **times}
 
 
 def _announcer(settings: ControllerSettings, environment: Mapping[str, str]) -> Json:

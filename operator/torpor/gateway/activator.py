@@ -7,13 +7,14 @@ A function asleep costs its `Terms` and its routes; only one that is awake, waki
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from random import Random
 
 from torpor.gateway import refusals
 from torpor.gateway.announcements import Announcements, Endpoint
 from torpor.gateway.coldstart import ColdStarts
 from torpor.gateway.dataplane.base import DataPlane, Go, Refused
+from torpor.gateway.division import Division
 from torpor.gateway.gate import Gate, State
 from torpor.gateway.homes import Membership
 from torpor.gateway.http_table import EMPTY as NO_TABLE
@@ -133,15 +134,13 @@ class Activator:
         else:
             gate.settle_open()
 
-    def uid(self, key: FunctionKey) -> str | None:
-        """Return the uid of a function, None if it is not known."""
-        terms = self._terms.get(key)
-        return terms.uid if terms else None
+    def terms(self, key: FunctionKey) -> Terms | None:
+        """Return a function's terms, None if it is not known."""
+        return self._terms.get(key)
 
-    def port(self, key: FunctionKey) -> int | None:
-        """Return the port that a function's instances listen on, None if it is not known."""
-        terms = self._terms.get(key)
-        return terms.port if terms else None
+    def functions(self) -> Collection[FunctionKey]:
+        """Return all functions that are known."""
+        return self._terms.keys()
 
     def announced(self, key: FunctionKey, endpoint: Endpoint, instance: str | None) -> None:
         """Take in that an instance of the function is at `endpoint`."""
@@ -208,7 +207,7 @@ class Activator:
             gate.agree(self._part(key, terms))
         elif self._watcher.synced:
             self._open_if_live(key)
-        if known is None or known.limit != terms.limit:
+        if known is None or known.reserved != terms.reserved or known.limit != terms.limit:
             self._publisher.hurry()
 
     def instances_changed(self, key: FunctionKey, instances: tuple[Instance, ...]) -> None:
@@ -273,8 +272,9 @@ class Activator:
         self._publisher.hurry()
 
     def _part(self, key: FunctionKey, terms: Terms) -> Part:
-        home = self._membership.home(key, terms.limit)
-        return Part(terms, self._membership.share(terms.limit), local=home is None)
+        home = self._membership.home(key, *terms.limits)
+        share, _ = self._membership.shares(*terms.limits)
+        return Part(terms, share, local=home is None)
 
     def _pace_seconds(self) -> float | None:
         return min((gate.pace_seconds for gate in self._gates.values()), default=None)
@@ -283,17 +283,14 @@ class Activator:
         for key, gate in self._gates.items():
             gate.sampled(loads.get(key, EMPTY), asked_at, seconds)
 
-    async def _publish(self) -> None:
+    async def _publish(self) -> bool:
         if not self._watcher.synced:
-            return
+            return False
         terms = tuple(self._terms.items())
         table = self._table or NO_TABLE
+        division = Division(self._membership, dict(terms), self._peer_port)
+        # First, so that no request goes uncounted.
+        await self._plane.set_reserved(division.reserved())
         await self._plane.set_routes(Routes.of((key for key, _ in terms), *self._domains, table))
-        names = {key: self._membership.home(key, item.limit) for key, item in terms}
-        homes = {key: name for key, name in names.items() if name is not None}
-        peers = {
-            name: (address, self._peer_port)
-            for name, address in self._membership.addresses.items()
-            if name != self._membership.me
-        }
-        await self._plane.set_homes(homes, peers)
+        await self._plane.set_homes(division.homes(), division.peers())
+        return True

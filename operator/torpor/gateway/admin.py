@@ -89,23 +89,23 @@ class Admin:
 
     async def _function(self, request: web.Request) -> web.Response:
         key = FunctionKey(request.match_info["namespace"], request.match_info["name"])
-        if self._activator.uid(key) is None:
+        if self._activator.terms(key) is None:
             raise UnknownFunction(f"There is no function {key}.")
         return web.json_response(describe(self._activator, key))
 
     async def _announce(self, request: web.Request) -> web.Response:
         body = await _body(request)
         key, port = _function(body), body.integer("port", 0, low=1, high=65535)
-        uid = self._activator.uid(key)
+        terms = self._activator.terms(key)
         # A function that is not known yet and a wrong token are answered alike: nothing is told.
-        if uid is None or not matches(
-            announce_token(self._key, uid), bearer(request.headers.get("Authorization", ""))
+        if terms is None or not matches(
+            announce_token(self._key, terms.uid), bearer(request.headers.get("Authorization", ""))
         ):
             metrics.ANNOUNCEMENTS.labels("refused").inc()
             return problem(HTTPStatus.FORBIDDEN, "forbidden", "The token is not this function's.")
-        if port != (expected := self._activator.port(key)):
+        if port != terms.port:
             metrics.ANNOUNCEMENTS.labels("refused").inc()
-            raise InvalidResource("body.port", f"{key} listens on {expected}, not on {port}")
+            raise InvalidResource("body.port", f"{key} listens on {terms.port}, not on {port}")
         address = _peer(request)
         if address is None:
             return problem(HTTPStatus.BAD_REQUEST, "no-address", "The connection has no address.")

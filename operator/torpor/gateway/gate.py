@@ -15,11 +15,12 @@ from torpor.errors import DataPlaneError
 from torpor.gateway import refusals
 from torpor.gateway.adoption import Adoption
 from torpor.gateway.announcements import Endpoint
-from torpor.gateway.dataplane.base import Lane, LaneLoad, Refused
+from torpor.gateway.dataplane.base import LaneLoad, Refused
 from torpor.gateway.episode import Episode
 from torpor.gateway.holdqueue import HoldQueue, Verdict
 from torpor.gateway.inside import Inside
 from torpor.gateway.lane import LaneKeeper
+from torpor.gateway.needs import Needs
 from torpor.gateway.pace import Pacer
 from torpor.gateway.parking import Parking, drain
 from torpor.gateway.probe import Probes
@@ -51,23 +52,25 @@ class Gate:
 
     def __init__(self, key: FunctionKey, part: Part, tally: Tally, around: Surroundings) -> None:
         self.key = key
-        self._part = part
         self.tally = tally
         self._around = around
         self._clock = asyncio.get_running_loop().time
         self._looked_at = -math.inf
         self._changed = asyncio.Event()
         self._queue = HoldQueue(
-            lambda: self._refusing.expired(self._part.terms), part.terms.hold_seconds
+            lambda: self._refusing.expired(self._needs.part.terms), part.terms.hold_seconds
         )
         self._roster = Roster(lambda endpoint: around.announcements.drop(key, endpoint))
         self._lane = LaneKeeper(key, around.plane)
         pacer = Pacer()
         self._inside = Inside(self._lane, pacer)
-        self._probes = Probes(around.prober, self._connected)
-        self._waker = Waker(key, around.platform, around.random, self._needed)
         self._parking = Parking()
         self._adoption = Adoption()
+        self._needs = Needs(
+            part, self._queue, self._roster, self._lane, self._inside, self._parking, self._adoption
+        )
+        self._probes = Probes(around.prober, self._connected)
+        self._waker = Waker(key, around.platform, around.random, self._needs.instances)
         self._episode = Episode(key, around.cold_starts)
         self._releaser = Releaser(
             self._queue, pacer, self._inside, self._roster, self._waker, self._episode
@@ -76,8 +79,6 @@ class Gate:
             Evidence(key, self._roster, self._probes, self._waker, self._lane, self._episode)
         )
         self._passing = False
-        self._deleted = False
-        self._drained = False
 
     # What can be asked
 
@@ -127,7 +128,7 @@ class Gate:
     @property
     def is_finished(self) -> bool:
         """Whether `run` has nothing left to do."""
-        busy = self._queue or self._parking or (self._roster.live and not self._deleted)
+        busy = self._queue or self._parking or (self._roster.live and not self._needs.deleted)
         return not busy and self._lane.is_done(None)
 
     # What happens to it
@@ -136,7 +137,7 @@ class Gate:
         """Wait for the verdict on one request."""
         if self._passing and not self._queue:
             return GO
-        refused = self._refusing.at_once(self._part.terms, len(self._queue), self._clock())
+        refused = self._refusing.at_once(self._needs.part.terms, len(self._queue), self._clock())
         verdict = refused or await self._wait()
         if isinstance(verdict, Refused):
             metrics.REFUSED.labels(verdict.code).inc()
@@ -153,13 +154,13 @@ class Gate:
 
     def agree(self, part: Part) -> None:
         """Take in changed terms or another share."""
-        self._part, self._deleted = part, False
+        self._needs.part, self._needs.deleted = part, False
         self._queue.waits(part.terms.hold_seconds)
         self._reconsider()
 
     def delete(self) -> None:
         """Take in that the function is no more."""
-        self._deleted = True
+        self._needs.deleted = True
         self._parking.end()
         self._queue.refuse_all(refusals.unknown(self.key))
         self._reconsider()
@@ -175,7 +176,7 @@ class Gate:
 
     def sampled(self, load: LaneLoad, asked_at: float, seconds: float) -> None:
         """Take in the data plane's load, read at `asked_at`, `seconds` after the last time."""
-        if not self._deleted:
+        if not self._needs.deleted:
             self.tally.add(load, len(self._queue), seconds)
         self._inside.take(load, asked_at)
         if self._queue or self._adoption or self._lane.is_draining:
@@ -204,7 +205,7 @@ class Gate:
         self._parking.end()
         self._roster.retire(self._clock())
         self._around.announcements.forget(self.key)
-        self._drained = True
+        self._needs.drained = True
         if self._queue.oldest is not None:
             self._episode.begin(self._queue.oldest)
         self._reconsider()
@@ -227,18 +228,16 @@ class Gate:
         now = self._looked_at = self._clock()
         self._parking.end_if_overdue(now)
         self._look_at(self._roster.instances)
-        self._adoption.settle(
-            self._queue.oldest, now, local=self._part.local, empty=self._inside.is_forgotten
-        )
+        self._needs.settle(now)
         self._refuse_the_hopeless(now)
         self._waker.keep(tasks)
         self._keep_probing(tasks, now)
-        wanted = self._wanted()
+        wanted = self._needs.wanted()
         self._passing = self._passing and self._lane.passes(wanted)
         await self._lane.bring(wanted)
-        self._passing = self._lane.passes(self._wanted())
+        self._passing = self._lane.passes(self._needs.wanted())
         if self._passing:
-            self._releaser.release(self._part, self._clock())
+            self._releaser.release(self._needs.part, self._clock())
         else:
             self._releaser.rest()
 
@@ -249,7 +248,7 @@ class Gate:
             self._parking.ends_at,
             self._refusing.look_until,
             self._lane.retry_at,
-            self._adopts_at(),
+            self._needs.adopts_at,
             self._releaser.next_at(now) if self._passing else math.inf,
             self._roster.changes_at(told, now),
         )
@@ -261,60 +260,27 @@ class Gate:
         except TimeoutError:
             return
 
-    # What the facts call for
-
-    def _wanted(self) -> Lane | None:
-        if self._deleted or not self._serves_here():
-            return None
-        terms = self._part.terms
-        servers = self._roster.servers(self._part.share, h2c=terms.h2c)
-        applied = self._lane.applied
-        if self._parking:
-            keep = servers or applied is not None
-            return Lane(False, servers, terms.timeout_seconds) if keep else None
-        if servers:
-            return Lane(True, servers, terms.timeout_seconds)
-        if applied is None or self._drained or self._inside.has_drained:
-            return None
-        return Lane(False, (), terms.timeout_seconds)
-
-    def _is_starving(self) -> bool:
-        if self._parking or self._deleted or not self._serves_here():
-            return False
-        stranded = self._lane.is_draining and self._inside.load.queued > 0
-        return bool(self._queue or stranded) and not self._roster.endpoints()
-
-    def _needed(self) -> int:
-        """Return how many instances a wake must ask for; 0 when nobody waits for one."""
-        if not self._is_starving():
-            return 0
-        return self._part.replicas_for(len(self._queue) + self._inside.load.queued)
-
-    def _serves_here(self) -> bool:
-        return self._part.local or bool(self._adoption)
-
-    def _adopts_at(self) -> float:
-        return self._adoption.begins_at(self._queue.oldest, local=self._part.local)
-
     # What is done about it
 
     def _reconsider(self) -> None:
-        self._passing = self._passing and self._lane.passes(self._wanted())
+        self._passing = self._passing and self._lane.passes(self._needs.wanted())
         self._changed.set()
 
     def _look_at(self, instances: tuple[Instance, ...]) -> None:
         told = self._around.announcements.of(self.key)
         self._roster.refresh(instances, told, self._clock())
         if self._roster.endpoints():
-            self._drained = False
+            self._needs.drained = False
 
     def _connected(self, endpoint: Endpoint) -> None:
         self._roster.connected(endpoint, self._clock())
         self._reconsider()
 
     def _keep_probing(self, tasks: asyncio.TaskGroup, now: float) -> None:
-        within = math.inf if self._queue else self._part.terms.startup_seconds
-        self._probes.keep(self._roster.to_probe(now, within), tasks)
+        terms = self._needs.part.terms
+        within = math.inf if self._queue else terms.startup_seconds
+        wanted = self._roster.to_probe(now, within) if terms.is_probed_by_port else ()
+        self._probes.keep(wanted, tasks)
 
     async def _wait(self) -> Verdict:
         if not self._queue:

@@ -1,14 +1,15 @@
-"""How gateways share a function's hard limit, so that all of them together never exceed it. Pure.
+"""How gateways share a function's hard limits, so that together they never exceed one. Pure.
 
-A limit of at least two for each gateway is divided. A smaller one belongs whole to one gateway,
-the function's home, and the others forward to it. Every gateway computes the same from the same
-names; the home is chosen by rendezvous hashing (Thaler and Ravishankar, 1998), so that a gateway
-that comes or goes moves only the functions that it gains or loses.
+There are two: of requests in one instance, and of requests in the whole function. A limit of at
+least two for each gateway is divided. If one is smaller, the function belongs to one gateway, its
+home, and the others forward to it. Every gateway computes the same from the same names; the home is
+chosen by rendezvous hashing (Thaler and Ravishankar, 1998), so that a gateway that comes or goes
+moves only the functions that it gains or loses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -27,23 +28,27 @@ class Membership:
         """Return the membership of `others` and this gateway."""
         return cls(me, {**others, me: my_address})
 
-    def share(self, limit: int) -> int:
-        """Return how many requests at once this gateway may send to one instance (0: no limit).
+    def shares(self, *limits: int) -> tuple[int, ...]:
+        """Return what falls to this gateway of each limit of one function (0: no limit, or none).
 
-        Where the function has a home, only the home sends, and has the whole limit.
+        Where the function has a home, only the home sends, and has each limit whole.
         """
         names = sorted(self.addresses)
-        if limit == 0 or is_homed(limit, len(names)):
-            return limit
-        whole, rest = divmod(limit, len(names))
-        return whole + (1 if names.index(self.me) < rest else 0)
+        if self._is_homed(limits):
+            return limits
+        position = names.index(self.me)
+        divided = (divmod(limit, len(names)) for limit in limits)
+        return tuple(whole + (1 if position < rest else 0) for whole, rest in divided)
 
-    def home(self, key: FunctionKey, limit: int) -> str | None:
+    def home(self, key: FunctionKey, *limits: int) -> str | None:
         """Return the name of the gateway to forward to; None when this one serves itself."""
-        if not is_homed(limit, len(self.addresses)):
+        if not self._is_homed(limits):
             return None
         name = home_of(key, self.addresses)
         return None if name == self.me else name
+
+    def _is_homed(self, limits: Iterable[int]) -> bool:
+        return any(is_homed(limit, len(self.addresses)) for limit in limits)
 
 
 def is_homed(limit: int, gateways: int) -> bool:

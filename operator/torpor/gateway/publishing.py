@@ -17,9 +17,12 @@ _RETRY_SECONDS = 0.5
 
 
 class Publisher:
-    """Calls `publish` until it succeeds, each time that somebody said `hurry`."""
+    """Calls `publish` until it succeeds, each time that somebody said `hurry`.
 
-    def __init__(self, publish: Callable[[], Awaitable[None]]) -> None:
+    `publish` returns whether everything is told now: before all functions are known it tells none.
+    """
+
+    def __init__(self, publish: Callable[[], Awaitable[bool]]) -> None:
         self._publish = publish
         self._wanted = asyncio.Event()
         self.problem: str | None = "no routes yet"
@@ -37,11 +40,12 @@ class Publisher:
             began = clock()
             try:
                 async with asyncio.timeout(PUBLISH_SECONDS):
-                    await self._publish()
+                    told = await self._publish()
             except (DataPlaneError, TimeoutError) as error:
                 self.problem = f"routes were not taken: {str(error) or 'no answer in time'}"
                 self.hurry()
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
-            self.problem = None
+            if told:
+                self.problem = None
             await asyncio.sleep(max(SPACING_SECONDS, (clock() - began) * _SHARE))

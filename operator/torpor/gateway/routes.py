@@ -1,10 +1,11 @@
 """Which function a request is for: by Host, or by path `/function/<namespace>/<name>/…`. Pure.
 
-What is no address of a function may be one of a Trigger, see `http_table`.
+What is no address of a function may be the Lambda API's or a Trigger's, see `http_table`.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -12,6 +13,14 @@ from torpor.gateway.http_table import EMPTY, Destination, HttpTable, NotAllowed
 from torpor.resources.names import FunctionKey
 
 PATH_PREFIX = "/function/"
+RESULTS_PREFIX = f"{PATH_PREFIX}@calls/"
+"""Behind it namespace and id of an asynchronous call, at every host; `@` begins no namespace."""
+LAMBDA = "@lambda"
+"""In place of a function's name: the Lambda API."""
+LAMBDA_PATTERN = "^/20[0-9][0-9]-[0-9][0-9]-[0-9][0-9]/functions(/|$)"
+"""The paths of the Lambda API, those that are not served included; the same in HAProxy's words."""
+_LAMBDA = re.compile(LAMBDA_PATTERN)
+_RESULT = re.compile(f"{RESULTS_PREFIX}([^/]+)/([^/]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +60,25 @@ class Routes:
     def find_trigger(self, method: str, host: str, path: str) -> Destination | NotAllowed | None:
         """Return where a request goes that no function has the address of; None for nowhere."""
         if path.startswith(PATH_PREFIX):
-            return None
+            return self._find_result(path)
         return self.table.find(method, host_only(host), path)
+
+    def _find_result(self, path: str) -> Destination | None:
+        found = _RESULT.fullmatch(path)
+        if found is None or not self.table.events:
+            return None
+        return Destination(None, None, f"/v1/namespaces/{found[1]}/calls/{found[2]}")
+
+
+def prefers_async(preferences: Iterable[str]) -> bool:
+    """Return whether the values of a request's Prefer ask for `respond-async` (RFC 7240)."""
+    wanted = (each.partition(";")[0] for value in preferences for each in value.split(","))
+    return any(each.strip().lower() == "respond-async" for each in wanted)
+
+
+def is_lambda(path: str) -> bool:
+    """Return whether a path that is no function's is one of the Lambda API."""
+    return _LAMBDA.match(path) is not None
 
 
 def hosts_of(key: FunctionKey, domain: str, cluster_domain: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import logging
 import secrets
 import signal
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from random import Random
 from typing import Protocol
 
@@ -14,8 +15,10 @@ from torpor.gateway.activator import Activator
 from torpor.gateway.admin import Admin
 from torpor.gateway.cluster import cluster
 from torpor.gateway.dataplane.base import DataPlane
+from torpor.gateway.deferred.serving import async_door
 from torpor.gateway.homes import Membership
 from torpor.gateway.http_table import HttpTable
+from torpor.gateway.lambda_api.serving import lambda_api
 from torpor.gateway.probe import TcpProber
 from torpor.platform.base import Platform
 from torpor.settings import GatewaySettings
@@ -31,6 +34,21 @@ ANY_ADDRESS = "0.0.0.0"  # noqa: S104 - in a pod; NetworkPolicy says who may com
 
 class WatchedPlane(DataPlane, Protocol):
     """A data plane whose carrier of requests (HAProxy) may die apart from this process."""
+
+    @property
+    def port(self) -> int:
+        """Where clients connect."""
+        ...
+
+    @property
+    def lambda_socket(self) -> Path:
+        """Where it expects the Lambda API."""
+        ...
+
+    @property
+    def async_socket(self) -> Path:
+        """Where it expects the door for asynchronous calls."""
+        ...
 
     def problem(self) -> str | None:
         """Return why no request is carried now, also while no function is awake; None if well."""
@@ -74,7 +92,11 @@ async def run_gateway(
     health = HealthServer(
         live={"haproxy lost": plane.lost}, ready=_readiness(activator, plane, stop)
     )
-    async with asyncio.TaskGroup() as tasks:
+    async with (
+        async_door(settings, activator, plane, key) as handover,
+        lambda_api(settings, activator, plane, key, handover),
+        asyncio.TaskGroup() as tasks,
+    ):
         running = tasks.create_task(activator.run(), name="activator")
         following = tasks.create_task(_follow(members, activator), name="members")
         routing = tasks.create_task(_follow_tables(tables, activator), name="trigger routes")

@@ -9,8 +9,12 @@ import math
 from dataclasses import dataclass
 
 from torpor.platform.base import Trouble
+from torpor.resources.asynchronous import Asynchronous
 from torpor.resources.conditions import BLOCKING, READY, find
 from torpor.resources.function import Function, Protocol, Scaling
+from torpor.resources.instance import Probe
+
+_USUAL = Asynchronous()
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +24,10 @@ class Terms:
     `port` is where its instances listen in a cluster. `hold_seconds` is the longest that a request
     waits for an instance. `limit` 0 means none. `wakes_most` is how many instances one wake may ask
     for: as many as a first step of scaling, one while scaling is paused. `blocked` says why no
-    instance can be started at all, such as a ConfigMap that does not exist.
+    instance can be started at all, such as a ConfigMap that does not exist. `is_probed_by_port` is
+    False where only Kubernetes knows when an instance is ready: it has a readiness probe by HTTP.
+    `reserved` is how many requests may be in all instances and wait for one, None for any number.
+    `asynchronous` is what becomes of calls that nobody waits for.
     """
 
     uid: str
@@ -34,6 +41,14 @@ class Terms:
     limit: int
     wakes_most: int
     blocked: Trouble | None = None
+    is_probed_by_port: bool = True
+    reserved: int | None = None
+    asynchronous: Asynchronous = _USUAL
+
+    @property
+    def limits(self) -> tuple[int, int]:
+        """What gateways share: requests in one instance, and in the whole function; 0: no limit."""
+        return self.limit, self.reserved or 0
 
     @classmethod
     def of(cls, function: Function) -> Terms:
@@ -51,6 +66,9 @@ class Terms:
             limit=concurrency.limit,
             wakes_most=_wakes_most(function.scaling),
             blocked=_blocked(function),
+            reserved=function.reserved_concurrency,
+            is_probed_by_port=_is_probed_by_port(function.readiness_probe),
+            asynchronous=_shared(function.asynchronous),
         )
 
 
@@ -73,6 +91,15 @@ class Part:
         """
         at_once = self.share or self.terms.target
         return max(1, min(math.ceil(waiting / at_once), self.terms.wakes_most))
+
+
+def _shared(found: Asynchronous) -> Asynchronous:
+    """Most functions have the usual settings: one object for all of them."""
+    return _USUAL if found == _USUAL else found
+
+
+def _is_probed_by_port(probe: Probe | None) -> bool:
+    return probe is None or probe.http_path is None
 
 
 def _wakes_most(scaling: Scaling) -> int:

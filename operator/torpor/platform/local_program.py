@@ -8,19 +8,18 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torpor.errors import InvalidResource
+from torpor.platform.local_runtimes import command_of, fetching
 from torpor.resources.function import Function
 
 TERMINATION_LOG = "TORPOR_TERMINATION_LOG"
 """Where the runtime leaves the reason of its end."""
 
 _PASSED_ON = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TZ", "VIRTUAL_ENV")
-_RUNTIMES = ("python3",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +37,12 @@ class Program:
                 f"needed to run {function.key} here: images are not run locally, "
                 "so say which command serves HTTP on $PORT",
             )
-        if function.runtime is not None and not _is_known(function.runtime):
+        if function.runtime is not None and not command_of(function.runtime):
             raise InvalidResource("spec.runtime", f"{function.runtime!r} does not run locally")
         if function.env_from:
             raise InvalidResource("spec.envFrom", "cannot be read without a cluster")
+        if function.volumes:
+            raise InvalidResource("spec.volumes", "cannot be mounted without a cluster")
         _literal_environment(function)
 
     @property
@@ -51,7 +52,10 @@ class Program:
         parts = (
             function.runtime,
             function.handler,
+            function.payload.value,
             function.code.inline if function.code else None,
+            function.code.archive.url if function.code and function.code.archive else None,
+            function.code.archive.sha256 if function.code and function.code.archive else None,
             function.command,
             function.args,
             function.env,
@@ -63,9 +67,11 @@ class Program:
 
     def command(self) -> tuple[str, ...]:
         """Return the command line."""
-        if self.function.runtime is not None:
-            return (sys.executable, "-P", "-X", "frozen_modules=on", "-m", "torpor_runtime")
-        return (*self.function.command, *self.function.args)
+        function = self.function
+        if function.runtime is not None:
+            command = command_of(function.runtime)
+            return fetching(command) if function.code and function.code.archive else command
+        return (*function.command, *function.args)
 
     def environment(self, port: int, code: Path, termination_log: Path) -> dict[str, str]:
         """Return the whole environment of the process."""
@@ -82,12 +88,19 @@ class Program:
             return found
         found |= {
             "TORPOR_HANDLER": function.handler or "",
+            "TORPOR_PAYLOAD": function.payload.value,
             "TORPOR_CONCURRENCY_LIMIT": str(function.scaling.concurrency.limit),
             "TORPOR_CODE_DIR": str(code),
             "TORPOR_BIND": "127.0.0.1",
         }
         if function.code and function.code.inline is not None:
             found["TORPOR_CODE"] = function.code.inline
+        if function.code and function.code.archive:
+            found |= {
+                "TORPOR_ARCHIVE_URL": function.code.archive.url,
+                "TORPOR_ARCHIVE_SHA256": function.code.archive.sha256,
+                "TORPOR_CODE_DIR": str(code / function.code.archive.sha256[:16]),
+            }
         return found
 
     def write_files(self, folder: Path) -> None:
@@ -95,10 +108,6 @@ class Program:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8")
-
-
-def _is_known(runtime: str) -> bool:
-    return any(runtime == known or runtime.startswith(f"{known}.") for known in _RUNTIMES)
 
 
 def _literal_environment(function: Function) -> dict[str, str]:

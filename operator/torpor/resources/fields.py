@@ -93,9 +93,11 @@ class Fields:
         """Return what is in the field as it is, or None."""
         return self._body.get(name)
 
-    def optional_integer(self, name: str, *, low: int | None = None) -> int | None:
+    def optional_integer(
+        self, name: str, *, low: int | None = None, high: int | None = None
+    ) -> int | None:
         """Return the integer in the field, or None."""
-        return self.integer(name, 0, low=low) if self.has(name) else None
+        return self.integer(name, 0, low=low, high=high) if self.has(name) else None
 
     def choice(self, name: str, kind: type[E], default: E) -> E:
         """Return the member of `kind` whose value the field holds, or `default`."""

@@ -13,7 +13,10 @@ from enum import Enum
 from typing import Any
 
 from torpor.errors import InvalidResource
+from torpor.resources.asynchronous import Asynchronous
+from torpor.resources.code import Code
 from torpor.resources.fields import Fields
+from torpor.resources.instance import Gpu, Probe, Volume, gpu, probe, volume
 from torpor.resources.names import FunctionKey
 from torpor.resources.rules import check_names, check_spec
 
@@ -23,6 +26,14 @@ class Protocol(Enum):
 
     HTTP1 = "http1"
     H2C = "h2c"
+
+
+class Payload(Enum):
+    """What a runtime gives the handler, and takes back from it."""
+
+    RAW = "raw"
+    CLOUDEVENTS = "cloudevents"
+    LAMBDA = "lambda"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,14 +81,6 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
-class Code:
-    """Where a runtime function's code comes from: exactly one of the two."""
-
-    config_map: str | None = None
-    inline: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Function:
     """A Function as its user wrote it, with the schema's defaults filled in."""
 
@@ -87,6 +90,7 @@ class Function:
     image: str | None
     runtime: str | None
     handler: str | None
+    payload: Payload
     code: Code | None
     port: int
     protocol: Protocol
@@ -95,6 +99,8 @@ class Function:
     env: tuple[Mapping[str, Any], ...]
     env_from: tuple[Mapping[str, Any], ...]
     resources: Mapping[str, Any]
+    gpu: Gpu | None
+    volumes: tuple[Volume, ...]
     service_account_name: str | None
     image_pull_secrets: tuple[Mapping[str, Any], ...]
     node_selector: Mapping[str, str]
@@ -102,8 +108,12 @@ class Function:
     timeout_seconds: int
     startup_timeout_seconds: int
     announcer: bool
+    readiness_probe: Probe | None
+    liveness_probe: Probe | None
     scaling: Scaling
+    reserved_concurrency: int | None
     hold: Hold
+    asynchronous: Asynchronous
     labels: Mapping[str, str]
     status: Mapping[str, Any]
 
@@ -120,7 +130,8 @@ class Function:
             image=spec.optional_text("image"),
             runtime=spec.optional_text("runtime"),
             handler=spec.optional_text("handler"),
-            code=_code(spec),
+            payload=spec.choice("payload", Payload, Payload.RAW),
+            code=Code.parse(spec.child("code")) if spec.has("code") else None,
             port=spec.integer("port", 8080, low=1, high=65535),
             protocol=spec.choice("protocol", Protocol, Protocol.HTTP1),
             command=spec.texts("command"),
@@ -128,6 +139,8 @@ class Function:
             env=spec.objects("env"),
             env_from=spec.objects("envFrom"),
             resources=spec.mapping("resources"),
+            gpu=gpu(spec.child("gpu")) if spec.has("gpu") else None,
+            volumes=tuple(volume(item) for item in spec.children("volumes")),
             service_account_name=spec.optional_text("serviceAccountName"),
             image_pull_secrets=spec.objects("imagePullSecrets"),
             node_selector=spec.mapping("nodeSelector"),
@@ -135,8 +148,14 @@ class Function:
             timeout_seconds=spec.integer("timeoutSeconds", 30, low=1, high=3600),
             startup_timeout_seconds=spec.integer("startupTimeoutSeconds", 60, low=1, high=1800),
             announcer=spec.child("startup").boolean("announcer", default=True),
+            readiness_probe=probe(spec, "readinessProbe"),
+            liveness_probe=probe(spec, "livenessProbe"),
             scaling=_scaling(spec.child("scaling")),
+            reserved_concurrency=spec.optional_integer(
+                "reservedConcurrency", low=0, high=1_000_000
+            ),
             hold=_hold(spec.child("hold")),
+            asynchronous=Asynchronous.parse(spec.child("async")),
             labels=meta.mapping("labels"),
             status=obj.get("status") or {},
         )
@@ -146,13 +165,6 @@ def _key(meta: Fields) -> FunctionKey:
     key = FunctionKey(meta.text("namespace", "default"), meta.required_text("name"))
     check_names(key.namespace, key.name)
     return key
-
-
-def _code(spec: Fields) -> Code | None:
-    if not spec.has("code"):
-        return None
-    code = spec.child("code")
-    return Code(code.optional_text("configMap"), code.optional_text("inline"))
 
 
 def _hold(hold: Fields) -> Hold:

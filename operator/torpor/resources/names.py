@@ -27,6 +27,8 @@ MANAGER_GATEWAY = "torpor-gateway"
 
 CONTAINER_FUNCTION = "function"
 CONTAINER_ANNOUNCER = "announcer"
+CONTAINER_CODE = "code"
+"""Runs first and fetches the code's archive, where the runtime does not do so itself."""
 
 HEADER_FUNCTION = "X-Torpor-Function"
 HEADER_PATH = "X-Torpor-Path"
@@ -35,6 +37,8 @@ HEADER_COLD_START = "X-Torpor-Cold-Start"
 HEADER_REQUEST_ID = "X-Request-Id"
 HEADER_DETAIL = "Torpor-Detail"
 """Holds the function's `detail_token`; clients may not send what begins with X-Torpor-."""
+HEADER_CLIENT_CONTEXT = "X-Amz-Client-Context"
+"""To functions that are called as on Lambda: what the caller gave as ClientContext, in base64."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

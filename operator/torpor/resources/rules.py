@@ -12,7 +12,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from torpor.errors import InvalidResource
+from torpor.resources.code import check_code
 from torpor.resources.fields import Fields
+from torpor.resources.instance import check_pod
 
 _LONGEST_NAME = 52
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -20,10 +22,6 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ONE_SOURCE = (
     "give exactly one of image (a container that serves HTTP on $PORT) and runtime "
     "(with handler and code)"
-)
-_ONE_CODE = (
-    "give exactly one of code.configMap (the name of a ConfigMap) and code.inline "
-    "(the source itself)"
 )
 _NO_JOBS = (
     "workload must be Service; this version of Torpor runs no Jobs, use a Kubernetes Job "
@@ -57,9 +55,9 @@ def check_spec(spec: Fields) -> None:
     """Refuse the first thing that goes against a rule."""
     for field, problem in _source(spec):
         raise InvalidResource(f"spec{field}", problem)
-    code = spec.child("code")
-    if spec.has("code") and code.has("configMap") == code.has("inline"):
-        raise InvalidResource("spec.code", _ONE_CODE)
+    if spec.has("code"):
+        check_code(spec.child("code"))
+    check_pod(spec)
     if spec.text("workload", "Service") != "Service":
         raise InvalidResource("spec.workload", _NO_JOBS)
     if spec.child("scaling").has("warm"):
@@ -84,7 +82,7 @@ def _source(spec: Fields) -> Iterator[tuple[str, str]]:
 
 def _with_runtime(spec: Fields) -> Iterator[tuple[str, str]]:
     if not spec.has("code"):
-        where = "code.configMap (the name of a ConfigMap) or code.inline"
+        where = "code.configMap (the name of a ConfigMap), code.inline or code.archive"
         yield ".code", f"a runtime needs code: give {where}"
     if not spec.has("handler"):
         yield ".handler", "a runtime needs a handler: write module.function, such as main.handler"
@@ -94,6 +92,10 @@ def _with_runtime(spec: Fields) -> Iterator[tuple[str, str]]:
             yield f".{name}", f"command and args go with image; {remove}"
     if spec.text("protocol", "http1") == "h2c":
         yield ".protocol", "protocol h2c goes with image; runtimes speak http1"
+    for name in ("readinessProbe", "livenessProbe"):
+        if spec.has(name):
+            remove = "a runtime tells itself when it is ready, so remove them"
+            yield f".{name}", f"readinessProbe and livenessProbe go with image; {remove}"
 
 
 def _with_image(spec: Fields) -> Iterator[tuple[str, str]]:
@@ -102,6 +104,9 @@ def _with_image(spec: Fields) -> Iterator[tuple[str, str]]:
     if spec.has("handler"):
         remove = "an image answers HTTP itself, so remove handler"
         yield ".handler", f"handler goes with runtime; {remove}"
+    if spec.text("payload", "raw") != "raw":
+        remove = "an image reads its requests itself, so remove payload"
+        yield ".payload", f"payload goes with runtime; {remove}"
 
 
 def _check_variable(path: str, item: Mapping[str, Any]) -> None:

@@ -1,7 +1,6 @@
-"""The Trigger kind as frozen values, parsed once at the edge. Pure.
+"""The Trigger kind as frozen values, parsed once at the edge; patterns are not looked into. Pure.
 
 `crds/triggers.yaml` validates the same fields with the same defaults; a test holds them together.
-Patterns and expressions are not looked into here: that is for `triggers/filter`.
 """
 
 from __future__ import annotations
@@ -189,7 +188,7 @@ class Trigger:
             source=_source(spec.child("source")),
             filter=_filter(spec.child("filter")),
             transform=_transform(spec.child("transform")),
-            target=_target(spec.child("target"), "spec.target"),
+            target=parse_target(spec.child("target"), "spec.target"),
             batch=_batch(spec),
             ordering_key=ordering_key(spec),
             dedupe=_dedupe(spec),
@@ -214,7 +213,8 @@ def _source(found: Fields) -> Source:
     return Source(kinds[0], MappingProxyType(found.mapping(kinds[0])))
 
 
-def _target(found: Fields, path: str) -> Target:
+def parse_target(found: Fields, path: str) -> Target:
+    """Return the target at `path`; InvalidResource says what is wrong."""
     kinds = [kind for kind in TargetKind if found.has(kind)]
     if len(kinds) != 1:
         raise InvalidResource(path, f"give exactly one of {', '.join(TargetKind)}")
@@ -287,14 +287,14 @@ def _breaker(delivery: Fields) -> CircuitBreaker | None:
         window_seconds=found.number("windowSeconds", 60.0, low=1, high=3600),
         open_seconds=found.number("openSeconds", 30.0, low=1, high=3600),
         minimum_deliveries=found.integer("minimumDeliveries", 10, low=1, high=10_000),
-        fallback=_target(found.child("fallback"), path) if found.has("fallback") else None,
+        fallback=parse_target(found.child("fallback"), path) if found.has("fallback") else None,
     )
 
 
 def _dead_letter(found: Fields) -> DeadLetter:
     return DeadLetter(
         enabled=found.boolean("enabled", default=True),
-        target=_target(found.child("target"), "spec.deadLetter.target")
+        target=parse_target(found.child("target"), "spec.deadLetter.target")
         if found.has("target")
         else None,
     )

@@ -49,7 +49,8 @@ class History:
         if self._rate:
             self._rate.add(start, now, sample.requests_per_second)
         self._last, self._sampled_at = sample, now
-        if sample.present:
+        # Most of what is answered in milliseconds is never there when one looks, but counted.
+        if sample.present or sample.requests_per_second:
             self.quiet_since = now
 
     def observe(

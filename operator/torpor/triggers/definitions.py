@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +24,7 @@ from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.kv import Bucket, Entry
 from torpor.triggers.broker.streams import Streams
 from torpor.triggers.broker.watching import watch
+from torpor.triggers.implied import Implied
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Definition:
     revision: int
     manifest: Mapping[str, Any]
     """The Trigger's JSON, as it was put."""
+    implied: Implied | None = None
+    """What it is if no Trigger is behind it."""
 
     @property
     def bus(self) -> tuple[str, str] | None:
@@ -98,20 +101,21 @@ class Definitions:
         for key, definition in self._known.items():
             listener(key, definition)
 
-    async def put(self, obj: Mapping[str, Any], facts: Mapping[str, Any]) -> Definition:
+    async def put(
+        self, obj: Mapping[str, Any], facts: Mapping[str, Any], implied: Implied | None = None
+    ) -> Definition:
         """Have a Trigger in force, in its JSON form; its bus or queue is made by this.
 
         Raises InvalidResource (also for another source than it had), InvalidName, BrokerAway, and
         WrongRevision when somebody else put it at the same time.
         """
-        trigger = Trigger.parse(obj)
+        trigger = _named(Trigger.parse(obj), implied)
         key = names.trigger_key(trigger.key.namespace, trigger.key.name)
         since_seq = await self._begin(trigger)
         before = await self._bucket.get(key)
         begun = _begun(before, trigger, since_seq) or (self._wall(), since_seq)
-        data = orjson.dumps(
-            {"sinceSeconds": begun[0], "sinceSeq": begun[1], "facts": facts, "trigger": obj}
-        )
+        put = {"sinceSeconds": begun[0], "sinceSeq": begun[1], "facts": facts, "trigger": obj}
+        data = orjson.dumps(put if implied is None else {**put, "implied": implied.to_json()})
         if before is not None and before.value == data:
             return _parsed(before)
         if before is None:
@@ -229,11 +233,19 @@ def _read(entry: Entry) -> Definition | None:
 
 def _parsed(entry: Entry) -> Definition:
     found = orjson.loads(entry.value or b"")
+    implied = Implied.from_json(found["implied"]) if "implied" in found else None
     return Definition(
-        trigger=Trigger.parse(found["trigger"]),
+        trigger=_named(Trigger.parse(found["trigger"]), implied),
         facts=MappingProxyType(found["facts"]),
         since_seconds=found["sinceSeconds"],
         since_seq=found["sinceSeq"],
         revision=entry.revision,
         manifest=MappingProxyType(found["trigger"]),
+        implied=implied,
     )
+
+
+def _named(trigger: Trigger, implied: Implied | None) -> Trigger:
+    if implied is None:
+        return trigger
+    return replace(trigger, key=FunctionKey(trigger.key.namespace, implied.name))

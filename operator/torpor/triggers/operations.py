@@ -197,7 +197,7 @@ class Operations:
         known = [
             definition
             for key, definition in self.definitions.known.items()
-            if namespace in ("", key.namespace)
+            if namespace in ("", key.namespace) and definition.implied is None
         ]
         found = audit(known, last, self.wall(), days)
         return web.json_response({"findings": [each.to_json() for each in found]})

@@ -7,7 +7,9 @@ worse, `keep` stores what came of it.
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Final
 
 import orjson
@@ -33,7 +35,8 @@ class Result:
     """What came of one call; `ended` False: nothing yet.
 
     `status` and `body` are the target's answer, `status` None when there was none; `error` says why
-    the delivery was given up, and is empty where it was not.
+    the delivery was given up, and is empty where it was not. `headers` are kept of Functions that
+    were called asynchronously.
     """
 
     trigger: str
@@ -42,6 +45,7 @@ class Result:
     content_type: str = ""
     body: bytes = b""
     error: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
 
 class Results:
@@ -69,6 +73,7 @@ class Results:
             content_type=answer.content_type,
             body=answer.body,
             error=answer.error,
+            headers=answer.headers,
         )
         if len(result.body) > MAX_ANSWER_BYTES:
             result = replace(result, body=b"", content_type="", error=result.error or _TOO_LONG)
@@ -93,6 +98,7 @@ def _encoded(result: Result) -> bytes:
             "contentType": result.content_type,
             "body": base64.b64encode(result.body).decode(),
             "error": result.error,
+            "headers": dict(result.headers),
         }
     )
 
@@ -106,4 +112,5 @@ def _decoded(value: bytes) -> Result:
         content_type=str(found["contentType"]),
         body=base64.b64decode(found["body"]),
         error=str(found["error"]),
+        headers=MappingProxyType(found.get("headers", {})),
     )

@@ -55,7 +55,8 @@ class Survey:
 
     async def standings(self) -> list[Standing]:
         """Return how each Trigger in force stands. Raises BrokerAway."""
-        return await self._standings(dict(self.definitions.known))
+        known = self.definitions.known.items()
+        return await self._standings({key: each for key, each in known if each.implied is None})
 
     async def standing(self, definition: Definition) -> Standing:
         """Return how one Trigger stands, that was just put. Raises BrokerAway."""

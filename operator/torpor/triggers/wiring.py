@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from torpor.resources.tokens import internal_token
 from torpor.resources.trigger import SourceKind, Trigger
 from torpor.telemetry.tracing import Emit
 from torpor.triggers.activity import Activity
@@ -215,6 +216,7 @@ class Base:
             new_id=_uuid,
             hops=self.hops,
             settings=self.around.api_settings,
+            internal_token=internal_token(self.around.key),
         )
         return ApiServer(parts)
 

@@ -70,7 +70,7 @@ def test_the_others_are_told_where_it_is() -> None:
         item["name"]: item["port"]
         for item in find("Service", "torpor-events", *ON)["spec"]["ports"]
     }
-    assert set(ports) == {"api", "internal"}, "the command line goes to both by name"
+    assert {"api", "internal"} <= set(ports), "the command line goes to both by name"
     controller = ControllerSettings.from_environment(environment("controller", *ON))
     internal = find("Service", "torpor-events-internal", *ON)["spec"]
     assert internal["clusterIP"] == "None", "each replica is asked"
@@ -175,7 +175,7 @@ def test_the_role_reads_the_installations_key_and_only_what_it_was_allowed() -> 
         "verbs": ["get"],
     }
     secrets = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}
-    watch = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["get", "list", "watch"]}
+    watch = {"apiGroups": ["apps"], "resources": ["deployments"], "verbs": ["list", "watch"]}
     assert granted(*ON) == [("Role", SYSTEM, key)]
     some = (*ON, "--set-json", 'events.secretNamespaces=["shop","billing"]')
     assert granted(*some) == [

@@ -59,7 +59,7 @@ def exit_status(words: list[str]) -> int:
 
 def with_kubeconfig(words: tuple[str, ...], path: str) -> list[str]:
     """Return the command line with our kubeconfig, unless it names one or names no function."""
-    if "--kubeconfig" in words or len(words) < 2:
+    if "--kubeconfig" in words or (len(words) < 2 and words != ("doctor",)):
         return list(words)
-    place = 1 if words[0] == "invoke" else 2
+    place = 1 if words[0] in ("invoke", "doctor") else 2
     return [*words[:place], "--kubeconfig", path, *words[place:]]

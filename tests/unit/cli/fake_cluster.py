@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,11 @@ class FakeCluster:
     pod_lists: Iterator[list[str]] | None = None
     received: list[Received] = field(default_factory=list)
     answers: Iterator[web.Response] | None = None
+    objects: dict[str, Json | Callable[[], Json]] = field(default_factory=dict)
+    texts: dict[str, str] = field(default_factory=dict)
+    forbidden: set[str] = field(default_factory=set)
+    denied: set[tuple[str, str]] = field(default_factory=set)
+    deleted: list[Json] = field(default_factory=list)
     url: str = ""
 
     def kubeconfig(self, folder: Path, namespace: str = "shop") -> Path:
@@ -63,6 +68,17 @@ class FakeCluster:
             return await self._gateway(request, path.removeprefix(PROXY))
         if request.headers.get("Authorization") != "Bearer secret":
             return refusal(401, "Unauthorized")
+        if request.path in self.forbidden:
+            return refusal(403, f"{request.path} is forbidden")
+        if request.path in self.texts:
+            return web.Response(text=self.texts[request.path])
+        if request.path in self.objects:
+            found = self.objects[request.path]
+            return web.json_response(found() if callable(found) else found)
+        if request.path.endswith("/selfsubjectaccessreviews"):
+            return await self._may(request)
+        if request.method == "DELETE":
+            return await self._delete(request)
         if path.startswith(FUNCTIONS):
             return self._functions(path.removeprefix(FUNCTIONS).strip("/").split("/"))
         return self._pods(request)
@@ -82,9 +98,22 @@ class FakeCluster:
         found = next((obj for obj in chosen if obj["metadata"]["name"] == name), None)
         return web.json_response(found) if found else refusal(404, f"functions {name!r} not found")
 
+    async def _may(self, request: web.Request) -> web.Response:
+        asked = (await request.json())["spec"]["resourceAttributes"]
+        allowed = (asked["verb"], asked["resource"]) not in self.denied
+        return web.json_response({"status": {"allowed": allowed}}, status=201)
+
+    async def _delete(self, request: web.Request) -> web.Response:
+        self.deleted.append(await request.json())
+        name = request.path.rpartition("/")[2]
+        self.functions = [it for it in self.functions if it["metadata"]["name"] != name]
+        return web.json_response({"kind": "Status", "status": "Success"})
+
     def _pods(self, request: web.Request) -> web.Response:
         if request.path.endswith("/log"):
             return web.Response(text=self.logs[request.path.split("/")[-2]])
+        if not request.path.endswith("/pods"):
+            return refusal(404, f"{request.path} not found")
         names = list(self.logs) if self.pod_lists is None else next(self.pod_lists, None)
         if names is None:
             return refusal(500, "that is all")

@@ -176,3 +176,164 @@ def test_without_a_cluster_it_is_said_that_dev_is_none(
 async def test_usage_is_status_2(torpor: Torpor) -> None:
     assert (await torpor("fn")).code == 2
     assert (await torpor("fn", "dance")).code == 2
+
+
+def stuck(reason: str) -> dict[str, Any]:
+    condition = {"lastTransitionTime": "2026-01-01T00:00:00Z", "reason": reason, "message": "why"}
+    ready = {**condition, "type": "Ready", "status": "False"}
+    stalled = {**condition, "type": "Stalled", "status": "True"}
+    return function("shop", "thumb", conditions=[ready, stalled])
+
+
+def event(kind: str, at: str, reason: str, note: str) -> dict[str, Any]:
+    return {
+        "metadata": {"name": f"thumb.{at}"},
+        "regarding": {"kind": kind, "name": "thumb"},
+        "eventTime": f"2026-01-01T00:00:{at}Z",
+        "reason": reason,
+        "note": note,
+    }
+
+
+async def test_wide_says_more_and_names_are_those_of_kubectl(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    cluster.functions = [asleep("shop", "mail"), asleep("shop", "thumb")]
+    wide = (await torpor("fn", "list", "-o", "wide")).out.splitlines()
+    assert wide[0].endswith("RUNS                     LAST DECISION")
+    assert "image registry/thumb:1" in wide[1]
+    assert wide[1].endswith("0: idle 31 s")
+    names = (await torpor("fn", "list", "-o", "name")).out
+    assert names == "function.torpor.dev/mail\nfunction.torpor.dev/thumb\n"
+    assert (await torpor("fn", "show", "thumb", "-o", "name")).out == "function.torpor.dev/thumb\n"
+
+
+async def test_names_of_nothing_are_no_line(torpor: Torpor) -> None:
+    done = await torpor("fn", "list", "-o", "name")
+    assert (done.code, done.out) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("CrashLoopBackOff", "torpor fn logs thumb -n shop --previous"),
+        ("ImagePullBackOff", "kubectl -n shop describe pods -l torpor.dev/function=thumb"),
+        ("OOMKilled", "resources.limits.memory"),
+        ("NeverHeardOf", "kubectl -n shop describe pods"),
+    ],
+)
+async def test_show_says_what_to_do(
+    cluster: FakeCluster, torpor: Torpor, reason: str, said: str
+) -> None:
+    cluster.functions = [stuck(reason)]
+    text = (await torpor("fn", "show", "thumb")).out
+    assert said in text.split("what to do")[1].splitlines()[1]
+
+
+async def test_show_tells_what_happened_lately_the_latest_last(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    cluster.functions = [asleep("shop", "thumb")]
+    scaled = "Scaled up replica set thumb-5f from 0 to 3"
+    cluster.objects["/apis/events.k8s.io/v1/namespaces/shop/events"] = {
+        "items": [
+            event("Deployment", "09", "ScalingReplicaSet", scaled),
+            event("Function", "05", "Ready", "asleep; a request wakes it"),
+            event("Pod", "07", "Pulled", "of a pod of the same name"),
+        ]
+    }
+    lately = (await torpor("fn", "show", "thumb")).out.split("lately\n")[1].splitlines()[:2]
+    assert [line.split("ago  ")[1] for line in lately] == [
+        "Ready: asleep; a request wakes it",
+        "0 -> 3 replicas (thumb-5f)",
+    ]
+
+
+async def test_show_says_that_events_may_not_be_read(cluster: FakeCluster, torpor: Torpor) -> None:
+    cluster.functions = [asleep("shop", "thumb")]
+    done = await torpor("fn", "show", "thumb")
+    assert done.code == 0
+    assert "what happened lately is not known" in done.err
+
+
+@pytest.mark.parametrize(
+    ("wanted", "obj", "code"),
+    [
+        ("zero", asleep("shop", "thumb"), 0),
+        ("ready", asleep("shop", "thumb"), 0),
+        ("condition=Active=False", asleep("shop", "thumb"), 0),
+        ("condition=Active", asleep("shop", "thumb"), 1),
+        ("active", asleep("shop", "thumb"), 1),
+        ("ready", stuck("CrashLoopBackOff"), 1),
+        ("zero", function("shop", "thumb"), 1),
+    ],
+)
+async def test_wait_ends_when_it_is_so_or_says_how_it_stands(
+    cluster: FakeCluster, torpor: Torpor, wanted: str, obj: dict[str, Any], code: int
+) -> None:
+    cluster.functions = [obj]
+    done = await torpor("fn", "wait", "thumb", "--for", wanted, "--timeout", "0.1")
+    assert done.code == code, done.err
+    assert (f"not {wanted} within 0.1 s" in done.err) == bool(code)
+
+
+async def test_wait_looks_again_until_it_is_so(cluster: FakeCluster, torpor: Torpor) -> None:
+    stale = asleep("shop", "thumb")
+    stale["metadata"]["generation"] = 2
+    seen = iter([stale, stuck("Pending"), asleep("shop", "thumb")])
+    cluster.objects["/apis/torpor.dev/v1alpha1/namespaces/shop/functions/thumb"] = lambda: next(
+        seen
+    )
+    done = await torpor("fn", "wait", "thumb", "--timeout", "30")
+    assert (done.code, done.out) == (0, "shop/thumb is ready\n")
+
+
+async def test_delete_waits_until_the_children_are_gone(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    cluster.functions = [asleep("shop", "thumb")]
+    cluster.functions[0]["metadata"]["uid"] = "u-1"
+    gone: dict[str, Any] = {"items": []}
+    child = {"items": [{"metadata": {"name": "thumb"}}]}
+    left = iter([child, gone])
+    cluster.objects["/apis/apps/v1/namespaces/shop/deployments"] = lambda: next(left)
+    cluster.objects["/api/v1/namespaces/shop/services"] = gone
+    cluster.objects["/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies"] = gone
+    done = await torpor("fn", "delete", "thumb", "--yes")
+    assert (done.code, done.err) == (0, "")
+    assert "and all that was made for it" in done.out
+    assert [it["preconditions"] for it in cluster.deleted] == [{"uid": "u-1"}]
+    assert next(left, None) is None, "it did not look until the children were gone"
+
+
+async def test_delete_says_what_is_left_when_time_is_up(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    cluster.functions = [asleep("shop", "thumb")]
+    cluster.functions[0]["metadata"]["uid"] = "u-1"
+    cluster.logs = {"thumb-a": ""}
+    for path in (
+        "/apis/apps/v1/namespaces/shop/deployments",
+        "/api/v1/namespaces/shop/services",
+        "/apis/networking.k8s.io/v1/namespaces/shop/networkpolicies",
+    ):
+        cluster.objects[path] = {"items": []}
+    done = await torpor("fn", "delete", "thumb", "-y", "--timeout", "0.1")
+    assert done.code == 1
+    assert "not within 0.1 s: Pod thumb-a" in done.err
+
+
+async def test_delete_asks_and_deletes_nothing_when_nobody_is_there(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    cluster.functions = [asleep("shop", "thumb")]
+    cluster.functions[0]["metadata"]["uid"] = "u-1"
+    done = await torpor("fn", "delete", "thumb", stdin=b"y\n")
+    assert (done.code, done.out, cluster.deleted) == (1, "", [])
+    assert "--yes deletes shop/thumb" in done.err
+
+
+async def test_fn_invoke_is_invoke(cluster: FakeCluster, torpor: Torpor) -> None:
+    done = await torpor("fn", "invoke", "thumb", "-d", "x")
+    assert (done.code, done.out) == (0, "served\n")
+    assert [(it.method, it.path) for it in cluster.received] == [("POST", "/function/shop/thumb/")]

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from tests.unit.cli.conftest import Torpor
-from tests.unit.cli.fake_cluster import FakeCluster, refusal
+from tests.unit.cli.fake_cluster import PROXY, FakeCluster, refusal
 
 
 async def test_goes_through_the_api_server_by_the_path_address(
@@ -117,3 +117,79 @@ async def test_a_mistake_is_one_line_and_nothing_is_sent(
 
 async def test_usage_is_status_2(torpor: Torpor) -> None:
     assert (await torpor("invoke")).code == 2
+
+
+async def test_async_asks_at_the_location_until_there_is_a_result(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    place = {"Location": "/v1/namespaces/shop/calls/c-1", "Retry-After": "0"}
+    cluster.answers = iter(
+        [
+            web.Response(status=202, headers=place),
+            web.Response(status=202, headers={"Retry-After": "0"}),
+            web.Response(text="done\n"),
+        ]
+    )
+    done = await torpor("invoke", "thumb", "-d", "x", "--async")
+    assert (done.code, done.out) == (0, "done\n")
+    assert "the result will be at /v1/namespaces/shop/calls/c-1" in done.err
+    sent, *asked = cluster.received
+    assert (sent.path, sent.headers["prefer"]) == ("/function/shop/thumb/", "respond-async")
+    assert [(it.method, it.path) for it in asked] == [("GET", "/v1/namespaces/shop/calls/c-1")] * 2
+
+
+async def test_async_follows_a_location_that_the_api_server_put_its_path_before(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    proxied = {"Location": f"{PROXY}/v1/calls/c-1?x=1", "Retry-After": "0"}
+    cluster.answers = iter([web.Response(status=202, headers=proxied), web.Response(text="done")])
+    done = await torpor("invoke", "thumb", "--async")
+    assert (done.code, done.out) == (0, "done")
+    assert cluster.received[1].path == "/v1/calls/c-1?x=1"
+
+
+async def test_async_gives_up_in_time_and_says_where_the_result_will_be(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    cluster.answers = iter([web.Response(status=202, headers={"Location": "/v1/calls/c-1"})])
+    done = await torpor("invoke", "thumb", "--async", "--timeout", "0.5")
+    assert done.code == 1
+    assert "no result within 0.5 s (--timeout); ask /v1/calls/c-1" in done.err
+
+
+async def test_async_says_when_the_gateway_answers_at_once(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    done = await torpor("invoke", "thumb", "--async")
+    assert (done.code, done.out) == (0, "served\n")
+    assert "it takes no asynchronous calls" in done.err
+
+
+async def test_lambda_goes_through_lambdas_api(cluster: FakeCluster, torpor: Torpor) -> None:
+    cluster.answers = iter([web.Response(text='"ok"')])
+    done = await torpor("fn", "invoke", "thumb", "--lambda", "-d", '{"n": 1}')
+    assert (done.code, done.out) == (0, '"ok"')
+    (got,) = cluster.received
+    path = "/2015-03-31/functions/shop.thumb/invocations"
+    assert (got.method, got.path, got.body) == ("POST", path, b'{"n": 1}')
+
+
+async def test_a_function_that_failed_on_lambdas_api_is_status_1(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    failed = web.Response(text="{}", headers={"X-Amz-Function-Error": "Unhandled"})
+    cluster.answers = iter([failed])
+    done = await torpor("invoke", "thumb", "--lambda")
+    assert (done.code, done.out) == (1, "{}\n")
+    assert done.err == "torpor invoke: the function failed: Unhandled\n"
+
+
+@pytest.mark.parametrize(
+    "words", [("-d", "no json"), ("--path", "/x"), ("-X", "GET")], ids=["data", "path", "method"]
+)
+async def test_lambda_takes_an_event_and_nothing_else(
+    cluster: FakeCluster, torpor: Torpor, words: tuple[str, ...]
+) -> None:
+    done = await torpor("invoke", "thumb", "--lambda", *words)
+    assert (done.code, done.out, cluster.received) == (1, "", [])
+    assert "--lambda" in done.err

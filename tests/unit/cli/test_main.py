@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from importlib.util import find_spec
+from pathlib import Path
 
 import pytest
 
-from torpor.cli.main import VERBS, main
+from torpor.cli.main import PLUGIN, VERBS, main
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("verb", [verb.name for verb in VERBS])
@@ -49,11 +53,20 @@ def test_what_is_wrong_is_told_without_a_traceback(capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == "torpor dev: /does/not/exist: there is no such folder\n"
 
 
-def test_the_help_imports_no_verb() -> None:
+@pytest.mark.parametrize(
+    "words",
+    [["--help"], *([verb.name, "--help"] for verb in VERBS if verb.name != "dev")],
+)
+def test_help_imports_nothing_that_is_slow(words: list[str]) -> None:
     script = (
         "import sys, torpor.cli.main as m\n"
-        "try: m.main(['--help'])\n"
+        f"try: m.main({words})\n"
         "except SystemExit: pass\n"
         "assert not {'aiohttp', 'kopf', 'kubernetes', 'rich'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_kubectls_plugin_is_the_same_program() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"torpor": "torpor.cli.main:main", PLUGIN: "torpor.cli.main:main"}

@@ -146,6 +146,18 @@ async def test_triggers_are_read_from_the_api_server(
     assert (status, "there is no Trigger shop/c" in err) == (1, True)
 
 
+async def test_names_and_more_columns(server: tuple[ApiServer, str], torpor: Run) -> None:
+    server[0].triggers = {"a": trigger("a", conditions=[away("no route")]), "b": trigger("b")}
+    assert (await torpor("trigger", "list", "-o", "name"))[1] == (
+        "trigger.torpor.dev/a\ntrigger.torpor.dev/b\n"
+    )
+    assert (await torpor("trigger", "show", "b", "-o", "name"))[1] == "trigger.torpor.dev/b\n"
+    _, out, _ = await torpor("trigger", "list", "-o", "wide")
+    header, line, _ = out.splitlines()
+    assert header.endswith("WHY")
+    assert line.endswith("no route")
+
+
 async def test_a_pause_is_a_change_of_the_object(
     server: tuple[ApiServer, str], torpor: Run
 ) -> None:

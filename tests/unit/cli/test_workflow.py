@@ -105,6 +105,17 @@ async def test_list_shows_a_namespace_and_what_has_none(shell: Shell) -> None:
     assert everywhere["stateMachines"][0]["creationDate"].endswith("Z")
 
 
+async def test_names_and_arns_for_programs(shell: Shell) -> None:
+    await shell.create("default.saga", WAITS)
+    assert (await shell("list", "-o", "name")).out == "workflow.torpor.dev/saga\n"
+    assert (await shell("show", "saga", "-o", "name")).out == "workflow.torpor.dev/saga\n"
+    wide = (await shell("list", "-o", "wide")).out.splitlines()
+    assert wide[0].endswith("ARN")
+    assert wide[1].endswith(":stateMachine:default.saga")
+    started = (await shell("run", "saga", "--name", "one")).out.strip()
+    assert (await shell("list", "saga", "-o", "name")).out.strip() == started
+
+
 async def test_nothing_there_is_said(shell: Shell) -> None:
     done = await shell("list")
     assert (done.code, done.out) == (0, "")

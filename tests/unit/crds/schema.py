@@ -36,6 +36,8 @@ def problems(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
     if schema.get("x-kubernetes-int-or-string"):
         if not isinstance(value, (int, str)):
             yield f"{path}: neither integer nor string"
+        elif isinstance(value, str):
+            yield from _sized(value, schema, path)
         return
     if "type" not in schema:
         return  # any JSON
@@ -52,6 +54,16 @@ def problems(value: Any, schema: Schema, path: str = "") -> Iterator[str]:
     elif kind == "array":
         for number, item in enumerate(value):
             yield from problems(item, schema["items"], f"{path}[{number}]")
+            if _key(item, schema) in [_key(other, schema) for other in value[:number]]:
+                yield f"{path}[{number}]: there twice"
+
+
+def _key(item: Any, schema: Schema) -> Any:
+    """Return what no other item of the list may have; an object of its own where any may."""
+    names = schema.get("x-kubernetes-list-map-keys", ())
+    if names and isinstance(item, Mapping):
+        return [item.get(name) for name in names]
+    return item if schema.get("x-kubernetes-list-type") == "set" else object()
 
 
 def _is(kind: str, value: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 
 from tests.unit.crds.schema import defaulted, nodes, problems
 from torpor.errors import InvalidResource
-from torpor.resources.function import Function, Protocol
+from torpor.resources.function import Function, Payload, Protocol
 from torpor.resources.load import PHASES
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,11 +55,45 @@ def test_a_changed_default_would_be_noticed() -> None:
     assert changed != parsed({"image": "x:1"})
 
 
-def test_protocols_are_the_same() -> None:
-    assert SPEC["properties"]["protocol"]["enum"] == [item.value for item in Protocol]
+@pytest.mark.parametrize(("name", "kind"), [("protocol", Protocol), ("payload", Payload)])
+def test_choices_are_the_same(name: str, kind: type[Enum]) -> None:
+    assert SPEC["properties"][name]["enum"] == [item.value for item in kind]
 
 
-_PARSED = {item.name for item in fields(Function)}
+@pytest.mark.parametrize(
+    ("handler", "fits"),
+    [
+        ("main.handler", True),
+        ("index.handler", True),
+        ("src/index.handler", True),
+        ("src/handlers/get-item.handler", True),
+        ("package.module.function", True),
+        ("handler", False),
+        ("../main.handler", False),
+        ("/main.handler", False),
+        ("src//main.handler", False),
+        ("main.", False),
+    ],
+)
+def test_a_handler_is_a_module_maybe_in_folders_and_a_function(handler: str, fits: bool) -> None:
+    wrong = list(problems({**RUNTIME, "handler": handler}, SPEC))
+    assert (not wrong) == fits
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://h/c.zip", "http://h:80/c.tgz?X-Amz-Signature=a%2Fb", "https://h", "http://h?x=a@b"],
+)
+def test_an_archive_may_be_at_any_address_of_the_web(url: str) -> None:
+    code = parsed({**RUNTIME, "code": archive(url=url)}).code
+    assert code is not None
+    assert code.archive is not None
+    assert code.archive.url == url
+
+
+_NAMED_OTHERWISE = {"asynchronous": "async"}
+"""`async` is a word of Python's own."""
+_PARSED = {_NAMED_OTHERWISE.get(item.name, item.name) for item in fields(Function)}
 _NOT_IN_SPEC = {"key", "uid", "generation", "labels", "status"}
 
 
@@ -77,6 +112,8 @@ def test_every_field_of_the_spec_is_read() -> None:
         ("scaling.burstWindowSeconds", 1, 600),
         ("hold.maxRequests", 0, 1_000_000),
         ("hold.maxSeconds", 1, 1800),
+        ("async.maxAttempts", 1, 1000),
+        ("async.maxAgeSeconds", 60, 21_600),
     ],
 )
 def test_bounds_are_those_of_the_parser(path: str, low: int, high: int) -> None:
@@ -107,6 +144,14 @@ def test_every_rule_says_what_to_do() -> None:
             assert len(rule["message"]) > 20, path
 
 
+def archive(**changed: str) -> dict[str, Any]:
+    return {"archive": {"url": "https://host/code.zip", "sha256": "a" * 64, **changed}}
+
+
+def empty(name: str, place: str) -> dict[str, Any]:
+    return {"name": name, "mountPath": place, "emptyDir": {}}
+
+
 IMAGE: dict[str, Any] = {"image": "x:1"}
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("a" * 53, IMAGE),
@@ -124,6 +169,19 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("x", {**RUNTIME, "code": {}}),
     ("x", {**RUNTIME, "code": {"inline": "x", "configMap": "x"}}),
     ("x", {**IMAGE, "workload": "Job"}),
+    ("x", {**IMAGE, "payload": "lambda"}),
+    ("x", {**RUNTIME, "code": archive(url="ftp://host/code.zip")}),
+    ("x", {**RUNTIME, "code": archive(url="https://me:secret@host/code.zip")}),
+    ("x", {**RUNTIME, "code": archive(sha256="A" * 64)}),
+    ("x", {**RUNTIME, "livenessProbe": {"tcpSocket": {}}}),
+    ("x", {**IMAGE, "readinessProbe": {"periodSeconds": 2}}),
+    ("x", {**IMAGE, "gpu": {}, "resources": {"limits": {"nvidia.com/gpu": 1}}}),
+    ("x", {**IMAGE, "volumes": [{"name": "a", "mountPath": "/a"}]}),
+    ("x", {**IMAGE, "volumes": [empty("code", "/a")]}),
+    ("x", {**IMAGE, "volumes": [empty("a", "a/b")]}),
+    ("x", {**IMAGE, "volumes": [empty("a", "/a/../b")]}),
+    ("x", {**IMAGE, "volumes": [empty("a", "/var/torpor/code")]}),
+    ("x", {**IMAGE, "volumes": [empty("a", "/a"), empty("b", "/a")]}),
     ("x", {**IMAGE, "env": [{"name": "PORT", "value": "1"}]}),
     ("x", {**IMAGE, "env": [{"name": "A"}, {"name": "TORPOR_X"}]}),
     ("x", {**IMAGE, "env": [{"name": "A", "value": "", "valueFrom": {"fieldRef": {}}}]}),
@@ -133,6 +191,7 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("x", {**IMAGE, "scaling": {"initialReplicas": 21}}),
     ("x", {**IMAGE, "scaling": {"burstWindowSeconds": 61}}),
     ("x", {**IMAGE, "scaling": {"warm": "pool"}}),
+    ("x", {**IMAGE, "async": {"onSuccess": {}}}),
     ("x", {**IMAGE, "scaling": {"concurrency": {"target": 5, "limit": 4}}}),
 ]
 

@@ -10,7 +10,8 @@ from torpor.settings import ControllerSettings
 
 KEY = FunctionKey("shop", "thumbnail")
 SETTINGS = ControllerSettings(
-    namespace="torpor-system", runtime_images={"python3": "torpor/runtime-python:1"}
+    namespace="torpor-system",
+    runtime_images={"python3": "torpor/runtime-python:1", "nodejs": "torpor/runtime-node:1"},
 )
 IMAGE: dict[str, Any] = {"image": "registry/thumbnailer:1.2"}
 INLINE: dict[str, Any] = {

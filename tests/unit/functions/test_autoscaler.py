@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -174,6 +175,18 @@ async def test_a_provisioned_window_opens_and_closes() -> None:
             phases.append(here.platform.replicas(key))
         assert set(phases) == {0, 1, 2, 3}  # down by half a second
         assert abs(phases.count(3) - 300) <= 2
+
+
+@virtual
+async def test_a_provisioned_window_opens_by_the_clocks_of_its_zone() -> None:
+    window = {"replicas": 3, "schedule": "0 2 * * *", "timeZone": "Europe/Rome"}
+    async with world() as here:
+        key = here.platform.add(function(provisioned=[window]))
+        two_in_rome = datetime(2026, 4, 1, 0, 0, tzinfo=UTC).timestamp()
+        await seconds(two_in_rome - (EPOCH + loop_time()) - 5)
+        assert here.platform.replicas(key) == 0
+        await seconds(10)
+        assert here.platform.replicas(key) == 3
 
 
 @virtual

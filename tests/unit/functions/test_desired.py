@@ -180,8 +180,141 @@ def test_code_in_a_config_map_is_mounted_and_its_version_rolls_the_pods() -> Non
     assert "TORPOR_CODE" not in environment(container(FROM_CONFIG_MAP))
 
 
+ARCHIVE: dict[str, Any] = {
+    **INLINE,
+    "code": {"archive": {"url": "https://host/code.zip?a=$b", "sha256": "0123456789abcdef" * 4}},
+}
+
+
+def test_an_archive_is_fetched_by_the_runtime_into_a_folder_of_its_own() -> None:
+    found = environment(container(ARCHIVE))
+    assert found["TORPOR_ARCHIVE_URL"].replace("$$", "$") == ARCHIVE["code"]["archive"]["url"]
+    assert found["TORPOR_ARCHIVE_SHA256"] == "0123456789abcdef" * 4
+    assert found["TORPOR_CODE_DIR"] == "/var/torpor/code/0123456789abcdef"
+    assert {"name": "code", "emptyDir": {"sizeLimit": "1Gi"}} in pod(ARCHIVE)["volumes"]
+    assert {"name": "code", "mountPath": "/var/torpor/code"} in container(ARCHIVE)["volumeMounts"]
+    assert "initContainers" not in pod(ARCHIVE)
+
+
+def test_pythons_runtime_fetches_the_archive_first_for_one_that_does_not() -> None:
+    found = pod({**ARCHIVE, "runtime": "nodejs"})
+    [fetcher] = found["initContainers"]
+    assert fetcher["image"] == SETTINGS.runtime_images["python3"]
+    assert fetcher["command"][-1] == "torpor_runtime.archive"
+    assert fetcher["securityContext"]["readOnlyRootFilesystem"] is True
+    assert environment(fetcher)["TORPOR_ARCHIVE_SHA256"] == "0123456789abcdef" * 4
+    assert found["containers"][0]["workingDir"] == environment(fetcher)["TORPOR_CODE_DIR"]
+
+
+@pytest.mark.parametrize("payload", ["raw", "cloudevents", "lambda"])
+def test_a_runtime_is_told_the_payload(payload: str) -> None:
+    assert environment(container({**INLINE, "payload": payload}))["TORPOR_PAYLOAD"] == payload
+
+
+def test_lambdas_context_is_told_the_memory_unless_the_user_tells_it() -> None:
+    def told(spec: dict[str, Any]) -> list[dict[str, Any]]:
+        name = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
+        return [item for item in container(spec)["env"] if item["name"] == name]
+
+    [ours] = told({**INLINE, "payload": "lambda"})
+    assert ours["valueFrom"]["resourceFieldRef"]["resource"] == "limits.memory"
+    assert told(INLINE) == []
+    own = {"name": "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "value": "64"}
+    assert told({**INLINE, "payload": "lambda", "env": [own]}) == [own]
+
+
+def test_volumes_are_mounted_beside_a_runtimes_own() -> None:
+    volumes = [
+        {"name": "cache", "mountPath": "/tmp", "emptyDir": {"medium": "Memory"}},
+        {"name": "keys", "mountPath": "/keys", "secret": {"secretName": "k"}, "readOnly": True},
+    ]
+    found = pod({**INLINE, "volumes": volumes})
+    assert found["volumes"] == [
+        {"name": "cache", "emptyDir": {"medium": "Memory"}},
+        {"name": "keys", "secret": {"secretName": "k"}},
+    ]
+    assert container({**INLINE, "volumes": volumes})["volumeMounts"] == [
+        {"name": "cache", "mountPath": "/tmp"},
+        {"name": "keys", "mountPath": "/keys", "readOnly": True},
+    ]
+    assert "fsGroup" not in found["securityContext"]
+
+
+@pytest.mark.parametrize(("read_only", "group"), [(False, 65532), (True, None)])
+def test_a_claim_can_be_written_by_a_user_that_is_not_root(
+    read_only: bool, group: int | None
+) -> None:
+    claim = {"persistentVolumeClaim": {"claimName": "films"}}
+    volume = {
+        "name": "films",
+        "mountPath": "/films",
+        "subPath": "a",
+        "readOnly": read_only,
+        **claim,
+    }
+    spec = {**IMAGE, "volumes": [volume]}
+    assert pod(spec)["volumes"] == [{"name": "films", **claim}]
+    assert container(spec)["volumeMounts"][0]["subPath"] == "a"
+    assert pod(spec)["securityContext"].get("fsGroup") == group
+
+
+def test_a_gpu_is_a_limit_a_place_and_a_toleration() -> None:
+    mine = {"key": "mine", "operator": "Exists"}
+    spec = {
+        **IMAGE,
+        "gpu": {"count": 2, "products": ["NVIDIA-L4"]},
+        "resources": {"limits": {"memory": "1Gi"}},
+        "tolerations": [mine],
+    }
+    found = pod(spec)
+    assert container(spec)["resources"]["limits"] == {"memory": "1Gi", "nvidia.com/gpu": 2}
+    [term] = found["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][
+        "nodeSelectorTerms"
+    ]
+    assert term["matchExpressions"] == [
+        {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["NVIDIA-L4"]}
+    ]
+    taint = {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
+    assert found["tolerations"] == [mine, taint]
+    assert "affinity" not in pod({**IMAGE, "gpu": {}})
+    assert container({**IMAGE, "gpu": {}})["resources"] == {"limits": {"nvidia.com/gpu": 1}}
+
+
+def test_an_image_is_probed_as_it_wishes_and_else_by_its_port() -> None:
+    usual = container({**IMAGE, "port": 9000})
+    assert usual["readinessProbe"] == {"tcpSocket": {"port": 9000}, "periodSeconds": 1}
+    assert "livenessProbe" not in usual
+    wishes = {
+        "port": 9000,
+        "readinessProbe": {"httpGet": {"path": "/ready"}},
+        "livenessProbe": {"tcpSocket": {}, "periodSeconds": 20, "failureThreshold": 5},
+    }
+    found = container({**IMAGE, **wishes})
+    asks = {"path": "/ready", "port": 9000}
+    assert found["readinessProbe"] == {"httpGet": asks, "periodSeconds": 1}
+    assert found["livenessProbe"] == {
+        "tcpSocket": {"port": 9000},
+        "periodSeconds": 20,
+        "failureThreshold": 5,
+    }
+
+
+def test_pods_prefer_to_be_apart() -> None:
+    found = pod(IMAGE)["topologySpreadConstraints"]
+    keys = [item["topologyKey"] for item in found]
+    assert keys == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    for item in found:
+        assert (item["maxSkew"], item["whenUnsatisfiable"]) == (1, "ScheduleAnyway")
+        assert item["labelSelector"]["matchLabels"] == {
+            "torpor.dev/function": "thumbnail",
+            "app.kubernetes.io/managed-by": "torpor",
+        }
+
+
 def test_an_unknown_runtime_is_refused_with_those_that_there_are() -> None:
-    with pytest.raises(UnknownRuntime, match=r"'cobol' is not installed; installed: python3"):
+    with pytest.raises(
+        UnknownRuntime, match=r"'cobol' is not installed; installed: nodejs, python3"
+    ):
         made({**INLINE, "runtime": "cobol"})
 
 

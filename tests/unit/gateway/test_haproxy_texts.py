@@ -36,7 +36,7 @@ b0,BACKEND,7,7,10,9,100,11,UP,
 def test_every_slot_and_peer_has_a_way_back() -> None:
     config = render_config(OPTIONS, {"b1": ["s1 10.0.0.1:80 maxconn 2"]})
     backends = [part.split()[0] for part in config.split("\nbackend ")[1:]]
-    assert backends == ["p0", "p1", "b0", "b1", "b2"]
+    assert backends == ["p0", "p1", "b0", "b1", "b2", "lambda", "async", "present"]
     assert config.count("server _again unix@/run/t/again.sock backup") == 5
     assert config.count("server s1 10.0.0.1:80 maxconn 2") == 1
     assert "nbthread 1" in config
@@ -161,7 +161,7 @@ def test_what_haproxy_answered_by_itself_is_counted_by_code() -> None:
 def test_every_counter_is_begun_counted_and_asked_for() -> None:
     config = render_config(OPTIONS, {})
     asked = [line.split()[2] for line in answers.count_commands() if line.startswith("get var")]
-    assert len(asked) == len(set(asked)) == 5
+    assert len(asked) == len(set(asked)) == 6
     for name in asked:
         assert f"  set-var {name} int(0)\n" in config
         assert config.count(f"set-var({name}) var({name}),add(1)") == 3

@@ -25,9 +25,21 @@ def views(names: set[str]) -> list[Membership]:
 @given(names=NAMES, limit=st.integers(1, 500))
 def test_all_gateways_together_send_exactly_the_limit(names: set[str], limit: int) -> None:
     serving = [view for view in views(names) if view.home(KEY, limit) is None]
-    shares = [view.share(limit) for view in serving]
+    shares = [share for view in serving for share in view.shares(limit)]
     assert sum(shares) == limit
     assert min(shares) >= min(2, limit)
+
+
+@given(names=NAMES, limit=st.integers(0, 100), reserved=st.integers(0, 100))
+def test_neither_limit_is_exceeded_nor_anything_of_it_lost(
+    names: set[str], limit: int, reserved: int
+) -> None:
+    serving = [view for view in views(names) if view.home(KEY, limit, reserved) is None]
+    shares = [view.shares(limit, reserved) for view in serving]
+    assert sum(share for share, _ in shares) == limit
+    assert sum(share for _, share in shares) == reserved
+    assert limit == 0 or all(share for share, _ in shares)
+    assert reserved == 0 or all(share for _, share in shares)
 
 
 @given(names=NAMES, limit=st.integers(0, 500))
@@ -47,7 +59,7 @@ def test_a_gateway_that_leaves_moves_only_its_own(names: set[str], function_name
 
 
 def test_no_limit_is_no_limit_for_everyone() -> None:
-    assert {view.share(0) for view in views({"a", "b", "c"})} == {0}
+    assert {view.shares(0) for view in views({"a", "b", "c"})} == {(0,)}
 
 
 def test_the_data_plane_is_told_shares_homes_and_peers() -> None:

@@ -355,6 +355,26 @@ def test_a_probe_is_faster_than_the_platforms_word() -> None:
     run_virtual(main())
 
 
+def test_an_instance_with_a_readiness_probe_by_http_is_ready_when_the_platform_says_so() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            probe = {"httpGet": {"path": "/ready"}}
+            key = platform.add(function(readinessProbe=probe))
+            await rig.settled()
+            held = rig.ask(key)
+            await rig.settled()
+            instance = platform.new(key)
+            platform.put(instance)
+            platform.listening.add((str(instance.address), instance.port))
+            await asyncio.sleep(2)
+            assert not held.done()
+            platform.put(replace(instance, ready=True))
+            assert isinstance(await held, Go)
+
+    run_virtual(main())
+
+
 def test_an_announcement_is_enough_before_the_address_is_told() -> None:
     async def main() -> None:
         platform = FakePlatform(starts_after_seconds=None)

@@ -99,6 +99,23 @@ def test_the_announcer_does_not_count() -> None:
     assert looked_at(pod("p", containerStatuses=[announcer, running])).trouble is None
 
 
+def test_code_that_cannot_be_fetched_is_the_trouble() -> None:
+    words = "ArchiveError: https://host/code.zip answered 404: no archive was fetched"
+    ended = {"terminated": {"exitCode": 1, "message": words}}
+    fetcher = {**waiting("CrashLoopBackOff", "back-off", **ended), "name": "code"}
+    statuses: dict[str, Any] = {
+        "initContainerStatuses": [fetcher],
+        "containerStatuses": [waiting("PodInit")],
+    }
+    found = looked_at(pod("p", **statuses)).trouble
+    assert found is not None
+    assert (found.reason, found.final) == ("CrashLoopBackOff", True)
+    assert words in found.message
+    assert found.public == "exit code 1: ArchiveError"
+    done = {"name": "code", "state": {"terminated": {"exitCode": 0}}}
+    assert looked_at(pod("p", **{**statuses, "initContainerStatuses": [done]})).trouble is None
+
+
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_a_pod_that_ended_is_leaving(phase: str) -> None:
     assert looked_at(pod("p", phase=phase)).terminating

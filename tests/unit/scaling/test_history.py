@@ -63,6 +63,12 @@ def test_quiet_begins_with_the_last_sample_that_had_something() -> None:
     assert (observe(history).quiet_since, observe(history).present) == (101.0, 0)
 
 
+def test_what_was_answered_between_two_looks_is_not_quiet() -> None:
+    history = History(SPEC, 100.0)
+    history.add(Sample(requests_per_second=3.0), starting=0, now=101.0)
+    assert (observe(history).quiet_since, observe(history).present) == (101.0, 0)
+
+
 def test_requests_per_second_are_kept_only_when_asked_for() -> None:
     sample = Sample(in_flight=1, concurrency=1.0, requests_per_second=80.0)
     for spec, mean in [(SPEC, 0.0), (replace(SPEC, requests_per_second=50), 80.0)]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,26 +25,25 @@ async def list(args: argparse.Namespace) -> int:
         if args.name:
             named = await reach.find(api, args, args.name)
             found = await _executions(api, named.machine, args.status, args.limit)
-            _print(args, "executions", found, texts.execution_table)
-            return 0
+            return _print(args, "executions", found, texts.executions(datetime.now(UTC)))
         namespace = "" if args.all_namespaces else cluster.namespace_of(args)
         machines = [
             item async for item in api.each("ListStateMachines", "stateMachines", maxResults=_PAGE)
         ]
     kept = texts.by_name(machines, namespace)
-    _print(args, "stateMachines", kept, texts.machine_table)
-    return 0
+    return _print(args, "stateMachines", kept, texts.machines(datetime.now(UTC)))
 
 
-def _print(args: argparse.Namespace, field: str, items: Any, table: Any) -> None:
-    if args.output != "table":
+def _print(args: argparse.Namespace, field: str, items: Sequence[Any], kind: output.Kind) -> int:
+    if args.output in (output.Form.JSON, output.Form.YAML):
         print(output.document({field: texts.readable([*items])}, args.output))
     elif items:
-        print(table(items, datetime.now(UTC)))
+        output.print_items(args.output, items, kind)
     else:
         what = "executions" if args.name else "workflows"
         where = "" if args.name or args.all_namespaces else "; -A looks everywhere"
         print(f"torpor workflow: no {what}{where}", file=sys.stderr)
+    return 0
 
 
 async def _executions(
@@ -71,11 +71,16 @@ async def show(args: argparse.Namespace) -> int:
 
 async def _show_machine(api: StepFunctions, args: argparse.Namespace, named: Named) -> int:
     machine = await api.call("DescribeStateMachine", stateMachineArn=named.machine)
-    if args.output != "table":
-        print(output.document(texts.readable(machine), args.output))
-        return 0
-    executions = await _last(api, named.machine)
-    print(texts.show_machine(machine, executions, datetime.now(UTC)))
+    people = args.output in (output.Form.TABLE, output.Form.WIDE)
+    latest = await _last(api, named.machine) if people else ()
+    now = datetime.now(UTC)
+    name = texts.machines(now).name(machine)
+    output.print_item(
+        args.output,
+        texts.readable(machine),
+        name,
+        lambda: texts.show_machine(machine, latest, now),
+    )
     return 0
 
 
@@ -90,12 +95,15 @@ async def _last(api: StepFunctions, machine: str) -> tuple[dict[str, Any], ...]:
 
 async def _show_execution(api: StepFunctions, args: argparse.Namespace, arn: str) -> int:
     execution = await api.call("DescribeExecution", executionArn=arn)
-    if args.output != "table":
-        print(output.document(texts.readable(execution), args.output))
-        return 0
-    history = [event async for event in Events(api, arn).new()]
-    now = datetime.now(UTC)
-    print(texts.show_execution(execution, history, now, output.terminal_width()))
+    people = args.output in (output.Form.TABLE, output.Form.WIDE)
+    history = [event async for event in Events(api, arn).new()] if people else []
+    now, width = datetime.now(UTC), output.terminal_width()
+    output.print_item(
+        args.output,
+        texts.readable(execution),
+        arn,
+        lambda: texts.show_execution(execution, history, now, width),
+    )
     return 0
 
 

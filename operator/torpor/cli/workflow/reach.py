@@ -21,7 +21,6 @@ from torpor.cli.cluster import ANSWER_SECONDS, Request
 from torpor.errors import TorporError
 from torpor.workflows.client import StepFunctions
 
-ENDPOINT_VARIABLE = "TORPOR_WORKFLOWS"
 TOKEN_VARIABLE = "TORPOR_WORKFLOWS_TOKEN"  # noqa: S105 - the name of a variable
 SERVICE = "torpor-engine:api"
 _MACHINE, _EXECUTION, _EXPRESS = ":stateMachine:", ":execution:", ":express:"
@@ -37,19 +36,6 @@ class NoEngine(TorporError):
     """The cluster has no engine where it was looked for."""
 
     code = "no-engine"
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say where the execution API is."""
-    cluster.add_arguments(parser)
-    parser.add_argument(
-        "--endpoint",
-        default=os.environ.get(ENDPOINT_VARIABLE),
-        help=f"the execution API's URL, as torpor dev prints it (${ENDPOINT_VARIABLE})",
-    )
-    parser.add_argument(
-        "--torpor-namespace", default="torpor-system", help="where Torpor runs (torpor-system)"
-    )
 
 
 @asynccontextmanager

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from torpor.cli.output import age, table
+from torpor.cli.output import Column, Kind, age, columns_table, object_name, table
 from torpor.cli.workflow.reach import spoken
+from torpor.platform.kubernetes.resources import WORKFLOWS
 from torpor.workflows.asl.timestamps import format_timestamp
 from torpor.workflows.graph import Visit, visits
 
@@ -47,17 +48,18 @@ def duration(seconds: float) -> str:
     raise AssertionError("two minutes are two minutes")
 
 
-def machine_table(machines: Sequence[Mapping[str, Any]], now: datetime) -> str:
-    """One line for each workflow."""
-    rows = [
+def machines(now: datetime) -> Kind:
+    """How workflows are listed."""
+    return Kind(
+        lambda item: object_name(WORKFLOWS.plural, _split(item["name"])[1]),
         (
-            *_split(item["name"]),
-            item["type"].capitalize(),
-            age(format_timestamp(item["creationDate"]), now),
-        )
-        for item in machines
-    ]
-    return table(("NAMESPACE", "NAME", "TYPE", "AGE"), rows)
+            Column("NAMESPACE", lambda item: _split(item["name"])[0]),
+            Column("NAME", lambda item: _split(item["name"])[1]),
+            Column("TYPE", lambda item: str(item["type"]).capitalize()),
+            Column("AGE", lambda item: age(format_timestamp(item["creationDate"]), now)),
+            Column("ARN", lambda item: str(item["stateMachineArn"]), wide=True),
+        ),
+    )
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -65,18 +67,18 @@ def _split(name: str) -> tuple[str, str]:
     return (namespace if slash else "-", plain)
 
 
-def execution_table(executions: Sequence[Mapping[str, Any]], now: datetime) -> str:
-    """One line for each execution."""
-    rows = [
+def executions(now: datetime) -> Kind:
+    """How executions are listed; their name for programs is their ARN."""
+    return Kind(
+        lambda item: str(item["executionArn"]),
         (
-            item["name"],
-            item["status"],
-            age(format_timestamp(item["startDate"]), now),
-            _took(item, now),
-        )
-        for item in executions
-    ]
-    return table(("EXECUTION", "STATUS", "STARTED", "TOOK"), rows)
+            Column("EXECUTION", lambda item: str(item["name"])),
+            Column("STATUS", lambda item: str(item["status"])),
+            Column("STARTED", lambda item: age(format_timestamp(item["startDate"]), now)),
+            Column("TOOK", lambda item: _took(item, now)),
+            Column("ARN", lambda item: str(item["executionArn"]), wide=True),
+        ),
+    )
 
 
 def _took(execution: Mapping[str, Any], now: datetime) -> str:
@@ -85,7 +87,7 @@ def _took(execution: Mapping[str, Any], now: datetime) -> str:
 
 
 def show_machine(
-    machine: Mapping[str, Any], executions: Sequence[Mapping[str, Any]], now: datetime
+    machine: Mapping[str, Any], latest: Sequence[Mapping[str, Any]], now: datetime
 ) -> str:
     """All about a workflow, and its last executions."""
     definition = json.loads(machine["definition"])
@@ -99,7 +101,8 @@ def show_machine(
         ("comment", definition.get("Comment", "-")),
         ("states", ", ".join(definition["States"])),
     ]
-    shown = execution_table(executions, now) if executions else "no execution yet"
+    columns = [it for it in executions(now).columns if not it.wide]
+    shown = columns_table(latest, columns) if latest else "no execution yet"
     return f"{_pairs(lines)}\n\n{shown}"
 
 

@@ -12,8 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from torpor.cli import output
-from torpor.cli.workflow import reach
+from torpor.cli import options
 
 Action = Callable[[argparse.Namespace], Awaitable[int]]
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
@@ -29,12 +28,12 @@ _MODULES = {
     "redrive": "act",
     "signal": "act",
 }
-_Verbs = argparse._SubParsersAction
+_Verbs = options.Actions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add every action with its options."""
-    verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
+    verbs = options.actions(parser)
     _add_validate(verbs)
     _add_graph(verbs)
     _add_run(verbs)
@@ -59,7 +58,7 @@ async def _awaited(work: Awaitable[int]) -> int:
 
 def _add_validate(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     text = "report every problem of definitions; 0: no error, 1: errors, 2: a file cannot be read"
-    parser = verbs.add_parser("validate", help=text, description=text)
+    parser = options.action(verbs, "validate", text)
     parser.add_argument(
         "files",
         nargs="+",
@@ -72,7 +71,7 @@ def _add_validate(verbs: _Verbs[argparse.ArgumentParser]) -> None:
         default="STANDARD",
         help="what a bare definition is checked as (STANDARD)",
     )
-    _add_output(parser)
+    options.add_text_or_data(parser)
 
 
 def _add_graph(verbs: _Verbs[argparse.ArgumentParser]) -> None:
@@ -97,23 +96,23 @@ def _add_run(verbs: _Verbs[argparse.ArgumentParser]) -> None:
         "--watch", action="store_true", help="as --wait, and show states on stderr as they change"
     )
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer")
-    _add_output(parser)
+    options.add_text_or_data(parser)
 
 
 def _add_list(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     parser = _add(verbs, "list", "one line for each workflow, or for each execution of one")
     parser.add_argument("name", nargs="?", help="the workflow whose executions are listed")
-    parser.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    options.add_everywhere(parser)
     parser.add_argument("--status", choices=STATUSES, help="only executions that stand so")
     parser.add_argument("--limit", type=int, default=50, help="at most so many executions (50)")
-    _add_output(parser)
+    options.add_form(parser)
 
 
 def _add_show(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     parser = _add(verbs, "show", "all about a workflow, or about an execution and its states")
     parser.add_argument("name", help="the workflow")
     parser.add_argument("execution", nargs="?", help="the execution")
-    _add_output(parser)
+    options.add_form(parser)
 
 
 def _add_history(verbs: _Verbs[argparse.ArgumentParser]) -> None:
@@ -121,7 +120,7 @@ def _add_history(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     parser.add_argument("name", help="the workflow")
     parser.add_argument("execution", nargs="?", help="the execution (the last one)")
     parser.add_argument("-f", "--follow", action="store_true", help="go on until it has ended")
-    _add_output(parser)
+    options.add_text_or_data(parser)
 
 
 def _add_stop(verbs: _Verbs[argparse.ArgumentParser]) -> None:
@@ -129,13 +128,13 @@ def _add_stop(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     _add_execution(parser)
     parser.add_argument("--error", help="the error that it ends with")
     parser.add_argument("--cause", help="why, for people")
-    _add_output(parser)
+    options.add_text_or_data(parser)
 
 
 def _add_redrive(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     parser = _add(verbs, "redrive", "run the failed states of an ended execution again")
     _add_execution(parser)
-    _add_output(parser)
+    options.add_text_or_data(parser)
 
 
 def _add_signal(verbs: _Verbs[argparse.ArgumentParser]) -> None:
@@ -151,8 +150,8 @@ def _add_signal(verbs: _Verbs[argparse.ArgumentParser]) -> None:
 
 
 def _add(verbs: _Verbs[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:
-    parser = verbs.add_parser(name, help=text, description=text)
-    reach.add_arguments(parser)
+    parser = options.action(verbs, name, text)
+    options.add_engine(parser)
     return parser
 
 
@@ -164,14 +163,4 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
 def _add_data(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument(
         "-d", "--data", help=f"{what} as JSON ({{}}); @FILE reads it from a file, @- from stdin"
-    )
-
-
-def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=output.FORMATS,
-        default="table",
-        help="text for people, or what the API answers (table)",
     )

@@ -103,6 +103,14 @@ class DataPlane(Protocol):
         """
         ...
 
+    async def set_reserved(self, shares: Mapping[FunctionKey, int]) -> None:
+        """Let no more requests of these functions be inside or held here at once (0: none at all).
+
+        One more is answered 429. What another gateway forwards counts here, and what is forwarded
+        to another does not. Requests that came before the function had a share are not counted.
+        """
+        ...
+
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         """Bring one function to `lane`; None when it is asleep or gone.
 

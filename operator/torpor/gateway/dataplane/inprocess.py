@@ -7,8 +7,12 @@ was sent) at the speed of Python, which is enough for one person at a keyboard.
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
+from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
 
 from aiohttp import ClientSession, web
 
@@ -23,15 +27,30 @@ from torpor.gateway.dataplane.target import Target
 from torpor.gateway.dataplane.upstream import open_session
 from torpor.gateway.dataplane.websocket import is_upgrade, tunnel
 from torpor.gateway.http_table import Destination, NotAllowed
-from torpor.gateway.routes import Routes
-from torpor.resources.names import HEADER_COLD_START, HEADER_PATH, FunctionKey
+from torpor.gateway.routes import Routes, is_lambda, prefers_async
+from torpor.resources.names import (
+    HEADER_COLD_START,
+    HEADER_FUNCTION,
+    HEADER_PATH,
+    FunctionKey,
+)
 
 _BACKLOG = 1024
 _ATTEMPTS = 7  # over 1.3 s: longer than a process that died takes to be back
 _FIRST_PAUSE_SECONDS = 0.02
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_ROUTES = Routes({}, frozenset())
 _DEFAULT_TIMEOUT_SECONDS = 30.0
 _EVENTS_SECONDS = 30.0
+_LAMBDA_SECONDS = 7200.0  # a call takes as long as its function may
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbour:
+    """A server that is no function's, and how long it may be silent."""
+
+    server: Server
+    timeout_seconds: float
 
 
 class InProcessDataPlane:
@@ -52,8 +71,12 @@ class InProcessDataPlane:
         self._drain_seconds = drain_seconds
         self._header_seconds = header_seconds
         self._routes = _NO_ROUTES
+        self._reserved: Mapping[FunctionKey, int] = {}
+        self._present: Counter[FunctionKey] = Counter()
         self._lanes: dict[FunctionKey, Admission] = {}
-        self._events: Server | None = None
+        self._events: Neighbour | None = None
+        self._lambda: Neighbour | None = None
+        self._async: Neighbour | None = None
         self._holder: Holder | None = None
         self._runner: web.ServerRunner | None = None
         self._session: ClientSession | None = None
@@ -88,15 +111,27 @@ class InProcessDataPlane:
         """Know these addresses from now on."""
         self._routes = routes
 
-    def set_events(self, events: Server | None) -> None:
+    def set_events(self, events: Server) -> None:
         """Know where the events role is from now on."""
-        self._events = events
+        self._events = Neighbour(events, _EVENTS_SECONDS)
+
+    def set_lambda(self, api: Server) -> None:
+        """Know where the Lambda API is from now on."""
+        self._lambda = Neighbour(api, _LAMBDA_SECONDS)
+
+    def set_async(self, door: Server) -> None:
+        """Know where calls that nobody waits for are taken from now on."""
+        self._async = Neighbour(door, _EVENTS_SECONDS)
 
     async def set_homes(
         self, homes: Mapping[FunctionKey, str], peers: Mapping[str, tuple[str, int]]
     ) -> None:
         """Nothing to do: this plane is the only one there is, so every function is at home."""
         del homes, peers
+
+    async def set_reserved(self, shares: Mapping[FunctionKey, int]) -> None:
+        """Let no more requests of these functions be inside or held at once."""
+        self._reserved = shares
 
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         """Bring one function to `lane`; what is inside goes on."""
@@ -118,6 +153,8 @@ class InProcessDataPlane:
             return problems.problem(problems.NO_PATH, request_id)
         path, question, query = target.path.partition("?")
         key, seen_path = self._routes.find(target.host, path) or (None, path)
+        if key is None and is_lambda(path):
+            return await self._to_neighbour(request, request_id, target, path, self._lambda)
         if key is None:
             to = self._routes.find_trigger(request.method, target.host, path)
             if not isinstance(to, Destination):
@@ -125,22 +162,36 @@ class InProcessDataPlane:
             key, seen_path = to.function, to.rewritten(path)
         seen = Target(f"{seen_path}{question}{query}", target.host)
         if key is None:
-            return await self._to_events(request, request_id, seen, path)
+            return await self._to_neighbour(request, request_id, seen, path, self._events)
+        if prefers_async(request.headers.getall("Prefer", ())):
+            named = {HEADER_FUNCTION: str(key)}
+            return await self._to_neighbour(request, request_id, seen, path, self._async, named)
+        if self._present[key] >= self._reserved.get(key, math.inf):
+            return problems.problem(problems.OVER_RESERVED, request_id)
+        self._present[key] += 1
         try:
             return await self._deliver(request, request_id, key, seen)
         finally:
+            self._present[key] -= 1
             self._forget_if_done(key)
 
-    async def _to_events(
-        self, request: web.BaseRequest, request_id: str, target: Target, path: str
+    async def _to_neighbour(
+        self,
+        request: web.BaseRequest,
+        request_id: str,
+        target: Target,
+        path: str,
+        to: Neighbour | None,
+        more: Mapping[str, str] = _NOTHING,
     ) -> web.StreamResponse:
-        if self._events is None or self._session is None:
+        if to is None or self._session is None:
             return problems.problem(problems.UNREACHABLE, request_id)
         headers = forwarding.onward(request.headers, _origin(request, request_id, target))
         headers[HEADER_PATH] = path
-        call = Call(request, request_id, target.path, headers, {}, _EVENTS_SECONDS)
+        headers.update(more)
+        call = Call(request, request_id, target.path, headers, {}, to.timeout_seconds)
         try:
-            return await exchange(self._session, call, self._events)
+            return await exchange(self._session, call, to.server)
         except (Unreached, Unanswered):
             return problems.problem(problems.UNREACHABLE, request_id)
 
@@ -225,6 +276,8 @@ class InProcessDataPlane:
         admission = self._lanes.get(key)
         if admission is not None and admission.lane is None and admission.empty:
             del self._lanes[key]
+        if not self._present[key]:
+            del self._present[key]
 
 
 def _origin(request: web.BaseRequest, request_id: str, target: Target) -> Origin:

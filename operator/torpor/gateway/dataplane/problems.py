@@ -21,6 +21,12 @@ NO_PATH = Refused(400, "bad-request", "the request's target is not a path")
 INTERNAL = Refused(500, "internal", "the gateway could not handle the request")
 NOT_FOUND = Refused(404, "unknown-function", "no function has this address")
 NOT_ALLOWED = Refused(405, "method-not-allowed", "this address does not take the method")
+OVER_RESERVED = Refused(
+    429,
+    "reserved-concurrency",
+    "the function has as many requests as reservedConcurrency allows",
+    1,
+)
 BROKEN = Refused(502, "bad-gateway", "the function broke the connection before it answered")
 ANSWER_TOO_LARGE = Refused(
     502, "bad-gateway", "the head of the function's answer is beyond 15,360 bytes or 101 headers"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torpor.platform.base import Instance, Trouble
@@ -77,7 +77,7 @@ def _trouble(status: Pod) -> Trouble | None:
     if scheduled.get("status") == "False":
         reason = str(scheduled.get("reason") or "Unschedulable")
         return Trouble(reason, str(scheduled.get("message") or "no node takes it"), final=False)
-    return _container_trouble(_function_status(status))
+    return _container_trouble(_code_status(status)) or _container_trouble(_function_status(status))
 
 
 def _container_trouble(container: Pod) -> Trouble | None:
@@ -113,10 +113,18 @@ def _ending(container: Pod) -> Ending | None:
 
 
 def _function_status(status: Pod) -> Pod:
-    for container in status.get("containerStatuses") or ():
-        if container.get("name") == names.CONTAINER_FUNCTION:
-            return container  # type: ignore[no-any-return]
-    return {}
+    return _named(status.get("containerStatuses"), names.CONTAINER_FUNCTION)
+
+
+def _code_status(status: Pod) -> Pod:
+    """Return how the container that fetches the code is doing; nothing once it has fetched it."""
+    found = _named(status.get("initContainerStatuses"), names.CONTAINER_CODE)
+    ended = (found.get("state") or {}).get("terminated") or {}
+    return {} if ended.get("exitCode") == 0 else found
+
+
+def _named(containers: Iterable[Pod] | None, name: str) -> Pod:
+    return next((item for item in containers or () if item.get("name") == name), {})
 
 
 def _condition(status: Pod, kind: str) -> Pod:

@@ -5,6 +5,9 @@
 | any /v1/namespaces/<namespace>/triggers/<name> | 202 with Location; 204: the filter refused it |
 | GET /v1/namespaces/<namespace>/calls/<id> | 202 while under way, then the target's answer |
 
+The result of a call of a Function is told with 200 and, of its answer, the headers, the body and
+in `Torpor-Status` the status; with a problem as body where it never answered.
+
 The Trigger's source is `http` with `async: true`, or its target is no Function. A request in
 CloudEvents' binary or structured mode is that event; any other becomes one of type
 `dev.torpor.http.request`, with `source` `/namespaces/<namespace>/triggers/<name>`, the `method`,
@@ -36,12 +39,15 @@ from torpor.triggers.broker import names
 from torpor.triggers.definitions import Definition
 from torpor.triggers.event import NO_DATA, Event, Json, MalformedEvent, from_http, make_event
 from torpor.triggers.event.media import parse_media_type
+from torpor.triggers.implied import function_of
 from torpor.triggers.inbox import entrance
 from torpor.triggers.results import CALL, Result
 from torpor.triggers.wanted import is_direct
 
 TYPE = "dev.torpor.http.request"
 IDEMPOTENCY_KEY = "Idempotency-Key"
+STATUS = "Torpor-Status"
+"""On the result of a call of a Function: the status that it answered with."""
 _POLL_SECONDS = 1
 _MOST_KEY = 256
 _MOST_QUERY = 8_192
@@ -64,7 +70,7 @@ class Calls:
     async def _take(self, request: web.Request) -> web.Response:
         key = FunctionKey(request.match_info["namespace"], request.match_info["name"])
         definition = self._parts.definitions.known.get(key)
-        if definition is None or not _takes_calls(definition.trigger):
+        if definition is None or definition.implied or not _takes_calls(definition.trigger):
             text = f"{key} is no Trigger whose http source is asynchronous"
             return problem(HTTPStatus.NOT_FOUND, "no-such-trigger", text)
         methods = definition.trigger.source.settings.get("methods")
@@ -92,7 +98,8 @@ class Calls:
         if result is None:
             text = f"there is no call {call[:64]!r}, or it was more than a day ago"
             return problem(HTTPStatus.NOT_FOUND, "no-such-call", text)
-        return _told(result, call)
+        function = function_of(result.trigger)
+        return _told(result, call) if function is None else _function_told(result, call, function)
 
     def _call_id(self, request: web.Request, trigger: Trigger, sent: Event | None) -> str:
         """Who knows it may have the result: it cannot be guessed.
@@ -157,11 +164,26 @@ def _data(content_type: str | None, body: bytes) -> Json:
         raise MalformedEvent(f"the body is not JSON, as its Content-Type says: {error}") from None
 
 
+def _function_told(result: Result, call: str, function: str) -> web.Response:
+    if not result.ended:
+        return _pending({"id": call, "function": function, "status": "pending"})
+    if result.status is None or (result.error and not result.body):
+        told = problem(HTTPStatus.BAD_GATEWAY, "delivery-failed", result.error or "no answer came")
+        told.headers[STATUS] = str(result.status or told.status)
+        told.set_status(HTTPStatus.OK)
+        return told
+    headers = {**result.headers, STATUS: str(result.status)}
+    return web.Response(body=result.body, headers=headers)
+
+
+def _pending(body: Mapping[str, str]) -> web.Response:
+    headers = {"Retry-After": str(_POLL_SECONDS)}
+    return web.json_response(body, status=HTTPStatus.ACCEPTED, headers=headers)
+
+
 def _told(result: Result, call: str) -> web.Response:
     if not result.ended:
-        body = {"id": call, "trigger": result.trigger, "status": "pending"}
-        headers = {"Retry-After": str(_POLL_SECONDS)}
-        return web.json_response(body, status=HTTPStatus.ACCEPTED, headers=headers)
+        return _pending({"id": call, "trigger": result.trigger, "status": "pending"})
     if result.status is None or (result.error and not result.body):
         return problem(HTTPStatus.BAD_GATEWAY, "delivery-failed", result.error or "no answer came")
     content_type = result.content_type or "application/octet-stream"

@@ -42,7 +42,10 @@ class ApiSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiParts:
-    """The broker and what is known of it. `wall` is Unix time, `new_id` gives random UUIDs."""
+    """The broker and what is known of it. `wall` is Unix time, `new_id` gives random UUIDs.
+
+    With an empty `internal_token` no gateway may hand calls over.
+    """
 
     connection: Connection
     streams: Streams
@@ -55,6 +58,7 @@ class ApiParts:
     new_id: Callable[[], str]
     hops: Hops
     settings: ApiSettings = ApiSettings()
+    internal_token: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@
 | POST / with `X-Amz-Target: AWSEvents.<call>` or `AmazonSQS.<call>` | `eventbridge.py`, `sqs/` |
 | POST /v1/namespaces/<namespace>/buses/<bus>/events, …/queues/<queue>/events | `cloudevents.py` |
 | any /v1/namespaces/<namespace>/triggers/<name>, GET …/calls/<id> | `calls.py` |
+| POST /v1/namespaces/<namespace>/functions/<name>/calls | `function_calls.py` |
 | POST /v1/namespaces/<namespace>/storage | `storage.py` |
 | GET /healthz | 200: the process serves |
 
@@ -31,6 +32,7 @@ from torpor.triggers.api.bodies import bounded
 from torpor.triggers.api.calls import Calls
 from torpor.triggers.api.cloudevents import TRACE_HEADER, CloudEvents, admitted
 from torpor.triggers.api.eventbridge import EventBridge
+from torpor.triggers.api.function_calls import FunctionCalls
 from torpor.triggers.api.ingress import Ingress
 from torpor.triggers.api.parts import ApiParts, Caller
 from torpor.triggers.api.places import Places
@@ -63,6 +65,7 @@ class ApiServer:
         self._resources = (
             CloudEvents(parts, ingress),
             Calls(parts, ingress),
+            FunctionCalls(parts, ingress),
             StorageHook(parts, ingress),
         )
         self._runner: web.AppRunner | None = None

@@ -7,11 +7,12 @@ never pass is given up at once.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from http import HTTPStatus
+from types import MappingProxyType
 
 from torpor.resources.trigger import Backoff, Delivery
 
@@ -65,6 +66,8 @@ class Answer:
     broken: bool = False
     body: bytes = b""
     content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    """Of the answer to a call of a Function that its caller did not wait for."""
 
     @property
     def ok(self) -> bool:

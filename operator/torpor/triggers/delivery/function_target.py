@@ -97,7 +97,7 @@ class FunctionTarget:
             )
         except (GatewayAway, InvokeTimeout) as error:
             return Answer(None, str(error))
-        return _answer(response)
+        return answer_of(response)
 
 
 def _message(piece: Piece) -> tuple[dict[str, str], bytes]:
@@ -121,11 +121,12 @@ def _fitting(headers: Mapping[str, str]) -> Mapping[str, str]:
     return {}
 
 
-def _answer(response: Response) -> Answer:
+def answer_of(response: Response) -> Answer:
+    """Return what a Function's answer, or the gateway's for it, means for its event."""
     content_type = response.headers.get("Content-Type", "")
     if 200 <= response.status < 300:
         return Answer(response.status, body=response.body, content_type=content_type)
-    problem = _problem(response.body)
+    problem = problem_of(response.body)
     said = problem.get("detail") or problem.get("errorMessage")
     text = str(said) if said else response.body[:_QUOTED].decode(errors="replace").strip()
     return Answer(
@@ -139,8 +140,8 @@ def _answer(response: Response) -> Answer:
     )
 
 
-def _problem(body: bytes) -> Mapping[str, Any]:
-    """The members of problem details (RFC 9457), or of an error as Lambda tells it."""
+def problem_of(body: bytes) -> Mapping[str, Any]:
+    """Return the members of problem details (RFC 9457), or of an error as Lambda tells it."""
     try:
         found = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -49,7 +49,9 @@ class Handling:
         self._trigger: Trigger = plan.trigger
         self._parts = parts
         self._places = places
-        self._settling = Settling(plan.trigger, parts, plan.dedupe, plan.last_resort)
+        self._settling = Settling(
+            plan.trigger, parts, plan.dedupe, plan.last_resort, plan.aftermath
+        )
         self._claiming = Claiming(plan, parts, self._settling)
         self._preparing = Preparing(plan, parts, self._settling)
         self._flying: dict[tuple[int, float], Item] = {}

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from torpor.resources import trigger
+from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import TargetKind, Trigger
 from torpor.triggers.definitions import Definition
+from torpor.triggers.delivery.aftermath import Aftermath
 from torpor.triggers.delivery.breaker import Breaker
+from torpor.triggers.delivery.call_target import CallTarget
 from torpor.triggers.delivery.dedupe import Deduplication, dedupe_bucket
 from torpor.triggers.delivery.parts import DeliveryParts
 from torpor.triggers.delivery.targets import Target, open_target
 from torpor.triggers.filter.compiled import CompiledFilter, compile_filter
+from torpor.triggers.implied import Role
 from torpor.triggers.standings import TargetFacts
 from torpor.triggers.transform import Transform, compile_transform
 
@@ -30,7 +34,8 @@ class Plan:
     """One Trigger's deliveries. `absent`: the target does not exist, and events wait.
 
     An attempt takes `timeout_seconds` at the most, and goes on for `working_seconds` at the most
-    after whoever made it died: nobody waits for a Function to wake then.
+    after whoever made it died: nobody waits for a Function to wake then. `aftermath` is of a
+    Function's asynchronous calls.
     """
 
     trigger: Trigger
@@ -44,6 +49,7 @@ class Plan:
     timeout_seconds: float
     working_seconds: float
     absent: bool
+    aftermath: Aftermath | None = None
 
 
 def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
@@ -65,7 +71,7 @@ def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
         trigger=found,
         filter=compile_filter(found.filter),
         transform=None if unchanged else compile_transform(found.transform),
-        target=open_target(found, found.target, parts.world),
+        target=_target(definition, parts),
         fallback=None if breaker is None else opened(breaker.fallback),
         last_resort=opened(found.dead_letter.target),
         breaker=None if breaker is None else Breaker(breaker),
@@ -73,7 +79,23 @@ def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
         timeout_seconds=spec.timeout_seconds or working_seconds + waking_seconds,
         working_seconds=spec.timeout_seconds or working_seconds,
         absent=facts is not None and not facts.exists,
+        aftermath=_aftermath(definition, parts),
     )
+
+
+def _target(definition: Definition, parts: DeliveryParts) -> Target:
+    found, implied = definition.trigger, definition.implied
+    if implied is not None and implied.role is Role.CALLS:
+        key = FunctionKey(found.key.namespace, implied.function)
+        return CallTarget(parts.world.invoker, key)
+    return open_target(found, found.target, parts.world)
+
+
+def _aftermath(definition: Definition, parts: DeliveryParts) -> Aftermath | None:
+    implied, world = definition.implied, parts.world
+    if implied is None or not implied.told:
+        return None
+    return Aftermath(definition.trigger, implied, world.publisher, world.objects, parts.wall)
 
 
 def _dedupe(found: Trigger, parts: DeliveryParts, working_seconds: float) -> Deduplication | None:

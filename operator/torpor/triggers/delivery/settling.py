@@ -21,6 +21,7 @@ from torpor.telemetry.metrics import (
 )
 from torpor.triggers.broker.errors import StoreFull
 from torpor.triggers.broker.publishing import Outgoing
+from torpor.triggers.delivery.aftermath import Aftermath
 from torpor.triggers.delivery.attempts import Answer, pause_seconds, retry_after_seconds
 from torpor.triggers.delivery.burial import Death, bury_event, bury_raw
 from torpor.triggers.delivery.dedupe import Deduplication
@@ -56,8 +57,10 @@ class Settling:
         parts: DeliveryParts,
         dedupe: Deduplication | None,
         last_resort: Target | None,
+        aftermath: Aftermath | None = None,
     ) -> None:
         self._trigger = trigger
+        self._aftermath = aftermath
         self._parts = parts
         self._dedupe = dedupe
         self._last_resort = last_resort
@@ -148,6 +151,8 @@ class Settling:
             )
         if not await self._sent_on(item, error):
             return
+        if self._aftermath is not None:
+            await self._aftermath.failed(item, answer)
         await self._told(item, answer or Answer(item.record.status, error))
         await self._ends(item)
         self._dead.inc()
@@ -185,6 +190,8 @@ class Settling:
         if item.claim is not None and self._dedupe is not None:
             await self._dedupe.complete(item.claim, end.answer)
             item.claim = None
+        if self._aftermath is not None:
+            await self._aftermath.succeeded(item, end.answer)
         await self._told(item, end.answer)
         with suppress(StoreFull):  # that it goes makes room; what is not written here ends by age
             if item.record is not FRESH:

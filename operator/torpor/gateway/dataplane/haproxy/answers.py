@@ -18,7 +18,7 @@ CONTENT_TYPE = "application/problem+json"
 ID = "%[var(txn.id)]"
 """The request's id in HAProxy's words."""
 TOLD = "txn.told"
-"""The variable that is set when a function, another gateway or Python gave the answer."""
+"""The variable that is set when a function, another gateway or Python gave an error's answer."""
 
 _VALUE = re.compile(r"value=<(\d+)>")
 _DOORS = ("in", "peer")
@@ -40,6 +40,9 @@ class Answer:
 BAD_REQUEST = Answer(400, "bad-request", "The request is malformed.")
 UNKNOWN = Answer(404, "unknown-function", "No function has this address.")
 NOT_ALLOWED = Answer(405, "method-not-allowed", "This address does not take the method.")
+OVER_RESERVED = Answer(
+    429, "reserved-concurrency", "The function has as many requests as reservedConcurrency allows."
+)
 INTERNAL = Answer(500, "internal", "The gateway could not handle the request.")
 BAD_RESPONSE = Answer(
     502, "bad-gateway", "The function ended the connection or broke the protocol."
@@ -50,7 +53,7 @@ TIMEOUT = Answer(504, "timeout", "The function did not answer in time.")
 
 ERRORS = (BAD_REQUEST, INTERNAL, BAD_RESPONSE, UNAVAILABLE, TIMEOUT)
 """Those for which HAProxy has a page of its own that these replace."""
-_COUNTED = (UNKNOWN, INTERNAL, BAD_RESPONSE, UNAVAILABLE, TIMEOUT)
+_COUNTED = (UNKNOWN, OVER_RESERVED, INTERNAL, BAD_RESPONSE, UNAVAILABLE, TIMEOUT)
 # After what cannot be understood, nothing on the connection can be trusted.
 _HEADERS = {
     BAD_REQUEST: " hdr Connection close",
@@ -82,13 +85,17 @@ def counter_lines() -> str:
 
 
 def counting_rules() -> str:
-    """Return the rules of a door that count what HAProxy answers there by itself."""
+    """Return the rules of a door that count what HAProxy answers there by itself; the last ones."""
     rules = "\n".join(
         f"  http-after-response set-var({_variable(answer)}) var({_variable(answer)}),add(1) if"
-        f" {{ status {answer.status} }} !{{ var({TOLD}) -m found }}"
+        f" {{ status {answer.status} }}"
         for answer in _COUNTED
     )
-    return f"  http-response set-var({TOLD}) bool(true)\n{rules}"
+    return f"""\
+  http-response set-var({TOLD}) bool(true) if {{ status ge 400 }}
+  http-after-response allow if {{ status lt 400 }}
+  http-after-response allow if {{ var({TOLD}) -m found }}
+{rules}"""
 
 
 def count_commands() -> list[str]:

@@ -10,12 +10,23 @@ from ipaddress import ip_address
 
 from torpor.gateway.dataplane.haproxy.answers import counter_lines, error_lines
 from torpor.gateway.dataplane.haproxy.doors import render_doors
-from torpor.gateway.dataplane.haproxy.layout import AGAIN, EVENTS_BACKEND, Options, slot_names
+from torpor.gateway.dataplane.haproxy.layout import (
+    AGAIN,
+    ASYNC_BACKEND,
+    EVENTS_BACKEND,
+    LAMBDA_BACKEND,
+    PRESENT_TABLE,
+    TIMEOUT_MAP,
+    Options,
+    slot_names,
+)
 
 # Checked only after a failed connection: down at the first refusal, up when it accepts again.
+# HAProxy 2.6 keeps no connection to a server that was added while it runs unless told how many.
 _HEALTH = (
     "check inter 1h fastinter 100ms downinter 100ms fall 1 rise 1"
-    " observe layer4 error-limit 1 on-error mark-down pool-purge-delay 1s"
+    " observe layer4 error-limit 1 on-error mark-down"
+    " pool-max-conn 1000 pool-purge-delay 1s"
 )
 
 
@@ -51,6 +62,7 @@ def render_config(options: Options, servers: Mapping[str, Iterable[str]]) -> str
         for letter, count, defaults in kinds
         for name in slot_names(letter, count)
     )
+    sections += [_lambda(options), _async(options), _present()]
     if options.events:
         sections.append(_events(*options.events))
     return "\n".join(sections)
@@ -58,6 +70,7 @@ def render_config(options: Options, servers: Mapping[str, Iterable[str]]) -> str
 
 def _globals(options: Options) -> str:
     # One thread: with two, HAProxy lets one request too many into a server now and then.
+    # No cache: what expressions are matched with is another in each request.
     return f"""\
 global
   stats socket {options.admin_socket} mode 600 level admin
@@ -65,6 +78,7 @@ global
   nbthread 1
   maxconn {options.max_connections}
   tune.http.maxhdr 101
+  tune.pattern.cache-size 0
   tune.lua.session-timeout 3700s
   setenv TORPOR_HOLD_SOCKET unix@{options.hold_socket}
   lua-load {options.lua}
@@ -95,9 +109,34 @@ defaults base
 {error_lines()}
 
 defaults slots from base
-  http-request set-timeout server var(txn.timeout) if {{ var(txn.timeout) -m found }}
+  http-request set-timeout server var(txn.fn),map_str_int({options.map(TIMEOUT_MAP)})
 
 defaults peers from base
+"""
+
+
+def _lambda(options: Options) -> str:
+    # A call takes as long as its function may be waited for and may take.
+    return f"""\
+backend {LAMBDA_BACKEND} from base
+  timeout server 2h
+  server python unix@{options.lambda_socket}
+"""
+
+
+def _async(options: Options) -> str:
+    return f"""\
+backend {ASYNC_BACKEND} from base
+  timeout server 60s
+  server python unix@{options.async_socket}
+"""
+
+
+def _present() -> str:
+    # An entry that counts anything is never dropped; others are when the table is full.
+    return f"""\
+backend {PRESENT_TABLE} from base
+  stick-table type string len 128 size 50k store conn_cur
 """
 
 

@@ -14,22 +14,27 @@ from __future__ import annotations
 from torpor.gateway.dataplane.haproxy.answers import (
     CONTENT_TYPE,
     NOT_ALLOWED,
+    OVER_RESERVED,
     REFUSING,
     UNKNOWN,
     counting_rules,
 )
 from torpor.gateway.dataplane.haproxy.layout import (
     ALLOW_MAP,
+    ASYNC_BACKEND,
     EVENTS_BACKEND,
     HOME_MAP,
     HOST_MAP,
+    LAMBDA_BACKEND,
     PATH_MAP,
+    PRESENT_TABLE,
+    RESERVED_MAP,
     ROUTE_MAP,
     SLOT_MAP,
-    TIMEOUT_MAP,
     Options,
 )
 from torpor.gateway.http_table import CALLS_PATTERN, EVENTS
+from torpor.gateway.routes import LAMBDA, LAMBDA_PATTERN, RESULTS_PREFIX
 from torpor.resources.http_route import ANY_HOST, METHODS, OTHER_METHOD
 
 MAX_AGAIN = 8
@@ -39,111 +44,157 @@ MAX_AGAIN = 8
 def render_doors(options: Options) -> list[str]:
     """Return the sections of the three doors."""
     return [
-        _door("in", f"fd@{options.public_fd}", options, _public(options)),
-        _door("peer", f"fd@{options.peer_fd}", options, _peer(options)),
-        _door("again", f"unix@{options.again_socket} mode 600", options, _again(options)),
+        _door("in", f"  bind fd@{options.public_fd}\n{_CALLER}", _public(options)),
+        _door("peer", f"  bind fd@{options.peer_fd}\n", _peer(options)),
+        _door("again", f"  bind unix@{options.again_socket} mode 600\n", _again(options)),
     ]
 
 
-# A NUL in a header's value must not pass (RFC 9110, 5.5), and HAProxy 2.6 lets it.
-def _door(name: str, bind: str, options: Options, rules: str) -> str:
+def _door(name: str, connection: str, rules: str) -> str:
     return f"""\
 frontend {name} from base
-  bind {bind}
-  http-request set-var(txn.t0) date(0,ms)
-{_REQUEST_ID}  http-request deny deny_status 400 if {{ req.hdrs -m reg '\\x00' }}
+{connection}{_REQUEST_ID}{_NO_NUL}\
+  http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
   http-after-response set-header X-Request-Id %[var(txn.id)] if {{ var(txn.id) -m found }}
   http-after-response set-header X-Torpor-Cold-Start %[date(0,ms),sub(txn.t0)] if \
 {{ var(txn.cold) -m found }}
-  http-request disable-l7-retry unless {{ method GET HEAD OPTIONS }}
 {counting_rules()}
-{rules}{_serve(options)}"""
+{rules}\
+  use_backend %[var(txn.be)]
+"""
 
 
 def _public(options: Options) -> str:
-    home = options.map(HOME_MAP)
+    home = f"""\
+  http-request set-var(txn.be) var(txn.fn),map_str({options.map(HOME_MAP)}) if !{_ASYNC}
+  http-request allow if {{ var(txn.be) -m found }}
+"""
+    # What is called asynchronously is counted and held when it is delivered.
+    here = f"""\
+  http-request set-var(txn.be) str({ASYNC_BACKEND}) if {_ASYNC} {_KNOWN}
+  http-request disable-l7-retry if {_ASYNC}
+{_slot(options, f"if !{_ASYNC}")}"""
     return f"""\
   http-request del-header x-torpor- -m beg
-{_find(options)}{_FORWARDED}\
-  http-request set-var(txn.be) var(txn.fn),map_str({home})
-  http-request set-var(txn.peer) var(txn.be) if {{ var(txn.be) -m found }}
-{_rewrite("!{ var(txn.peer) -m found }")}"""
+{_FORWARDED}\
+  http-request set-var(txn.async) bool(true) if {_PREFERS}
+{_ways(options, home, here)}"""
 
 
 def _peer(options: Options) -> str:
     return f"""\
   http-request del-header x-torpor- -m beg
-{_find(options)}{_rewrite("")}"""
+{_ways(options, "", _slot(options))}"""
 
 
 def _again(options: Options) -> str:
-    # From a slot: found and rewritten already. From a peer's backend (the peer is away): not yet.
+    # From a slot: found, rewritten and counted. From a peer's backend (the peer is away): not yet.
     return f"""\
   http-request set-var(txn.again) req.hdr_val(x-torpor-again),add(1)
   http-request set-header X-Torpor-Again %[var(txn.again)]
   http-request return status 503 content-type {CONTENT_TYPE} hdr Retry-After 1 \
 lf-string '{REFUSING.text()}' if {{ var(txn.again) -m int gt {MAX_AGAIN} }}
-  http-request set-var(txn.fn) req.hdr(x-torpor-function) if \
-{{ req.hdr(x-torpor-function) -m found }}
-  http-request set-var(txn.done) bool(true) if {{ var(txn.fn) -m found }}
-{_find(options, "!{ var(txn.done) -m found }")}{_rewrite("!{ var(txn.done) -m found }")}"""
+  http-request set-var(txn.fn) req.hdr(x-torpor-function)
+{_HOLD}{_ways(options, "", "")}"""
 
 
+_KNOWN = "{ var(txn.fn) -m found }"
+_TO_EVENTS = f"{{ var(txn.fn) -m str {EVENTS} }}"
+_TO_LAMBDA = f"{{ var(txn.fn) -m str {LAMBDA} }}"
+_PREFERS = "{ req.hdr(prefer) -m reg -i '^respond-async[ ]*(;.*)?$' }"
+_ASYNC = "{ var(txn.async) -m found }"
 _SANE_ID = "{ req.fhdr(x-request-id) -m reg ^[A-Za-z0-9._-]{1,128}$ }"
+_SANE_HOST = "{ req.hdr(host) -m reg ^[][A-Za-z0-9.:_-]+$ }"
 _REQUEST_ID = f"""\
   http-request set-var(txn.id) req.fhdr(x-request-id) if {_SANE_ID}
   http-request set-var(txn.id) uuid() if !{{ var(txn.id) -m found }}
   http-request set-header X-Request-Id %[var(txn.id)]
 """
 
-_FORWARDED = """\
-  http-request set-header X-Forwarded-For %[req.fhdr(x-forwarded-for)],\\ %[src] if \
-{ req.fhdr(x-forwarded-for) -m found }
-  http-request set-header X-Forwarded-For %[src] if !{ req.fhdr(x-forwarded-for) -m found }
+# A NUL in a header's value must not pass (RFC 9110, 5.5), and HAProxy 2.6 lets it.
+_NO_NUL = """\
+.if version_before(3.0)
+  http-request deny deny_status 400 if { req.hdrs -m reg '\\x00' }
+.endif
+"""
+
+_RANDOM = "%[rand,hex,lower,bytes(8,8)]"
+"""Eight random hexadecimal digits in HAProxy's words."""
+
+# Who asks is put into words once for a connection. A listener of both families sees IPv4 clients as
+# IPv6 ones (RFC 4291, 2.5.5.2); functions see them as what they are.
+_CALLER = """\
+  tcp-request session set-var(sess.for) src,concat(),regsub(^::ffff:,)
+  tcp-request session set-var(sess.node) var(sess.for) if !{ var(sess.for) -m sub : }
+  tcp-request session set-var(sess.node) 'str("\\"["),concat(,sess.for,"]\\"")' if \
+{ var(sess.for) -m sub : }
+"""
+
+_FORWARDED = f"""\
+  http-request set-header X-Forwarded-For %[req.fhdr(x-forwarded-for)],\\ %[var(sess.for)] if \
+{{ req.fhdr(x-forwarded-for) -m found }}
+  http-request add-header X-Forwarded-For %[var(sess.for)] if \
+!{{ req.fhdr(x-forwarded-for) -m found }}
   http-request set-header X-Forwarded-Proto http if \
-!{ req.fhdr(x-forwarded-proto) -m str http https }
-  http-request set-header X-Forwarded-Host %[req.hdr(host)] if \
-!{ req.fhdr(x-forwarded-host) -m found }
-  http-request set-var(txn.for) src
-  http-request set-var(txn.node) str(),concat(,txn.for) if !{ var(txn.for) -m sub : }
-  http-request set-var(txn.node) 'str("\\"["),concat(,txn.for,"]\\"")' if { var(txn.for) -m sub : }
-  http-request add-header Forwarded 'for=%[var(txn.node)];host="%[req.hdr(host)]";proto=http' if \
-{ req.hdr(host) -m reg ^[][A-Za-z0-9.:_-]+$ }
-  http-request add-header Forwarded for=%[var(txn.node)];proto=http unless \
-{ req.hdr(host) -m reg ^[][A-Za-z0-9.:_-]+$ }
-  http-request set-var(txn.trace) uuid(),regsub(-,,g) if !{ req.hdr(traceparent) -m found }
-  http-request set-header traceparent \
-00-%[var(txn.trace)]-%[uuid(),regsub(-,,g),bytes(0,16)]-01 if { var(txn.trace) -m found }
+!{{ req.fhdr(x-forwarded-proto) -m str http https }}
+  http-request add-header X-Forwarded-Host %[req.hdr(host)] if \
+!{{ req.fhdr(x-forwarded-host) -m found }}
+  http-request add-header Forwarded 'for=%[var(sess.node)];host="%[req.hdr(host)]";proto=http' if \
+{_SANE_HOST}
+  http-request add-header Forwarded for=%[var(sess.node)];proto=http unless {_SANE_HOST}
+  http-request add-header traceparent 00-{_RANDOM * 4}-{_RANDOM * 2}-01 if \
+!{{ req.fhdr(traceparent) -m found }}
+"""
+
+_HOLD = f"""\
+  http-request set-var(txn.t0) date(0,ms)
+  http-request lua.hold if {_KNOWN}
+  http-request allow if {_KNOWN}
 """
 
 
-def _find(options: Options, condition: str = "") -> str:
-    path = "{ path_beg /function/ }"
+def _ways(options: Options, elsewhere: str, here: str) -> str:
+    """Return how a request finds its backend: one for a function's own address first, at once.
+
+    `elsewhere` are the rules that may find it with another gateway, `here` those that find it here;
+    if both do not, it is held.
+    """
     return f"""\
-  http-request set-var(txn.ns) path,field(3,/) if {path} {condition}
-  http-request set-var(txn.name) path,field(4,/) if {path} {condition}
-  http-request set-var(txn.fn) var(txn.ns),concat(/,txn.name),\
-map_str({options.map(PATH_MAP)}) if {path} {condition}
+{_find(options)}{elsewhere}\
+  http-request replace-path ^/function/[^/]+/[^/]+/?(.*)$ /\\1 if {{ path_beg /function/ }} {_KNOWN}
+{_serve(options, here)}\
+{_find_others(options)}{_serve_neighbours()}{elsewhere}\
+  http-request lua.rewrite
+{_serve(options, here)}"""
+
+
+def _find(options: Options) -> str:
+    return f"""\
   http-request set-var(txn.fn) req.hdr(host),host_only,lower,rtrim(.),\
-map_str({options.map(HOST_MAP)}) if !{path} {condition}
-{_find_trigger(options)}\
-  http-request return status 404 content-type {CONTENT_TYPE} \
-lf-string '{UNKNOWN.text()}' if !{{ var(txn.fn) -m found }}
+map_str({options.map(HOST_MAP)}) if !{{ path_beg /function/ }}
+  http-request set-var(txn.fn) path,field(3,/,2),map_str({options.map(PATH_MAP)}) if \
+{{ path_beg /function/ }}
 """
 
 
-def _find_trigger(options: Options) -> str:
-    unknown = "!{ var(txn.fn) -m found } !{ path_beg /function/ }"
+def _find_others(options: Options) -> str:
+    """Return the rules that find what is no function's address, or refuse it."""
+    unknown = f"!{_KNOWN}"
     missed = f"{unknown} !{{ var(txn.to) -m found }}"
-    calls = f"{unknown} {{ path_reg {CALLS_PATTERN} }}" if options.events else ""
     route, allow = options.map(ROUTE_MAP), options.map(ALLOW_MAP)
-    to_events = f"  http-request set-var(txn.fn) str({EVENTS}) if {calls}\n" if calls else ""
+    events = (f"path_beg {RESULTS_PREFIX}", f"path_reg {CALLS_PATTERN}") if options.events else ()
+    to_events = "".join(
+        f"  http-request set-var(txn.fn) str({EVENTS}) if {{ {each} }}\n" for each in events
+    )
     return f"""\
 {to_events}\
-  http-request set-var(txn.path) path if {unknown}
-  http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.) if {unknown}
-  http-request set-var(txn.method) str({OTHER_METHOD}) if {unknown}
-  http-request set-var(txn.method) method if {unknown} {{ method {" ".join(METHODS)} }}
+  http-request return status 404 content-type {CONTENT_TYPE} \
+lf-string '{UNKNOWN.text()}' if {{ path_beg /function/ }} {unknown}
+  http-request set-var(txn.fn) str({LAMBDA}) if {{ path_reg {LAMBDA_PATTERN} }}
+  http-request set-var(txn.path) path
+  http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
+  http-request set-var(txn.method) str({OTHER_METHOD})
+  http-request set-var(txn.method) method if {{ method {" ".join(METHODS)} }}
   http-request set-var(txn.to) var(txn.method),concat(:,txn.host),concat(,txn.path,/),\
 map_beg({route}) if {unknown}
   http-request set-var(txn.to) var(txn.method),concat(:{ANY_HOST},txn.path,/),\
@@ -152,30 +203,42 @@ map_beg({route}) if {missed}
   http-request set-var(txn.allow) var(txn.host),concat(,txn.path,/),map_beg({allow}) if {missed}
   http-request return status 405 content-type {CONTENT_TYPE} hdr Allow %[var(txn.allow)] \
 lf-string '{NOT_ALLOWED.text()}' if {missed} {{ var(txn.allow) -m found }}
-  http-request set-var(txn.fn) var(txn.to),field(1,|) if {{ var(txn.to) -m found }}
+  http-request return status 404 content-type {CONTENT_TYPE} \
+lf-string '{UNKNOWN.text()}' if {missed}
+  http-request set-var(txn.fn) var(txn.to),field(1,|)
 """
 
 
-_TO_EVENTS = f"{{ var(txn.fn) -m str {EVENTS} }}"
-
-
-def _rewrite(condition: str) -> str:
+def _serve_neighbours() -> str:
+    """Return the rules for what other processes answer: the events role and the Lambda API."""
     return f"""\
-  http-request set-header X-Torpor-Path %[path] if {_TO_EVENTS} {condition}
-  http-request lua.rewrite if {{ var(txn.to) -m found }} {condition}
-  http-request replace-path ^/function/[^/]+/[^/]+/?(.*)$ /\\1 if \
-{{ path_beg /function/ }} {condition}
-"""
-
-
-def _serve(options: Options) -> str:
-    local = "!{ var(txn.peer) -m found }"
-    return f"""\
-  http-request set-header X-Torpor-Function %[var(txn.fn)] if {local} !{_TO_EVENTS}
+  http-request set-var(txn.be) str({LAMBDA_BACKEND}) if {_TO_LAMBDA}
   http-request set-var(txn.be) str({EVENTS_BACKEND}) if {_TO_EVENTS}
-  http-request set-var(txn.be) var(txn.fn),map_str({options.map(SLOT_MAP)}) if {local} \
-!{{ var(txn.again) -m found }}
-  http-request lua.hold if {local} !{{ var(txn.be) -m found }}
-  http-request set-var(txn.timeout) var(txn.fn),map_str_int({options.map(TIMEOUT_MAP)}) if {local}
-  use_backend %[var(txn.be)]
+  http-request set-header X-Torpor-Path %[path] if {_TO_EVENTS}
+  http-request lua.rewrite if {_TO_EVENTS} {{ var(txn.to) -m found }}
+  http-request replace-path ^{RESULTS_PREFIX}([^/]+)/([^/]+)$ /v1/namespaces/\\1/calls/\\2 if \
+{_TO_EVENTS}
+  http-request allow if {{ var(txn.be) -m found }}
 """
+
+
+def _slot(options: Options, condition: str = "") -> str:
+    slots = options.map(SLOT_MAP)
+    return f"  http-request set-var(txn.be) var(txn.fn),map_str({slots}) {condition}\n"
+
+
+# Nothing comes between the question of reserved concurrency and the count.
+def _serve(options: Options, here: str) -> str:
+    """Return the rules for a function that is served here; without one they change nothing."""
+    limited = "{ var(txn.reserved) -m found }"
+    present = f"var(txn.fn),table_conn_cur({PRESENT_TABLE}),sub(txn.reserved)"
+    return f"""\
+  http-request set-header X-Torpor-Function %[var(txn.fn)] if {_KNOWN}
+{here}\
+  http-request set-var(txn.reserved) var(txn.fn),map_str_int({options.map(RESERVED_MAP)}) if \
+!{_ASYNC}
+  http-request return status 429 content-type {CONTENT_TYPE} hdr Retry-After 1 \
+lf-string '{OVER_RESERVED.text()}' if {limited} {{ {present} ge 0 }}
+  http-request track-sc0 var(txn.fn) table {PRESENT_TABLE} if {limited}
+  http-request allow if {{ var(txn.be) -m found }}
+{_HOLD}"""

@@ -93,6 +93,16 @@ class HaproxyPlane:
         return int(self._listeners[1].getsockname()[1])
 
     @property
+    def lambda_socket(self) -> Path:
+        """Where it expects the Lambda API."""
+        return self._options.lambda_socket
+
+    @property
+    def async_socket(self) -> Path:
+        """Where it expects the door for calls that nobody waits for."""
+        return self._options.async_socket
+
+    @property
     def up(self) -> bool:
         """Whether HAProxy runs."""
         return self._process.up
@@ -160,6 +170,11 @@ class HaproxyPlane:
         async with self._changing():
             for steps in self._model.set_homes(homes, peers):
                 await self._commands.perform(steps)
+
+    async def set_reserved(self, shares: Mapping[FunctionKey, int]) -> None:
+        """Let no more requests of these functions be inside or held at once, see `DataPlane`."""
+        async with self._lock:
+            await self._commands.perform(self._model.set_reserved(shares))
 
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         """Bring one function to `lane`; None when it is asleep or gone.

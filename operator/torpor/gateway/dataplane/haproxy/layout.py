@@ -9,6 +9,8 @@ AGAIN = "_again"
 """The backup server of every backend: the door `again`."""
 
 EVENTS_BACKEND = "events"
+LAMBDA_BACKEND = "lambda"
+ASYNC_BACKEND = "async"
 
 HOST_MAP = "host.map"
 PATH_MAP = "path.map"
@@ -17,7 +19,20 @@ TIMEOUT_MAP = "timeout.map"
 HOME_MAP = "home.map"
 ROUTE_MAP = "route.map"
 ALLOW_MAP = "allow.map"
-MAPS = (HOST_MAP, PATH_MAP, SLOT_MAP, TIMEOUT_MAP, HOME_MAP, ROUTE_MAP, ALLOW_MAP)
+RESERVED_MAP = "reserved.map"
+MAPS = (
+    HOST_MAP,
+    PATH_MAP,
+    SLOT_MAP,
+    TIMEOUT_MAP,
+    HOME_MAP,
+    ROUTE_MAP,
+    ALLOW_MAP,
+    RESERVED_MAP,
+)
+
+PRESENT_TABLE = "present"
+"""Counts the requests of each function with a share of reserved concurrency."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,16 @@ class Options:
     def again_socket(self) -> Path:
         """The door `again`."""
         return self.run_directory / "again.sock"
+
+    @property
+    def lambda_socket(self) -> Path:
+        """Where Python serves the Lambda API."""
+        return self.run_directory / "lambda.sock"
+
+    @property
+    def async_socket(self) -> Path:
+        """Where Python takes the calls that nobody waits for."""
+        return self.run_directory / "async.sock"
 
     def map(self, name: str) -> Path:
         """Return the file of one of `MAPS`; the runtime API calls the map by this path."""

@@ -20,6 +20,7 @@ from torpor.gateway.dataplane.haproxy.layout import (
     HOST_MAP,
     MAPS,
     PATH_MAP,
+    RESERVED_MAP,
     ROUTE_MAP,
     SLOT_MAP,
     TIMEOUT_MAP,
@@ -53,6 +54,7 @@ class Model:
         self._routes = Routes({}, frozenset())
         self._homes: dict[FunctionKey, str] = {}
         self._peers: dict[str, Server] = {}
+        self._reserved: dict[str, str] = {}
         self._shown: dict[str, dict[str, str]] = {name: {} for name in MAPS}
         self._peer_slots = SlotPool[str](slot_names("p", options.peers))
         self._rows = itertools.count(1)
@@ -102,6 +104,11 @@ class Model:
             if name not in self._peers:
                 yield self._slot_steps(slot, (), _PEER_LEAVE_SECONDS)
                 self._peer_slots.give_back(name, self._clock())
+
+    def set_reserved(self, shares: Mapping[FunctionKey, int]) -> list[Step]:
+        """Want these shares; return the steps to them."""
+        self._reserved = {str(key): str(share) for key, share in shares.items()}
+        return self._map(RESERVED_MAP, self._reserved)
 
     def want(self, key: FunctionKey, lane: Lane) -> list[Step]:
         """Want this lane; return the steps to it. SlotsExhausted if there is no slot for it."""
@@ -195,6 +202,7 @@ class Model:
         return {
             **self._route_maps(),
             HOME_MAP: self._home_map(),
+            RESERVED_MAP: dict(self._reserved),
             SLOT_MAP: {str(key): slot.name for key, slot in bound.items() if self.lanes[key].open},
             TIMEOUT_MAP: {
                 str(key): str(int(self.lanes[key].timeout_seconds * 1000)) for key in bound

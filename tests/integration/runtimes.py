@@ -1,16 +1,41 @@
-"""Starts the Python runtime as a real process for tests to speak to."""
+"""Starts the runtimes as real processes for tests; what both promise is tested in both."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import os
+import shutil
 import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+
+_NODE_MAIN = Path(__file__).parents[2] / "images/runtime-node/torpor_runtime/main.js"
+
+
+@dataclass(frozen=True)
+class Language:
+    """What starts the runtime of a language, and the file that it finds code in."""
+
+    name: str
+    command: tuple[str, ...]
+    file: str
+
+
+PYTHON = Language("python", (sys.executable, "-m", "torpor_runtime"), "main.py")
+NODE = Language("node", ("node", str(_NODE_MAIN)), "main.js")
+needs_node = pytest.mark.skipif(
+    shutil.which("node") is None, reason="there is no `node`: install Node.js 18 or newer"
+)
+in_both = pytest.mark.parametrize(
+    "language", [PYTHON, pytest.param(NODE, marks=needs_node)], ids=lambda given: given.name
+)
+"""Runs a test with each runtime."""
 
 
 @dataclass
@@ -42,9 +67,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def spawn(folder: Path, handler: str, code: str, **extra: str) -> Runtime:
+async def spawn(
+    folder: Path, handler: str, code: str, language: Language = PYTHON, **extra: str
+) -> Runtime:
     port = free_port()
-    (folder / "main.py").write_text(code)
+    (folder / language.file).write_text(code)
     errors = folder / f"stderr-{port}"
     environment = {
         "PATH": os.environ["PATH"],
@@ -58,15 +85,17 @@ async def spawn(folder: Path, handler: str, code: str, **extra: str) -> Runtime:
     }
     with errors.open("wb") as stream:
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "torpor_runtime", env=environment, stderr=stream
+            *language.command, env=environment, stderr=stream
         )
     return Runtime(process, port, errors)
 
 
 @asynccontextmanager
-async def running(folder: Path, handler: str, code: str, **extra: str) -> AsyncIterator[Runtime]:
+async def running(
+    folder: Path, handler: str, code: str, language: Language = PYTHON, **extra: str
+) -> AsyncIterator[Runtime]:
     """Yield a runtime that listens; it is killed afterwards."""
-    runtime = await spawn(folder, handler, code, **extra)
+    runtime = await spawn(folder, handler, code, language, **extra)
     try:
         async with asyncio.timeout(10):
             while True:

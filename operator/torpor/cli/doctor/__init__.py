@@ -1,0 +1,1 @@
+"""`torpor doctor`: facts about an installation, and what follows from them."""

@@ -1,0 +1,74 @@
+"""The user's own objects: which do not get on, and are the images there that they need? Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torpor.cli.doctor.facts import Facts
+from torpor.cli.doctor.finding import Finding, Grade
+from torpor.cli.doctor.surroundings import runtimes
+from torpor.cli.fnshow import key_of, trouble_of
+from torpor.cli.remedies import remedy
+from torpor.resources.conditions import READY, find
+
+FUNCTIONS, IMAGES, OTHERS = "functions", "images", "workflows and triggers"
+_MOST_NAMED = 20
+_DOCKER = "docker.io/"
+
+
+def check_functions(facts: Facts) -> Iterator[Finding]:
+    """Yield each Function that does not get on, with its reason."""
+    named = 0
+    for obj in facts.functions.items:
+        trouble = trouble_of(obj)
+        if trouble is None:
+            continue
+        named += 1
+        if named > _MOST_NAMED:
+            continue
+        key = key_of(obj)
+        what = f"Function {key}: {trouble['reason']}: {trouble['message']}"
+        why = "its callers are answered 503 until somebody mends it"
+        yield Finding(Grade.PROBLEM, FUNCTIONS, what, why, remedy(trouble["reason"], key))
+    if named > _MOST_NAMED:
+        what = f"{named - _MOST_NAMED} more Functions do not get on"
+        yield Finding(Grade.PROBLEM, FUNCTIONS, what, "as above", "torpor fn list -A -o wide")
+
+
+def check_others(facts: Facts) -> Iterator[Finding]:
+    """Yield each Workflow and Trigger that is not Ready, with its reason."""
+    for kind, told in (("Workflow", facts.workflows), ("Trigger", facts.triggers)):
+        for obj in told.items:
+            ready = find((obj.get("status") or {}).get("conditions", ()), READY)
+            if ready is None or ready["status"] != "False" or (obj["spec"].get("suspend")):
+                continue
+            key = key_of(obj)
+            what = f"{kind} {key}: {ready['reason']}: {ready['message']}"
+            why = "nothing is done for it until that is mended"
+            command = f"torpor {kind.lower()} show {key}"
+            yield Finding(Grade.PROBLEM, OTHERS, what, why, command)
+
+
+def check_images(facts: Facts) -> Iterator[Finding]:
+    """Yield each runtime whose image is on no node: its first cold start has to pull it."""
+    if facts.nodes.value is None or not facts.nodes.items:
+        return
+    there = {_plain(name) for node in facts.nodes.items for name in _names(node)}
+    used = {str(it["spec"].get("runtime")) for it in facts.functions.items}
+    for runtime, image in sorted(runtimes(facts).items()):
+        if _plain(image) in there or runtime not in used:
+            continue
+        what = f"the image of runtime {runtime} is on no node: {image}"
+        why = "the next cold start pulls it, which takes seconds, or fails if nobody pushed it"
+        command = f"docker manifest inspect {image} says whether there is one"
+        yield Finding(Grade.ADVICE, IMAGES, what, why, command)
+
+
+def _names(node: object) -> Iterator[str]:
+    images = ((node.get("status") or {}).get("images") or ()) if isinstance(node, dict) else ()
+    for image in images:
+        yield from image.get("names") or ()
+
+
+def _plain(name: str) -> str:
+    return name.removeprefix(_DOCKER).removeprefix("library/")

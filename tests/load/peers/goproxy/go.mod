@@ -1,0 +1,3 @@
+module torpor.test/goproxy
+
+go 1.22
