@@ -183,7 +183,7 @@ WRONG = [
     ({"source": {"http": {"path": "/a?b"}}}, "should match"),
     ({"source": {"schedule": {"every": "1m", "cron": "* * * * *"}}}, "exactly one of cron"),
     ({"source": {"schedule": {"every": "1 day"}}}, "should match"),
-    ({"source": {"queue": {"name": "No"}}}, "should match"),
+    ({"source": {"queue": {"name": "No!"}}}, "should match"),
     ({"source": {"kafka": {"brokers": ["a"], "topics": ["t"]}}}, "should match"),
     ({"source": {"mqtt": {"url": "mqtt://a", "topics": ["#"], "qos": 3}}}, "qos"),
     ({"filter": {"pattern": {"a": [1]}, "cesql": "TRUE"}}, "pattern or cesql, not both"),
