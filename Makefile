@@ -76,6 +76,10 @@ test-fast: $(VENV)/.dev test-servers ## what needs no cluster
 test-cluster: $(VENV)/.dev ## only the tests on the cluster that is up
 	@$(IN_CLUSTER) $(BIN)/python -m pytest tests/cluster
 
+.PHONY: coverage
+coverage: $(VENV)/.dev ## branches that tests take in each pure room; fails below 95 % (2 minutes)
+	@$(BIN)/python -m tests.branches
+
 .PHONY: conformance
 conformance: $(VENV)/.dev ## recorded executions, refusals, histories, articles (TORPOR_CONFORMANCE=folder)
 	@$(BIN)/python -m tests.conformance

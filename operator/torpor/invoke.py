@@ -119,13 +119,11 @@ class Invoker:
     """Invokes functions at `gateway`, a URL without path; use it as an async context.
 
     With `key`, the installation's secret, a function that fails answers with the reason, unless the
-    headers of a call have a `Torpor-Detail` of their own. With
-    `most_answer_bytes`, an answer with a longer body is AnswerTooLong.
+    headers of a call have a `Torpor-Detail` of their own.
     """
 
     gateway: str
     key: bytes | None = field(default=None, repr=False, kw_only=True)
-    most_answer_bytes: int | None = field(default=None, kw_only=True)
     timeout: Timeout = Timeout()
     retry: Retry = Retry()
     new_id: Callable[[], str] = _uuid
@@ -163,7 +161,7 @@ class Invoker:
         or the answer was cut off, InvokeTimeout after `timeout_seconds` in all.
         """
         async with self.stream(key, method, path, headers, body, timeout_seconds) as answer:
-            content = await answer.read(self.most_answer_bytes)
+            content = await answer.read()
             return Response(answer.status, answer.headers, content, answer.request_id)
 
     @asynccontextmanager

@@ -84,6 +84,8 @@ class GatewaySettings(Settings):
     """Where other gateways forward requests of functions whose home is here."""
     slots: int = 2000
     """Functions that can be awake in HAProxy at once; beyond it requests fail with 503."""
+    max_connections: int = 8000
+    """Connections taken at once, fewer where open files are; a function gets what is still free."""
     run_directory: str = "/run/torpor"
     """HAProxy's configuration, maps and sockets; writable, in memory."""
     haproxy: str = "haproxy"

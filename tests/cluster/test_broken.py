@@ -19,6 +19,7 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "crashing": ({"env": [{"name": "CRASH", "value": "1"}]}, "CrashLoopBackOff"),
     "unschedulable": ({"resources": {"requests": {"cpu": "1000"}}}, "Unschedulable"),
     "silent": ({"env": [{"name": "NEVER_LISTEN", "value": "1"}]}, "not ready within"),
+    "no-account": ({"serviceAccountName": "missing"}, "FailedCreate"),
     "no-image": ({"image": "torpor-test/no-such-image:dev"}, "Image"),
     "no-code": (
         {"runtime": "python3", "handler": "main.handler", "code": {"configMap": "missing"}},
@@ -71,6 +72,24 @@ async def test_the_condition_says_the_same_and_a_mended_function_serves(lab: Lab
         return answer if answer.status == 200 else None
 
     print("mended:", await until("the mended function serves", serves, within=90, every=1))
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("name", "reason"), [("silent", "NotReady"), ("no-account", "FailedCreate")]
+)
+async def test_what_no_pod_complains_of_is_in_the_condition(
+    lab: Lab, name: str, reason: str
+) -> None:
+    scaling = {**SCALING_QUICK, "minReplicas": 1}
+    spec = {**BROKEN[name][0], "startupTimeoutSeconds": STARTUP_SECONDS, "scaling": scaling}
+    await lab.api.apply(lab.function(name, **spec))
+
+    async def told() -> bool | None:
+        ready = condition(await lab.get(name), "Ready")
+        return True if (ready.get("status"), ready.get("reason")) == ("False", reason) else None
+
+    await until(f"Ready: False, {reason}", told, within=STARTUP_SECONDS + 2 * SLACK_SECONDS)
 
 
 async def known(lab: Lab) -> bool | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from typing import Any
 
 import boto3
@@ -18,6 +19,10 @@ from tests.support.lambda_rig import call, client
 from tests.support.real_gateway import ServingPlatform, real_gateway
 from tests.support.servers.function import Call
 from tests.support.servers.nats import needs_nats, until
+from tests.support.stepfunctions_rig import ROLE
+from tests.support.stepfunctions_rig import serving as stepfunctions
+from torpor.resources.names import FunctionKey
+from torpor.triggers.standings import EventsAway, TargetFacts, Wanted
 
 pytestmark = [needs_haproxy, needs_nats]
 ECHO = "/function/shop/echo"
@@ -85,6 +90,7 @@ async def test_a_failure_is_tried_again_and_then_a_dead_letter() -> None:
         assert [(each["trigger"], each["attempts"]) for each in letters] == [
             ("shop/0-calls-echo", 2)
         ]
+        assert list(await standings.idle_calls()) == [], "the dead letter can be given back"
 
 
 @pytest.mark.parametrize(("fails", "condition"), [(False, "Success"), (True, "RetriesExhausted")])
@@ -116,6 +122,88 @@ async def test_destinations_are_given_lambdas_record(fails: bool, condition: str
         }
         assert record["responsePayload"] == ({"why": "no tea"} if fails else {"ok": True})
         assert ("functionError" in record["responseContext"]) is fails
+
+
+async def test_a_bus_is_told_of_a_call_that_ended() -> None:
+    """The record is the data of an event, which Triggers of the bus are given."""
+    settings = {"onSuccess": {"bus": {"name": "ended"}}}
+    key = FunctionKey("shop", "ended")
+    listening = {
+        "apiVersion": "torpor.dev/v1alpha1",
+        "kind": "Trigger",
+        "metadata": {"namespace": "shop", "name": "ended", "uid": "u", "generation": 1},
+        "spec": {
+            "source": {"bus": {"name": "ended"}},
+            "target": {"function": {"name": "log"}},
+            "filter": {"pattern": {"data": {"responsePayload": {"ok": [True]}}}},
+        },
+    }
+    specs: dict[str, Any] = {"echo": {"async": settings}, "log": {}}
+    async with async_rig(specs, lambda _: web.json_response({"ok": True})) as rig:
+        facts = TargetFacts(exists=True, timeout_seconds=5.0)
+        await rig.events.standings(rig.session).put(key, Wanted(listening, facts))
+        await rig.accepted(ECHO, b'{"n": 1}', **{"X-Request-Id": "mine"})
+        (told,) = await rig.arrived("log", 1)
+        record = record_of(told)
+        assert record["requestContext"]["requestId"] == "mine"
+        assert (record["requestPayload"], record["responsePayload"]) == ({"n": 1}, {"ok": True})
+
+
+async def test_a_workflow_is_started_with_the_record_of_a_call_that_failed() -> None:
+    """The record itself is the execution's input, as an asynchronous Lambda's would be."""
+    settings = {"maxAttempts": 1, "onFailure": {"workflow": {"name": "mend"}}}
+    machine = {"StartAt": "Done", "States": {"Done": {"Type": "Pass", "End": True}}}
+    async with stepfunctions() as api:
+        await api(
+            "create_state_machine", name="shop.mend", definition=json.dumps(machine), roleArn=ROLE
+        )
+
+        async def started() -> bool:
+            return bool(api.records.execution_rows)
+
+        refuses = async_rig(
+            {"echo": {"async": settings}},
+            lambda _: web.json_response({"why": "no tea"}, status=422),
+            engine_url=f"http://127.0.0.1:{api.port}",
+        )
+        async with refuses as rig:
+            await rig.accepted(ECHO, b'{"n": 1}', **{"X-Request-Id": "mine"})
+            await until(started, 30)
+        (only,) = api.records.execution_rows.values()
+    record = json.loads(only.input.text)
+    assert record["requestContext"]["requestId"] == "mine"
+    assert record["requestContext"]["condition"] == "RetriesExhausted"
+    assert (record["requestPayload"], record["responsePayload"]) == ({"n": 1}, {"why": "no tea"})
+
+
+async def test_the_inboxes_of_a_function_can_be_removed_once_they_are_empty() -> None:
+    settings = {"onSuccess": {"queue": {"name": "ended"}}, "maxAttempts": 1}
+    free = asyncio.Event()
+
+    async def behaviour(_: Call) -> web.Response:
+        await free.wait()
+        return web.json_response({"ok": True})
+
+    async with async_rig({"echo": {"async": settings}}, behaviour) as rig:
+        standings = rig.events.standings(rig.session)
+        calls, told = FunctionKey("shop", "0-calls-echo"), FunctionKey("shop", "0-success-echo")
+
+        async def empty() -> bool:
+            return {inbox.key for inbox in await standings.idle_calls()} == {calls, told}
+
+        location = await rig.accepted(ECHO, b"{}")
+        await rig.arrived("echo", 1)
+        assert not await empty()
+        with pytest.raises(EventsAway, match="1 calls or ends of calls wait in shop/0-calls-echo"):
+            await standings.delete(calls)
+        free.set()
+        await rig.result(location)
+        await until(empty, 20)
+        for key in (calls, told):
+            assert await standings.delete(key) == ""
+        assert list(await standings.idle_calls()) == []
+        await rig.result(await rig.accepted(ECHO, b"{}"))
+        await until(empty, 20)
 
 
 async def test_a_queue_is_told_of_an_exception_as_lambda_tells_it() -> None:
@@ -166,6 +254,21 @@ async def test_one_idempotency_key_is_one_call() -> None:
         second = await rig.accepted(ECHO, b"tea", **key)
         await rig.result(first, gateway=1)
         assert (first == second, len(rig.instances.to("echo"))) == (True, 1)
+
+
+async def test_a_key_gives_no_other_request_the_result() -> None:
+    async with async_rig({"echo": {}}, answering) as rig:
+        key = {"Idempotency-Key": "order-7"}
+        location = await rig.accepted(f"{ECHO}/pay", b"card 4111", **key)
+        uuid.UUID(location.rpartition("/")[2])  # random: nobody finds it from the key
+        await rig.result(location)
+        for path, body in (("/pay", b"card 5555"), ("/refund", b"card 4111")):
+            status, _, told = await rig.send(ECHO + path, body, **key)
+            assert (status, json.loads(told)["code"]) == (422, "idempotency-key-reused")
+            assert "of its own" in json.loads(told)["detail"]
+        assert [each.body for each in rig.instances.to("echo")] == [b"card 4111"]
+        status, _, told = await rig.send(ECHO, b"", **{"Idempotency-Key": "k" * 257})
+        assert (status, json.loads(told)["code"]) == (400, "malformed-event")
 
 
 async def test_large_bodies_arrive_and_larger_are_refused() -> None:

@@ -7,6 +7,8 @@ import os
 import signal
 import tempfile
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.support.haproxy import (
@@ -24,6 +26,7 @@ from tests.support.haproxy import (
 )
 from tests.support.real_gateway import free_port
 from tests.support.traffic import Mortal, Traffic
+from torpor.gateway.dataplane.base import Server
 from torpor.gateway.dataplane.haproxy.driver import HaproxyPlane
 from torpor.telemetry.metrics import DATA_PLANE_RESTARTS
 
@@ -195,3 +198,56 @@ async def test_haproxy_killed_is_back_with_everything_and_refuses_nobody() -> No
         await plane.apply(SHOP, None)
         await plane.apply(SHOP, parked(function.server(3)))
         assert DATA_PLANE_RESTARTS._value.get() == restarts + 1
+
+
+MOST_TIMES = 4
+"""HAProxy has one budget of three retries, for refused connections and for those that broke."""
+
+
+@asynccontextmanager
+async def breaking(runs: list[bytes]) -> AsyncIterator[Server]:
+    """An instance that ends each connection when it has read a request."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        runs.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.transport.abort()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield Server("breaking", "127.0.0.1", server.sockets[0].getsockname()[1], 5)
+    finally:
+        server.close()
+
+
+async def test_a_get_that_breaks_every_instance_is_given_up() -> None:
+    runs: list[bytes] = []
+    async with breaking(runs) as server, running_plane(ScriptedHolder()) as plane:
+        await plane.apply(SHOP, open_lane(server))
+        assert (await send(plane.port)).status == 502
+    assert len(runs) == MOST_TIMES
+
+
+async def test_a_get_that_breaks_its_only_instance_each_time_it_is_back_is_given_up() -> None:
+    runs = 0
+    holder = ScriptedHolder()
+    holder.answer(SHOP, GO)
+    port = free_port()
+
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal runs
+        if not await reader.read(1):
+            writer.close()  # HAProxy's check
+            return
+        runs += 1
+        servers.pop().close()
+        writer.transport.abort()
+        await asyncio.sleep(0.8)
+        servers.append(await asyncio.start_server(die, "127.0.0.1", port))
+
+    servers = [await asyncio.start_server(die, "127.0.0.1", port)]
+    async with running_plane(holder) as plane:
+        await plane.apply(SHOP, open_lane(Server("mortal", "127.0.0.1", port, 1)))
+        assert (await send(plane.port)).status == 502
+        await until(lambda: bool(servers))
+    servers.pop().close()
+    assert 2 <= runs <= MOST_TIMES

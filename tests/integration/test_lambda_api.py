@@ -27,6 +27,7 @@ from torpor.gateway.terms import Terms
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import detail_token
 from torpor.settings import BadSetting, GatewaySettings
+from torpor.telemetry.metrics import REGISTRY
 
 KEY = b"k" * 32
 ECHO = FunctionKey("shop", "echo")
@@ -72,6 +73,11 @@ def handler(event, context):
 """
 
 
+def refusals(code: str) -> float:
+    """How many calls this process has refused with a code, as Prometheus is told."""
+    return REGISTRY.get_sample_value("torpor_lambda_api_refused_total", {"code": code}) or 0.0
+
+
 @asynccontextmanager
 async def awake(
     folder: Path,
@@ -80,6 +86,7 @@ async def awake(
     language: Language = PYTHON,
     payload: str = "raw",
     haproxy: bool = True,
+    **api: Any,
 ) -> AsyncIterator[Rig]:
     """The API with `shop/echo` awake in a runtime of its own."""
     environment = {
@@ -89,7 +96,7 @@ async def awake(
     }
     async with (
         running(folder, "main.handler", code, language, **environment) as runtime,
-        lambda_rig({ECHO: TERMS}, key=KEY, haproxy=haproxy) as rig,
+        lambda_rig({ECHO: TERMS}, key=KEY, haproxy=haproxy, **api) as rig,
     ):
         server = Server("one", "127.0.0.1", runtime.port, 10)
         await rig.plane.apply(ECHO, open_lane(server, timeout_seconds=TERMS.timeout_seconds))
@@ -341,9 +348,11 @@ async def test_the_client_context_reaches_the_function_and_the_signature_does_no
 async def test_what_cannot_be_done_is_refused_in_words_that_boto3_knows(
     arguments: dict[str, Any], code: str, status: int
 ) -> None:
+    before = refusals(code)
     async with lambda_rig({ECHO: TERMS}) as rig:
         error = await rig.refused("invoke", **arguments)
         assert error.response["Error"]["Code"] == code
+        assert refusals(code) == before + 1
         assert error.response["ResponseMetadata"]["HTTPStatusCode"] == status
         assert error.response["Error"]["Message"]
 
@@ -486,6 +495,43 @@ async def test_payloads_are_bounded_all_together() -> None:
         assert error.response["Error"]["Code"] == "TooManyRequestsException"
         small = await rig.call("invoke", FunctionName="shop.echo", InvocationType="DryRun")
         assert small["StatusCode"] == 204
+
+
+@needs_haproxy
+async def test_results_are_bounded_all_together(tmp_path: Path) -> None:
+    """A result has its room until its caller has read it, however short the payload was."""
+    code = 'def handler(event, context):\n    return "a" * 5_000_000\n'
+    path = "/2015-03-31/functions/shop.echo/invocations"
+    async with (
+        awake(tmp_path, code=code, access=Access(), memory_bytes=8_000_000) as rig,
+        ClientSession(rig.url, read_bufsize=1024) as session,
+        session.post(path, data=b"{}") as slow,
+    ):
+        assert slow.status == 200
+        other = asyncio.create_task(session.post(path, data=b"{}"))
+        done, _ = await asyncio.wait([other], timeout=2)
+        assert not done, "it waits for room"
+        assert len(await slow.read()) == 5_000_000
+        async with await other as answer:
+            assert (answer.status, len(await answer.read())) == (200, 5_000_000)
+
+
+async def test_a_connection_that_is_kept_holds_on_to_no_large_call(tmp_path: Path) -> None:
+    code = """
+def handler(event, context):
+    return "1" if event.body == b"1" else "a" * 99_999
+"""
+    large = json.dumps("b" * 99_999).encode()
+    async with (
+        awake(tmp_path, code=code, haproxy=False, access=Access()) as rig,
+        ClientSession(rig.lambda_url) as session,
+    ):
+        path = "/2015-03-31/functions/shop.echo/invocations"
+        for payload, result_bytes in ((b"1", 1), (b"2", 99_999), (large, 99_999)):
+            async with session.post(path, data=payload) as answer:
+                assert (answer.status, len(await answer.read())) == (200, result_bytes)
+                closes = answer.headers.get("Connection") == "close"
+                assert closes == (result_bytes > 1)
 
 
 @asynccontextmanager

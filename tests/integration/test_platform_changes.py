@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
+import tracemalloc
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -14,7 +16,14 @@ import pytest
 from tests.support.fake_api import Refusal, WatchFault
 from tests.support.platform_rig import client_of, deployment, function, pod, serving, until
 from torpor.errors import ApiConflict, ApiNotFound
-from torpor.platform.base import Change, FunctionChanged, InstancesChanged, Platform, Synced
+from torpor.platform.base import (
+    Change,
+    FunctionChanged,
+    FunctionRefused,
+    InstancesChanged,
+    Platform,
+    Synced,
+)
 from torpor.platform.kubernetes import (
     EventType,
     GatewayPod,
@@ -28,7 +37,7 @@ from torpor.platform.kubernetes import (
     watch_gateway_pods,
 )
 from torpor.platform.kubernetes.resources import FUNCTIONS
-from torpor.platform.kubernetes.watched import run, whole
+from torpor.platform.kubernetes.watched import Watched, run
 from torpor.resources.names import FunctionKey
 
 HELLO = FunctionKey("shop", "hello")
@@ -70,7 +79,7 @@ async def test_all_that_exists_is_told_then_synced_then_what_changes() -> None:
         async with aclosing(KubernetesPlatform(api).changes()) as changes:
             told = await told_until_synced(changes)
             functions = [item for item in told if isinstance(item, FunctionChanged)]
-            assert [(item.key, item.function is not None) for item in functions] == [(HELLO, True)]
+            assert {item.key for item in functions if item.function} == {HELLO}
             assert [names(item) for item in told if isinstance(item, InstancesChanged)][-1] == {
                 "p1",
                 "p2",
@@ -84,12 +93,16 @@ async def test_all_that_exists_is_told_then_synced_then_what_changes() -> None:
             assert await following(changes) == FunctionChanged(HELLO, None)
 
 
-async def test_a_function_that_stops_being_understood_is_told_as_gone() -> None:
+async def test_a_function_that_stops_being_understood_is_told_as_refused_not_as_gone() -> None:
     async with serving() as (fake, api):
         fake.put("functions", function())
         async with aclosing(KubernetesPlatform(api).changes()) as changes:
             await told_until_synced(changes)
             fake.put("functions", function(port=-1))
+            told = await following(changes)
+            assert isinstance(told, FunctionRefused)
+            assert (told.key, told.instead.key) == (HELLO, HELLO)
+            fake.remove("functions", "shop", "hello")
             assert await following(changes) == FunctionChanged(HELLO, None)
 
 
@@ -183,6 +196,11 @@ def gateway(name: str, address: str | None, *, ready: bool = True, **meta: Any) 
     }
 
 
+def restarted(pod: dict[str, Any], restarts: int) -> dict[str, Any]:
+    status = {**pod["status"], "containerStatuses": [{"name": "x", "restartCount": restarts}]}
+    return {**pod, "status": status}
+
+
 LEAVING = {"deletionTimestamp": "2026-11-21T12:00:00Z"}
 GRACE_ENDS = datetime(2026, 11, 21, 12, 0, 0, tzinfo=UTC)
 
@@ -198,6 +216,40 @@ async def test_peers_are_the_gateways_that_take_requests() -> None:
             assert await anext(told) == {"g1": "10.0.0.1", "g2": "10.0.0.2"}
             fake.put("pods", gateway("g1", "10.0.0.1", ready=False, **LEAVING))
             assert await anext(told) == {"g2": "10.0.0.2"}
+
+
+async def test_a_gateway_that_never_becomes_ready_is_no_peer() -> None:
+    async with serving() as (fake, api):
+        fake.put("pods", gateway("g1", "10.0.0.1"))
+        fake.put("pods", gateway("new", "10.0.0.9", ready=False))
+        async with aclosing(watch_gateway_pods(api, "torpor")) as told, asyncio.timeout(5):
+            assert await anext(told) == {"g1": "10.0.0.1"}
+            for restarts in (1, 2):
+                fake.put("pods", restarted(gateway("new", "10.0.0.9", ready=False), restarts))
+            # One that served and is not ready for a while has requests inside.
+            fake.put("pods", gateway("g1", "10.0.0.1", ready=False))
+            fake.put("pods", gateway("new", "10.0.0.9"))
+            assert await anext(told) == {"g1": "10.0.0.1", "new": "10.0.0.9"}
+            # One whose container begins anew has nothing inside until it is ready again.
+            fake.put("pods", restarted(gateway("g1", "10.0.0.1", ready=False), 1))
+            assert await anext(told) == {"new": "10.0.0.9"}
+            fake.put("pods", restarted(gateway("g1", "10.0.0.1"), 1))
+            assert await anext(told) == {"g1": "10.0.0.1", "new": "10.0.0.9"}
+
+
+async def test_whether_a_gateway_was_ever_ready_is_known_to_who_asks_it() -> None:
+    async with serving() as (fake, api), asyncio.TaskGroup() as group:
+        fake.put("pods", gateway("g1", "10.0.0.1", ready=False))
+        pods = GatewayPods(api, "torpor")
+        running = group.create_task(pods.reflector.run())
+        await until(lambda: pods.at(GRACE_ENDS) == {"g1": GatewayPod("10.0.0.1", None, True)})
+        fake.put("pods", gateway("g1", "10.0.0.1"))
+        await until(lambda: pods.at(GRACE_ENDS) == {"g1": GatewayPod("10.0.0.1")})
+        fake.put("pods", gateway("g1", "10.0.0.1", ready=False))
+        fake.put("pods", gateway("g2", "10.0.0.2"))
+        await until(lambda: "g2" in pods.at(GRACE_ENDS))
+        assert pods.at(GRACE_ENDS)["g1"] == GatewayPod("10.0.0.1")
+        running.cancel()
 
 
 async def test_a_gateway_that_drains_is_asked_until_it_is_gone() -> None:
@@ -231,7 +283,7 @@ async def test_one_watch_serves_several_and_tells_each_all_that_exists() -> None
     async with serving() as (fake, api), asyncio.TaskGroup() as group:
         fake.put("functions", function("hello"))
         fake.put("pods", pod("p1"))
-        watched = whole(api, "")
+        watched = Watched(api, "")
         running = group.create_task(run(watched.reflectors))
         for _ in range(2):
             async with aclosing(SharedPlatform(api, watched).changes()) as changes:
@@ -243,6 +295,38 @@ async def test_one_watch_serves_several_and_tells_each_all_that_exists() -> None
                 assert names(await following(changes)) == {"p1"}
         assert fake.requests["WATCH", "functions"] == fake.requests["WATCH", "pods"] == 1
         running.cancel()
+
+
+async def test_many_functions_asleep_take_little_memory() -> None:
+    count = 200
+    conditions = [
+        {
+            "type": name,
+            "status": "False",
+            "reason": "AtZero",
+            "message": "asleep; a request wakes it",
+            "lastTransitionTime": "2026-11-21T00:00:00Z",
+        }
+        for name in ("Ready", "Active", "Reconciling", "Stalled")
+    ]
+    async with serving() as (fake, api):
+        for number in range(count):
+            obj = function(f"f{number}", env=[{"name": f"N{n}", "value": "v"} for n in range(20)])
+            fake.put("functions", {**obj, "status": {"conditions": conditions}})
+        watched = Watched(api, "")
+        gc.collect()
+        tracemalloc.start()
+        async with asyncio.TaskGroup() as tasks:
+            watching = tasks.create_task(run(watched.reflectors), name="watch")
+            await watched.synced()
+            gc.collect()
+            kept_bytes, _ = tracemalloc.get_traced_memory()
+            watching.cancel()
+        tracemalloc.stop()
+        found = watched.function(FunctionKey("shop", "f7"))
+        assert found is not None
+        assert len(found.env) == 20
+        assert kept_bytes / count < 3000  # as dicts 9,000
 
 
 async def test_controllers_that_start_together_agree_on_one_key() -> None:

@@ -10,9 +10,10 @@ import pytest
 from tests.integration.controller_rig import DiscoverableApi, function, running, serving
 from tests.support.platform_rig import until
 from tests.support.standing_book import StandingBook
-from torpor.controller import triggers
+from torpor.controller import called, triggers
 from torpor.resources.names import FunctionKey
 from torpor.triggers import reconcile
+from torpor.triggers.idle import IdleInbox
 
 PATIENCE = 20.0
 ORDERS = FunctionKey("shop", "orders")
@@ -131,6 +132,28 @@ async def test_what_was_lost_by_a_deletion_is_told_in_an_event() -> None:
         (event,) = told(fake, "EventsDropped")
     assert (event["note"], event["type"]) == (lost, "Warning")
     assert (event["regarding"]["name"], event["regarding"]["uid"]) == ("orders", "uid-orders")
+
+
+async def test_what_was_kept_of_calls_of_deleted_functions_goes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(called, "LOOK_SECONDS", 0.1)
+    gone = FunctionKey("shop", "gone")
+    inboxes = {
+        name: IdleInbox(FunctionKey("shop", name), function)
+        for name, function in (
+            ("0-calls-f", FunctionKey("shop", "f")),
+            ("0-calls-gone", gone),
+            ("0-success-gone", gone),
+        )
+    }
+    book = StandingBook(idle=list(inboxes.values()))
+    async with serving() as fake, book.serving() as url:
+        fake.put("functions", function("f", image="a:1"))
+        async with running(fake, events_url=url):
+            await until(lambda: book.idle == [inboxes["0-calls-f"]], PATIENCE)
+            fake.remove("functions", "shop", "f")
+            await until(lambda: not book.idle, PATIENCE)
 
 
 async def test_one_that_was_deleted_while_nobody_looked_is_in_force_no_more() -> None:

@@ -61,7 +61,7 @@ async def measure(lab: Lab) -> tuple[Seconds, Phases]:
             RUNTIME, runtime="python3", handler="main.handler", code=code, scaling=SCALING
         ),
     }
-    await lab.api.apply(deployment(lab))
+    await lab.api.apply(deployment(lab, KUBERNETES, {LABEL_FUNCTION: KUBERNETES}))
     seconds: Seconds = defaultdict(list)
     phases: Phases = {name: defaultdict(list) for name in hosts}
     for number in range(ROUNDS):
@@ -131,9 +131,11 @@ async def scale(lab: Lab, replicas: int) -> None:
     await lab.api.merge(path, {"spec": {"replicas": replicas}})
 
 
-def deployment(lab: Lab) -> Json:
-    """Return the plain Deployment: the same image and probe, nothing of Torpor."""
-    labels = {LABEL_FUNCTION: KUBERNETES}  # by which Lab.zero finds the pods
+def deployment(lab: Lab, name: str, labels: Mapping[str, str]) -> Json:
+    """Return a plain Deployment: the same image and probe, nothing of Torpor.
+
+    `labels` are those of its pods. `Lab.zero` finds them by Torpor's.
+    """
     container = {
         "name": "function",
         "image": IMAGE,
@@ -143,12 +145,12 @@ def deployment(lab: Lab) -> Json:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": KUBERNETES, "namespace": lab.namespace},
+        "metadata": {"name": name, "namespace": lab.namespace},
         "spec": {
             "replicas": 0,
-            "selector": {"matchLabels": labels},
+            "selector": {"matchLabels": dict(labels)},
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": dict(labels)},
                 "spec": {
                     "containers": [container],
                     "automountServiceAccountToken": False,

@@ -3,7 +3,8 @@
 Functions of the test image are made at zero, in steps. After each step the roles' memory and CPU
 are read from the kubelet over a quiet minute, and over the longer quiet time at the end every write
 to the API server is counted in the audit log. Then one of them is woken, several times, and last a
-hundred at the same moment. The last line is for programs.
+hundred at the same moment, and as many plain Deployments, which is what the machine needs for so
+many pods without Torpor. The last line is for programs.
 
 TORPOR_SCALE_FUNCTIONS (1000), TORPOR_QUIET_SECONDS (600) and TORPOR_REST_SECONDS (60) shorten it.
 """
@@ -23,7 +24,10 @@ from tests.cluster.api import Api, condition, until
 from tests.cluster.harness import SCALING_QUICK, SYSTEM, Lab, kubeconfig, what_is_missing
 from tests.cluster.test_quiet import account, audited_node, events, read, size
 from tests.cluster.traffic import Answer, percentile, send
-from torpor.platform.kubernetes.resources import FUNCTIONS, NAMESPACES
+from tests.load.bench_coldstart import cold_starts
+from tests.load.plain_burst import free_places, plain_burst
+from torpor.platform.kubernetes.resources import FUNCTIONS, NAMESPACES, PODS
+from torpor.resources.load import PHASES
 
 FUNCTIONS_COUNT = int(os.environ.get("TORPOR_SCALE_FUNCTIONS", "1000"))
 STEPS = tuple(count for count in (0, 100, FUNCTIONS_COUNT) if count <= FUNCTIONS_COUNT)
@@ -35,7 +39,7 @@ SETTLE_SECONDS = 20.0
 PATIENCE_SECONDS = 300
 AT_ONCE = 32
 ROLES = ("controller", "gateway", "engine", "events")
-API_SERVER = "kube-apiserver"
+KUBERNETES = ("kube-apiserver", "etcd", "kube-controller-manager")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +52,14 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """So many Functions at zero: how long the new ones took, and what the roles cost."""
+    """So many Functions at zero: how long the new ones took, and what all cost at rest.
+
+    `cpu_seconds` is what making the new ones took, by role.
+    """
 
     functions: int
     seconds: float
+    cpu_seconds: Mapping[str, float]
     costs: Mapping[str, Cost]
 
     @property
@@ -84,17 +92,27 @@ async def measure(lab: Lab) -> None:
     steps: list[Step] = []
     for count in STEPS:
         before = steps[-1].functions if steps else 0
+        first = await used(lab, node)
         took = await make(lab, before, count)
         await asyncio.sleep(SETTLE_SECONDS)
-        steps.append(Step(count, took, await at_rest(lab, node)))
+        last = await used(lab, node)
+        spent = {role: (last[role][1] - first[role][1]) / 1e9 for role in last}
+        steps.append(Step(count, took, spent, await at_rest(lab, node)))
         tell(steps[-1])
     writes = await written(lab, node)
     host = await lab.host("fn-0")
     cold = [await cold_start(lab, host) for _ in range(WAKES)]
     print(f"one of {FUNCTIONS_COUNT} woken {WAKES} times: {told(cold)}", flush=True)
-    burst = await woken_at_once(lab, host)
-    print(f"{BURST} of them woken at once: {told(burst)}")
-    print(last_line(steps, writes, cold, burst))
+    await lab.zero("fn-0")
+    count = min(BURST, await free_places(lab))
+    burst = await woken_at_once(lab, host, count)
+    print(f"{count} of them woken at once: {told(burst)}")
+    await tell_phases(lab, count)
+    await all_gone(lab)
+    plain = await plain_burst(lab, count, PATIENCE_SECONDS)
+    half, most = percentile(plain, 0.5), percentile(plain, 0.95)
+    print(f"{count} plain Deployments scaled at once: p50 {half:.2f} s, p95 {most:.2f} s")
+    print(last_line(steps, writes, cold, burst, plain))
 
 
 async def make(lab: Lab, start: int, end: int) -> float:
@@ -146,11 +164,11 @@ async def used(lab: Lab, node: str) -> dict[str, tuple[int, int]]:
     summary = await lab.api.get(
         f"/api/v1/nodes/{node}/proxy/stats/summary?only_cpu_and_memory=true"
     )
-    found = dict.fromkeys((*ROLES, API_SERVER), (0, 0))
+    found = dict.fromkeys((*ROLES, *KUBERNETES), (0, 0))
     for pod in summary["pods"]:
         name, namespace = pod["podRef"]["name"], pod["podRef"]["namespace"]
         for role in found:
-            prefix = API_SERVER if role == API_SERVER else f"torpor-{role}-"
+            prefix = f"{role}-" if role in KUBERNETES else f"torpor-{role}-"
             if name.startswith(prefix) and namespace in (SYSTEM, "kube-system"):
                 memory, cpu = found[role]
                 memory += pod["memory"]["rssBytes"]
@@ -176,12 +194,31 @@ async def cold_start(lab: Lab, host: str) -> Answer:
     return await send(host)
 
 
-async def woken_at_once(lab: Lab, host: str) -> list[Answer]:
+async def woken_at_once(lab: Lab, host: str, count: int) -> list[Answer]:
     """Send one request to each of many sleeping functions at the same moment."""
-    await lab.zero("fn-0")
-    hosts = [host.replace("fn-0.", f"fn-{number}.", 1) for number in range(BURST)]
+    hosts = [host.replace("fn-0.", f"fn-{number}.", 1) for number in range(count)]
     sent = (send(each, deadline_seconds=PATIENCE_SECONDS) for each in hosts)
     return list(await asyncio.gather(*sent))
+
+
+async def tell_phases(lab: Lab, count: int) -> None:
+    """Print where the time of the wakes went; `decide` and `release` are Torpor's, by and large."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    statuses = [cold_starts(await lab.get(f"fn-{number}")) for number in range(count)]
+    for phase in PHASES:
+        spent = [each["last"][phase] / 1000 for each in statuses if phase in each.get("last", {})]
+        if spent:
+            half, most = percentile(spent, 0.5), percentile(spent, 0.95)
+            print(f"  {phase:<10} p50 {half:>7.2f} s, p95 {most:>7.2f} s, of {len(spent)}")
+
+
+async def all_gone(lab: Lab) -> None:
+    """Wait until no pod of any Function is left."""
+
+    async def gone() -> bool | None:
+        return None if await lab.api.items(PODS, lab.namespace) else True
+
+    await until("no pod left", gone, PATIENCE_SECONDS, every=1)
 
 
 def told(answers: list[Answer]) -> str:
@@ -199,24 +236,32 @@ def tell(step: Step) -> None:
     """Print what a step came to."""
     print(f"{step.functions} Functions at zero; the new ones Ready after {step.seconds:.1f} s")
     for role, cost in step.costs.items():
-        print(f"  {role:<16}{cost.mebibytes:>8.1f} MiB{cost.millicores:>8.1f} millicores")
+        shown = f"{cost.mebibytes:>8.1f} MiB{cost.millicores:>8.1f} millicores"
+        print(f"  {role:<24}{shown}, after{step.cpu_seconds[role]:>7.1f} s CPU")
     both = step.all_roles
-    print(f"  {'all roles':<16}{both.mebibytes:>8.1f} MiB{both.millicores:>8.1f} millicores")
+    print(f"  {'all roles':<24}{both.mebibytes:>8.1f} MiB{both.millicores:>8.1f} millicores")
     sys.stdout.flush()
 
 
 def last_line(
-    steps: list[Step], writes: Counter[str], cold: list[Answer], burst: list[Answer]
+    steps: list[Step],
+    writes: Counter[str],
+    cold: list[Answer],
+    burst: list[Answer],
+    plain: list[float],
 ) -> str:
     """Return the figures that programs read; memory and CPU are those of one Function at zero."""
     none, many = steps[0].all_roles, steps[-1].all_roles
     mebibytes = (many.mebibytes - none.mebibytes) / FUNCTIONS_COUNT
     millicores = (many.millicores - none.millicores) / FUNCTIONS_COUNT
+    ratio = at(burst, 0.95) / percentile(plain, 0.95)
     failed = sum(answer.status != 200 for answer in (*cold, *burst))
     return (
         f"scale functions={FUNCTIONS_COUNT} reconcile_s={sum(s.seconds for s in steps):.1f} "
         f"writes={writes.total()} mib_each={mebibytes:.4f} millicores_each={millicores:.4f} "
-        f"burst_100_p95_s={at(burst, 0.95):.2f} cold_p50_s={at(cold, 0.5):.2f} failed={failed}"
+        f"burst_{len(burst)}_p95_s={at(burst, 0.95):.2f} "
+        f"plain_{len(plain)}_p95_s={percentile(plain, 0.95):.2f} ratio={ratio:.2f} "
+        f"cold_p50_s={at(cold, 0.5):.2f} failed={failed}"
     )
 
 

@@ -39,6 +39,7 @@ def specs(draw: st.DrawFn) -> Scaling:
 
 loads = st.floats(0, 20_000)
 averages = st.builds(Averages, loads, loads, loads)
+lags = st.dictionaries(st.sampled_from(["a", "b", "c"]), st.floats(0, 300))
 ages = st.floats(0, 2000).map(lambda age: NOW - age)
 
 
@@ -51,9 +52,10 @@ def observations(draw: st.DrawFn) -> Observation:
         ready=draw(st.integers(0, replicas)),
         present=present,
         waiting=draw(st.integers(0, present)),
+        busy=draw(st.integers(0, replicas)),
         concurrency=draw(averages),
         requests_per_second=draw(averages),
-        lag=draw(st.dictionaries(st.sampled_from(["a", "b"]), st.floats(0, 300))),
+        lag=draw(lags),
         provisioned=draw(st.integers(0, 300)),
         quiet_since=draw(ages),
         watched_since=draw(ages),
@@ -105,6 +107,28 @@ def test_shrinks_no_faster_than_its_factor_except_to_the_maximum(
         assert replicas >= min(slowest, spec.max_replicas)
 
 
+@given(specs(), observations(), st.floats(0.01, 20_000))
+def test_what_lasts_keeps_its_instances_up_to_the_maximum(
+    spec: Scaling, seen: Observation, streams: float
+) -> None:
+    lasting = replace(
+        seen,
+        present=max(1, seen.present),
+        concurrency=Averages(streams, streams, streams),
+        requests_per_second=Averages(),
+        quiet_since=NOW,
+    )
+    assert decide(spec, lasting, NOW).replicas >= min(seen.busy, spec.max_replicas)
+
+
+@given(specs(), observations())
+def test_requests_that_come_and_go_keep_no_instance_by_being_there(
+    spec: Scaling, seen: Observation
+) -> None:
+    passing = replace(seen, requests_per_second=Averages(20_000, 20_000, 20_000))
+    assert decide(spec, passing, NOW) == decide(spec, replace(passing, busy=0), NOW)
+
+
 @given(specs(), observations())
 def test_grows_no_faster_than_its_factor_except_to_the_floor(
     spec: Scaling, seen: Observation
@@ -135,6 +159,39 @@ def test_more_load_never_means_fewer_replicas(
         lag={name: value * factor for name, value in seen.lag.items()},
     )
     assert decide(spec, more, NOW).replicas >= decide(spec, seen, NOW).replicas
+
+
+more = st.floats(0, 500)
+growths = st.builds(Averages, more, more, more)
+
+
+@given(
+    specs(), observations(), growths, growths, st.integers(0, 50), st.integers(0, 50), lags, lags
+)
+def test_more_of_anything_never_means_fewer_replicas(
+    spec: Scaling,
+    seen: Observation,
+    concurrency: Averages,
+    rate: Averages,
+    flying: int,
+    waiting: int,
+    lag: dict[str, float],
+    others: dict[str, float],
+) -> None:
+    """Each signal grows, or not, whatever the others do."""
+
+    def plus(means: Averages, by: Averages) -> Averages:
+        return Averages(means.stable + by.stable, means.burst + by.burst, means.peak + by.peak)
+
+    grown = replace(
+        seen,
+        present=seen.present + flying + waiting,
+        waiting=seen.waiting + waiting,
+        concurrency=plus(seen.concurrency, concurrency),
+        requests_per_second=plus(seen.requests_per_second, rate),
+        lag=others | {name: value + lag.get(name, 0.0) for name, value in seen.lag.items()},
+    )
+    assert decide(spec, grown, NOW).replicas >= decide(spec, seen, NOW).replicas
 
 
 @given(specs(), observations())
@@ -189,7 +246,7 @@ class Run:
     _history: History | None = None
     _starting: list[float] = field(default_factory=list)
 
-    def tick(self, sample: Callable[[int], Sample]) -> int:
+    def tick(self, sample: Callable[[int], Sample], lag: float = 0.0) -> int:
         self._now += 1.0
         self._starting = [at for at in self._starting if at > self._now]
         ready = self.replicas - len(self._starting)
@@ -199,7 +256,8 @@ class Run:
         seen = self._history.observe(
             replicas=self.replicas,
             ready=ready,
-            lag={},
+            busy=0,
+            lag={"queue": lag} if lag else {},
             provisioned=0,
             watched_since=self.restarted_at,
             sight=Sight.CLEAR,
@@ -254,6 +312,64 @@ def test_a_load_that_trembles_by_ten_percent_does_not_flap(
         for _ in range(seconds):
             run.tick(constant(load * share))
     assert turns(run.trace) <= 1
+
+
+trembling = st.lists(st.tuples(st.floats(0.9, 1.1), st.integers(1, 90)), min_size=1, max_size=30)
+
+
+@given(st.floats(0.2, 90), st.integers(0, 40), trembling)
+def test_a_lag_that_trembles_by_ten_percent_does_not_flap(
+    lag: float, replicas: int, noise: list[tuple[float, int]]
+) -> None:
+    run = Run(Scaling(max_replicas=2000), replicas=max(1, replicas))
+    for share, seconds in noise:
+        for _ in range(seconds):
+            run.tick(constant(0.0), lag * share)
+    assert turns(run.trace) <= 1
+
+
+@given(st.floats(1, 900), st.integers(1, 100), st.integers(0, 40), trembling)
+def test_a_rate_that_trembles_by_ten_percent_does_not_flap(
+    rate: float, target: int, replicas: int, noise: list[tuple[float, int]]
+) -> None:
+    spec = Scaling(max_replicas=2000, requests_per_second=target, window_seconds=10)
+    run = Run(spec, replicas=max(1, replicas))
+    for share, seconds in noise:
+        for _ in range(seconds):
+            sample = Sample(requests_per_second=rate * share)
+            run.tick(lambda _, sample=sample: sample)  # type: ignore[misc]
+    assert turns(run.trace) <= 1
+
+
+@given(
+    specs(),
+    st.integers(0, 3),
+    st.integers(0, 40),
+    st.lists(st.tuples(st.integers(1, 30), st.integers(0, 30)), min_size=1, max_size=60),
+)
+def test_never_at_zero_while_a_request_is_held(
+    spec: Scaling, replicas: int, start_seconds: int, seconds: list[tuple[int, int]]
+) -> None:
+    """From the first look on, however few are held, whatever is in flight beside them."""
+    run = Run(spec, start_seconds=start_seconds, replicas=min(replicas, spec.max_replicas))
+    for held, flying in seconds:
+        sample = Sample(in_flight=flying, waiting=held, concurrency=float(held + flying))
+        run.tick(lambda _, sample=sample: sample)  # type: ignore[misc]
+    assert min(run.trace) >= 1
+
+
+@given(
+    specs(),
+    st.lists(st.tuples(st.floats(0, 3000), st.floats(0, 300), st.integers(1, 90)), max_size=20),
+)
+def test_always_within_the_bounds_whatever_comes_and_goes(
+    spec: Scaling, phases: list[tuple[float, float, int]]
+) -> None:
+    run = Run(spec, replicas=spec.min_replicas)
+    for load, lag, seconds in phases:
+        for _ in range(seconds):
+            run.tick(constant(load), lag)
+    assert all(spec.min_replicas <= replicas <= spec.max_replicas for replicas in run.trace)
 
 
 @given(

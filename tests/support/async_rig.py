@@ -103,7 +103,11 @@ class Rig:
 
 @asynccontextmanager
 async def async_rig(
-    specs: Mapping[str, Mapping[str, Any]], behaviour: Behaviour, *, gateways: int = 1
+    specs: Mapping[str, Mapping[str, Any]],
+    behaviour: Behaviour,
+    *,
+    gateways: int = 1,
+    engine_url: str = "",
 ) -> AsyncIterator[Rig]:
     """Functions of the namespace `shop` by name, which are awake; the role has no instance yet."""
     async with AsyncExitStack() as stack:
@@ -112,7 +116,8 @@ async def async_rig(
         instances = Instances(behaviour)
         instances.port = await stack.enter_async_context(_serving(instances))
         ports = [free_port() for _ in range(gateways)]
-        events = EventsProcess("events-0", nats, f"http://127.0.0.1:{ports[0]}", 2)
+        gateway_url = f"http://127.0.0.1:{ports[0]}"
+        events = EventsProcess("events-0", nats, gateway_url, 2, engine_url=engine_url)
         stack.callback(events.kill)
         found = [
             await stack.enter_async_context(_gateway(specs, instances.port, port, events.api_url))

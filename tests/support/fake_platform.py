@@ -16,6 +16,7 @@ from torpor.gateway.probe import Heard
 from torpor.platform.base import (
     Change,
     FunctionChanged,
+    FunctionRefused,
     Instance,
     InstancesChanged,
     Scale,
@@ -114,6 +115,10 @@ class FakePlatform:
             self.versions.setdefault(item.key, 1)
         self._tell(FunctionChanged(item.key, item))
         return item.key
+
+    def refuse(self, item: Function) -> None:
+        """Tell that the function is stored as nobody understands it; `item` may stand for it."""
+        self._tell(FunctionRefused(item.key, item))
 
     def remove(self, key: FunctionKey) -> None:
         del self.functions[key]

@@ -56,8 +56,11 @@ class Stored:
 
 @dataclass
 class Rig:
+    """`lambda_url` is the API itself, past the data plane; empty where it is on a unix socket."""
+
     plane: HaproxyPlane | InProcessDataPlane
     holder: ScriptedHolder
+    lambda_url: str = ""
 
     @property
     def url(self) -> str:
@@ -129,7 +132,7 @@ async def lambda_rig(
             await api.start("127.0.0.1", 0)
             plane.set_lambda(Server("lambda", "127.0.0.1", api.port, 0))
         try:
-            yield Rig(plane, holder)
+            yield Rig(plane, holder, f"http://127.0.0.1:{api.port}" if api.port else "")
         finally:
             await api.stop()
 

@@ -20,6 +20,7 @@ from torpor.gateway.service import run_gateway
 from torpor.platform.base import Instance
 from torpor.resources.names import FunctionKey
 from torpor.settings import GatewaySettings
+from torpor.telemetry.tracing import Emit
 
 KEY = b"k" * 32
 ALONE = {"gateway-0": "127.0.0.1"}
@@ -77,6 +78,7 @@ async def real_gateway(
     haproxy: str = HAPROXY,
     name: str = "gateway-0",
     members: Mapping[str, str] = ALONE,
+    emit: Emit | None = None,
     **more: Any,
 ) -> AsyncIterator[RealGateway]:
     """`members` are all gateways with their addresses; `more` are settings."""
@@ -93,7 +95,7 @@ async def real_gateway(
         drain_seconds=drain_seconds,
         **{"http_port": 0, "peer_port": 0, **more},
     )
-    plane = HaproxyPlane(settings, listen_address=address)
+    plane = HaproxyPlane(settings, listen_address=address, emit=emit)
     stop = asyncio.Event()
     job = run_gateway(
         settings,

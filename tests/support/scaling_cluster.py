@@ -16,6 +16,7 @@ from torpor.errors import ApiConflict, ApiNotFound
 from torpor.platform.base import (
     Change,
     FunctionChanged,
+    FunctionRefused,
     Instance,
     InstancesChanged,
     Scale,
@@ -75,6 +76,10 @@ class ToyPlatform:
         self._queue.put_nowait(FunctionChanged(made.key, made))
         self.force(made.key, replicas)
         return made.key
+
+    def refuse(self, made: Function) -> None:
+        """Tell that the function is stored as nobody understands it; `made` may stand for it."""
+        self._queue.put_nowait(FunctionRefused(made.key, made))
 
     def delete(self, key: FunctionKey) -> None:
         del self.functions[key], self.workloads[key]

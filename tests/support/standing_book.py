@@ -11,13 +11,13 @@ from aiohttp import web
 
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token
+from torpor.triggers.idle import IDLE_PATH, IdleInbox
+from torpor.triggers.lags import LAG_PATH, lags_to_json
 from torpor.triggers.standings import (
     INVALID_TRIGGER,
-    LAG_PATH,
     PATH,
     Standing,
     Wanted,
-    lags_to_json,
 )
 
 Lags = dict[FunctionKey, dict[str, float]]
@@ -34,6 +34,7 @@ class StandingBook:
     wanted: dict[FunctionKey, Wanted] = field(default_factory=dict)
     standings: dict[FunctionKey, Standing] = field(default_factory=dict)
     lags: Lags = field(default_factory=dict)
+    idle: list[IdleInbox] = field(default_factory=list)
     puts: int = 0
     url: str = ""
 
@@ -50,6 +51,7 @@ class StandingBook:
         app.router.add_delete(one, self._delete)
         app.router.add_get(PATH, self._survey)
         app.router.add_get(LAG_PATH, self._lag)
+        app.router.add_get(IDLE_PATH, self._idle)
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -84,6 +86,7 @@ class StandingBook:
             return refused
         self.wanted.pop(_key(request), None)
         self.standings.pop(_key(request), None)
+        self.idle = [inbox for inbox in self.idle if inbox.key != _key(request)]
         if self.lost:
             return web.json_response({"lost": self.lost})
         return web.Response(status=204)
@@ -94,6 +97,10 @@ class StandingBook:
 
     async def _lag(self, request: web.Request) -> web.Response:
         return self._refused(request) or web.json_response(lags_to_json(self.lags))
+
+    async def _idle(self, request: web.Request) -> web.Response:
+        told = {"inboxes": [inbox.to_json() for inbox in self.idle]}
+        return self._refused(request) or web.json_response(told)
 
 
 def _key(request: web.Request) -> FunctionKey:

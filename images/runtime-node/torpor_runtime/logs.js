@@ -13,7 +13,7 @@ const STANDARD_ERROR = 2;
 const PIPE_IS_FULL_MS = 2;
 const MOST_RETRIES = 500;
 
-/** The request that is served: `{ids, fail}`; undefined outside of every request. */
+/** The request that is served: `{ids, fail, tail}`; undefined outside of every request. */
 const current = new AsyncLocalStorage();
 
 /** Write one line at once; what is below TORPOR_LOG_LEVEL is left out by `logger`, not here. */
@@ -27,7 +27,9 @@ function writeLine(level, message, fields = {}) {
     ...ids,
     ...fields,
   };
-  writeAll(Buffer.from(`${JSON.stringify(line)}\n`));
+  const bytes = Buffer.from(`${JSON.stringify(line)}\n`);
+  current.getStore()?.tail?.add(bytes);
+  writeAll(bytes);
 }
 
 /** Write an error with its stack, which has the frames of the user's code alone. */

@@ -25,6 +25,7 @@ class Request {
   #parts = null;
   #begun = false;
   #reject = null;
+  #tail = null;
 
   constructor(incoming, headers, response, server) {
     this.#incoming = incoming;
@@ -49,7 +50,11 @@ class Request {
   /** Answer it; the promise ends with the execution, which may be after the answer. */
   answer(body) {
     const fail = (error) => this.#fail(error);
-    return current.run({ ids: this.#turn.ids, fail }, () => this.#answer(body));
+    if (this.#isTrusted && this.#headers['x-amz-log-type'] === 'Tail') {
+      const { Tail } = require('./tail');
+      this.#tail = new Tail();
+    }
+    return current.run({ ids: this.#turn.ids, fail, tail: this.#tail }, () => this.#answer(body));
   }
 
   async #answer(body) {
@@ -68,7 +73,7 @@ class Request {
     } finally {
       wanted = executions.leave(this.#turn);
     }
-    if (wanted && !answer.isStream) send(this.#response, answer, this.#server.isEnding);
+    if (wanted && !answer.isStream) this.#send(answer, this.#server.isEnding);
   }
 
   async #called(body) {
@@ -142,9 +147,14 @@ class Request {
     if (!this.#turn.runs) reason = `this instance's ${concurrency} executions are all taken`;
     writeLine('error', reason, this.#turn.ids);
     if (this.#begun) cut(this.#response);
-    else if (this.#turn.runs) send(this.#response, problem(504, LATE, requestId), true);
-    else send(this.#response, problem(503, reason, requestId), true);
+    else if (this.#turn.runs) this.#send(problem(504, LATE, requestId), true);
+    else this.#send(problem(503, reason, requestId), true);
     this.#abort.abort();
+  }
+
+  #send(answer, isLast) {
+    if (this.#tail) answer.headers.push(this.#tail.field(answer.headers));
+    send(this.#response, answer, isLast);
   }
 
   #log(message, error) {

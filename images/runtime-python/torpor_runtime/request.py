@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torpor_runtime.connection import Connection
     from torpor_runtime.parts import Parts
     from torpor_runtime.server import Server
+    from torpor_runtime.tail import Tail
 
 _NO_BODY = (204, 304)
 _OURS = ("connection", "transfer-encoding", "content-length")
@@ -53,6 +54,7 @@ class Request:
         self._executions = server.executions
         self._begun = False
         self._parts: Parts | None = None
+        self._tail: Tail | None = None
         self._proof = head.headers.pop("torpor-detail", "")  # not for the handler to see
         trace = head.headers.get("traceparent", "").split("-")
         self._context = Context(
@@ -66,6 +68,7 @@ class Request:
         """Answer it; return whether the connection goes on."""
         context, head = self._context, self._head
         logs.request_fields.set({"requestId": context.request_id, "traceId": context.trace_id})
+        self._tail = self._wanted_tail()
         self._turn = Turn(context.deadline, self._overtaken)
         arrived = time.monotonic()
         if not self._executions.enter(self._turn):
@@ -80,6 +83,7 @@ class Request:
             wanted = self._executions.leave(self._turn)
         if not wanted:
             return False
+        self._tell_log(answer)
         self._connection.send(render(answer, self._closing(), body_wanted=head.method != "HEAD"))
         return not self._closing()
 
@@ -117,6 +121,18 @@ class Request:
         from torpor_runtime.proof import proves
 
         return proves(self._proof, self._server.detail_token)
+
+    def _wanted_tail(self) -> Tail | None:
+        """Return where the end of the log is kept, if this caller may see it and asks for it."""
+        if self._head.headers.get("x-amz-log-type") != "Tail" or not self._is_proven():
+            return None
+        from torpor_runtime.tail import begin
+
+        return begin()
+
+    def _tell_log(self, answer: Answer) -> None:
+        if self._tail:
+            answer.headers.append(self._tail.field(answer.headers))
 
     def _begin(self, answer: Answer, stream: Stream) -> None:
         """Fetch the stream's first part, so that what fails before it is no 200 that is cut off."""
@@ -176,6 +192,7 @@ class Request:
             status, detail = 503, reason
         logs.write_line("error", reason, **(self._turn.fields or {}))
         answer = problem(status, detail, self._context.request_id)
+        self._tell_log(answer)
         self._connection.cut(render(answer, "close", body_wanted=self._head.method != "HEAD"))
 
     def _closing(self) -> str:

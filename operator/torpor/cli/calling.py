@@ -7,7 +7,7 @@ import asyncio
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urljoin, urlsplit
@@ -48,7 +48,9 @@ class Place:
 async def call(args: argparse.Namespace) -> int:
     """Send the request of the options and print the answer; 1 when something failed."""
     key = cluster.key_of(args)
-    request = _lambda_request(args, key) if args.as_lambda else _request(args, key)
+    request = _lambda_request(args, key) if args.as_lambda else request_of(args, key)
+    if args.asynchronous:
+        request = replace(request, headers={**request.headers, **RESPOND_ASYNC})
     clock = asyncio.get_running_loop().time
     deadline = clock() + args.timeout
     async with gatewayreach.connect(args) as gateway:
@@ -121,8 +123,9 @@ def _lambda_request(args: argparse.Namespace, key: FunctionKey) -> Request:
     return Request("POST", path, headers, body, args.timeout)
 
 
-def _request(args: argparse.Namespace, key: FunctionKey) -> Request:
-    headers = {**_headers(args), **(RESPOND_ASYNC if args.asynchronous else {})}
+def request_of(args: argparse.Namespace, key: FunctionKey) -> Request:
+    """Return the request that --path, -X, -d and -H describe; BadOption if they make none."""
+    headers = _headers(args)
     body = _body(args.data)
     method = (args.method or ("GET" if body is None else "POST")).upper()
     if not args.path.startswith("/"):

@@ -66,7 +66,7 @@ def _add_load(verbs: _Verbs[argparse.ArgumentParser]) -> None:
         "--concurrency", type=int, default=500, help="at most so many open at once (500)"
     )
     load.add_argument("--timeout", type=float, default=60.0, help="seconds for one request (60)")
-    load.add_argument("--path", default="/", help="path and query that the function sees (/)")
+    options.add_request(load)
     options.add_gateway(load)
     options.add_text_or_data(load)
 

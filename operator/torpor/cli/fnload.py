@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from torpor.cli import cluster, gatewayreach, output
+from torpor.cli.calling import request_of
 from torpor.cli.cluster import Request, Unreachable
-from torpor.cli.openloop import Measured, Outcome, Pace, drive, percentile
-from torpor.cli.options import BadOption
+from torpor.cli.openloop import Measured, Outcome, Pace, drive
 from torpor.errors import TorporError
 from torpor.resources.names import HEADER_COLD_START, FunctionKey
+from torpor.resources.ranks import nearest_rank
 
 LOOK_SECONDS = 0.5
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
@@ -34,11 +34,8 @@ class Replicas:
 async def load(args: argparse.Namespace) -> int:
     """Send the load and print what was measured; 0 when every answer was below 400."""
     key = cluster.key_of(args)
-    if not args.path.startswith("/"):
-        raise BadOption(f"--path {args.path}: it begins with /")
     pace = Pace(args.rps, args.seconds, args.concurrency)
-    path = gatewayreach.function_path(key, quote(args.path, safe="/?&=%"))
-    request = Request("GET", path, {}, None, args.timeout)
+    request = request_of(args, key)
     measured = Measured()
     async with gatewayreach.connect(args) as gateway, _watched(args, key) as replicas:
         try:
@@ -151,7 +148,7 @@ def _replicas(seen: Sequence[Replicas]) -> str:
 
 def _latencies(measured: Measured) -> dict[str, float]:
     ranked = sorted(measured.latencies_seconds)
-    return {name: round(1000 * percentile(ranked, share), 3) for name, share in SHARES.items()}
+    return {name: round(1000 * nearest_rank(ranked, share), 3) for name, share in SHARES.items()}
 
 
 def _data(measured: Measured, replicas: Sequence[Replicas]) -> Mapping[str, Any]:

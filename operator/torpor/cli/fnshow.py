@@ -60,6 +60,7 @@ def show(obj: Json, events: Sequence[Happened], now: datetime, width: int | None
     parts = (
         _facts(obj, now),
         _advice(obj),
+        _decisions(obj, now),
         _cold_starts(obj, width),
         _happened(events, now),
         _conditions(obj, now),
@@ -78,7 +79,6 @@ def _facts(obj: Json, now: datetime) -> list[str]:
             "url": status.get("url", "-"),
             "runs": _source(spec),
             "replicas": _replicas(spec, status),
-            "last decision": status.get("reason", "none yet"),
             "last active": _ago(status.get("lastActiveTime"), now),
         }
     )
@@ -129,6 +129,19 @@ def key_of(obj: Json) -> FunctionKey:
     return FunctionKey(obj["metadata"]["namespace"], obj["metadata"]["name"])
 
 
+def _decisions(obj: Json, now: datetime) -> list[str]:
+    rows = [
+        (_ago(item["time"], now), f"{item['from']} -> {item['to']} replicas: {item['reason']}")
+        for item in _status(obj).get("decisions", ())
+    ]
+    return ["last decisions", *_timed(rows)] if rows else ["last decisions: none yet"]
+
+
+def _timed(rows: Sequence[tuple[str, str]]) -> list[str]:
+    width = max(len(when) for when, _ in rows)
+    return [f"  {when:>{width}}  {text}" for when, text in rows]
+
+
 def _cold_starts(obj: Json, width: int | None) -> list[str]:
     found = _status(obj).get("coldStart")
     if not found:
@@ -148,8 +161,7 @@ def _happened(events: Sequence[Happened], now: datetime) -> list[str]:
         (f"{age(it.at, now)} ago", it.text + (f" ({it.count} times)" if it.count > 1 else ""))
         for it in events
     ]
-    width = max(len(when) for when, _ in rows)
-    return ["lately", *(f"  {when:>{width}}  {text}" for when, text in rows)]
+    return ["lately", *_timed(rows)]
 
 
 def _conditions(obj: Json, now: datetime) -> list[str]:

@@ -17,12 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the request's parts and the way to the gateway."""
     parser.add_argument("name", help="the function: NAME or NAMESPACE/NAME")
     options.add_cluster(parser)
-    parser.add_argument("--path", default="/", help="path and query that the function sees (/)")
-    parser.add_argument("-X", "--method", help="the method (GET; POST when there is data)")
-    parser.add_argument("-d", "--data", help="the body; @FILE reads it from a file, @- from stdin")
-    parser.add_argument(
-        "-H", "--header", action="append", default=[], metavar="NAME: VALUE", help="a header"
-    )
+    options.add_request(parser)
     parser.add_argument("-i", "--include", action="store_true", help="print status and headers too")
     parser.add_argument("--timeout", type=float, default=300.0, help="seconds to wait (300)")
     way = parser.add_mutually_exclusive_group()

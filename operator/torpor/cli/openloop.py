@@ -12,7 +12,7 @@ import math
 import time
 from array import array
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from torpor.cli.options import BadOption
@@ -116,9 +116,3 @@ async def drive(
                 tasks.create_task(one(due), name=f"request {number}")
     finally:
         measured.seconds = clock() - start
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least that share of all does not exceed; 0 of none."""
-    ranked = sorted(values)
-    return ranked[max(0, math.ceil(share * len(ranked)) - 1)] if ranked else 0.0

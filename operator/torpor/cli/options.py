@@ -60,6 +60,16 @@ def add_gateway(parser: argparse.ArgumentParser) -> None:
     add_place(parser)
 
 
+def add_request(parser: argparse.ArgumentParser) -> None:
+    """Add the parts of a request to a function."""
+    parser.add_argument("--path", default="/", help="path and query that the function sees (/)")
+    parser.add_argument("-X", "--method", help="the method (GET; POST when there is data)")
+    parser.add_argument("-d", "--data", help="the body; @FILE reads it from a file, @- from stdin")
+    parser.add_argument(
+        "-H", "--header", action="append", default=[], metavar="NAME: VALUE", help="a header"
+    )
+
+
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Add cluster and the way to the execution API."""
     add_cluster(parser)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from torpor.resources.conditions import (
     CONFIG_MAP_MISSING,
+    FAILED_CREATE,
     INVALID_SPEC,
     NOT_OWNED,
+    NOT_READY,
     UNKNOWN_RUNTIME,
 )
 from torpor.resources.names import LABEL_FUNCTION, FunctionKey
@@ -16,8 +18,11 @@ _EDIT = "kubectl -n {namespace} edit function {name}"
 _CHILDREN = "kubectl -n {namespace} get deployments,services,networkpolicies {name}"
 _COMMANDS = {
     CONFIG_MAP_MISSING: "kubectl -n {namespace} create configmap …, with the name in the message",
+    FAILED_CREATE: "kubectl -n {namespace} get resourcequotas,serviceaccounts; the message names "
+    "what is in the way",
     INVALID_SPEC: f"{_EDIT}; kubectl explain function.spec has the fields",
     NOT_OWNED: f"{_CHILDREN}; rename the Function, or delete what is in its way",
+    NOT_READY: "torpor fn logs {name} -n {namespace} says what it does instead of listening",
     UNKNOWN_RUNTIME: "helm upgrade torpor … --set runtimes.<name>=<image>, or name another runtime",
     "CrashLoopBackOff": _LOGS,
     "Error": _LOGS,

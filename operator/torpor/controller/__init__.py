@@ -1,6 +1,6 @@
 """The role `torpor controller`: the process around a replica, its health and its signals.
 
-Kopf and our reflectors run on every replica; one of them leads.
+Our reflectors run on every replica; one of them leads, and runs Kopf.
 """
 
 from __future__ import annotations

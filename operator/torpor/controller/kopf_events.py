@@ -134,6 +134,9 @@ def _kopf_settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
     settings.scanning.disabled = True
+    # A worker of each object stays for so long after its last event; 5 s of a thousand new objects
+    # are 20 MiB.
+    settings.queueing.idle_timeout = 0.5
     settings.watching.chunk_size = 500
     settings.watching.server_timeout = 600
     settings.networking.request_timeout = 30

@@ -48,7 +48,7 @@ SILENT_SECONDS = 600.0
 """A watch that heard nothing for so long is stuck; an API server that is away is given that."""
 STUCK_SECONDS = 300.0
 """A key that waited so long for a worker says that the workers are stuck."""
-RECONCILES_PER_SECOND = 200.0
+RECONCILES_PER_SECOND = 500.0
 GATEWAYS = "gateway pods"
 
 
@@ -62,7 +62,7 @@ class Controller:
         self._settings = settings
         self._key = key
         self._queue = WorkQueue[FunctionKey](rate_per_second=RECONCILES_PER_SECOND)
-        self._leading = False
+        self._leading = asyncio.Event()
         namespace = settings.watch_namespace
         self._workflows: WorkflowLeader | None = None
         self._triggers: TriggerLeader | None = None
@@ -92,11 +92,12 @@ class Controller:
 
     def leads(self) -> bool:
         """Return whether this replica works the queue off."""
-        return self._leading
+        return self._leading.is_set()
 
     async def _run_kopf(self) -> None:
-        # Kopf scans for the kind once, when it starts: by then the kind is there.
-        await self._world.synced()
+        # Kopf holds some KiB of every object, and on a standby nobody takes what it names. It scans
+        # for the kind once, when it starts: a leader has synced, so by then the kind is there.
+        await self._leading.wait()
         await self._kopf.run()
 
     async def _run_elected(self) -> None:
@@ -114,7 +115,7 @@ class Controller:
             self._workflows, self._triggers = workflows, triggers
             autoscaler = self._autoscaler(session, triggers)
             reconciler = self._reconciler(autoscaler)
-            self._leading = True
+            self._leading.set()
             self._enqueue_all()
             try:
                 async with asyncio.TaskGroup() as group:
@@ -129,7 +130,7 @@ class Controller:
                         name="workers",
                     )
             finally:
-                self._leading = False
+                self._leading.clear()
                 self._workflows = self._triggers = None
 
     def _autoscaler(self, session: aiohttp.ClientSession, triggers: TriggerLeader) -> Autoscaler:
@@ -155,7 +156,7 @@ class Controller:
 
     def _enqueue(self, key: FunctionKey) -> None:
         """Have the key worked on; a standby forgets it, as a new leader looks at every key."""
-        if self._leading:
+        if self.leads():
             self._queue.add(key)
 
     def _workflow_changed(self, key: FunctionKey) -> None:
@@ -207,7 +208,7 @@ class Controller:
 
     def _stuck(self) -> str | None:
         oldest = self._queue.oldest_seconds()
-        if not self._leading or oldest < STUCK_SECONDS:
+        if not self.leads() or oldest < STUCK_SECONDS:
             return None
         return f"a key has been waiting for {oldest:.0f} s"
 
@@ -226,4 +227,5 @@ def _seen(autoscaler: Autoscaler, key: FunctionKey) -> Seen:
     view = autoscaler.view(key)
     moved = view is not None and view.decision.direction is not Direction.STAY
     reason = view.decision.reason if view and moved else None
-    return Seen(reason, autoscaler.cold_starts(key))
+    cold_starts = autoscaler.cold_starts(key)
+    return Seen(reason, cold_starts, view.changes, view.late) if view else Seen(None, cold_starts)

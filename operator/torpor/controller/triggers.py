@@ -20,6 +20,7 @@ from typing import Any
 
 import aiohttp
 
+from torpor.controller.called import CalledFunctions
 from torpor.controller.workflows import WorkflowLeader
 from torpor.errors import ApiUnavailable
 from torpor.platform.base import Instance
@@ -86,7 +87,7 @@ class TriggerLeader:
         settings: ControllerSettings,
         key: bytes,
         *,
-        functions: Watched[Any],
+        functions: Watched,
         workflows: WorkflowLeader,
     ) -> None:
         url = settings.events_url
@@ -117,6 +118,8 @@ class TriggerLeader:
                 if self._standings is not None:
                     group.create_task(self._survey(self._standings), name="survey triggers")
                     group.create_task(self._follow_lag(self._standings), name="follow the lag")
+                    called = CalledFunctions(self._standings, self._namespace, self._exists)
+                    group.create_task(called.run(), name="look for deleted functions")
 
     def changed(self, key: FunctionKey) -> None:
         """Have the Trigger looked at."""
@@ -129,6 +132,9 @@ class TriggerLeader:
     def lags(self) -> Mapping[FunctionKey, Mapping[str, float]]:
         """Return, by Function and Trigger, how many instances the lag is work for."""
         return self._lags
+
+    def _exists(self, key: FunctionKey) -> bool:
+        return self._functions.functions.get(key.namespace, key.name) is not None
 
     # For the reconciler
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torpor.dev.capacity import LocalCapacity
+from torpor.dev.cold_starts import remember
 from torpor.dev.executions import ExecutionRow, Executions
 from torpor.dev.folder import Folder, fingerprint, load_folder
 from torpor.dev.gateways import InProcessGateways
@@ -237,8 +238,7 @@ class Session:
     def rows(self) -> list[Row]:
         """Return every function as it is now."""
         load = self._activator.load()
-        for item in load.cold_starts:
-            self.cold_starts[item.sequence] = item
+        remember(self.cold_starts, load.cold_starts)
         return [self._row(key, load.functions.get(key, FunctionLoad())) for key in self.entries]
 
     def _row(self, key: FunctionKey, load: FunctionLoad) -> Row:
@@ -270,7 +270,7 @@ class Session:
 
     async def _reload(self) -> None:
         try:
-            found = load_folder(self._folder)
+            found = await asyncio.to_thread(load_folder, self._folder)
         except BadFolder as error:
             self.problem = str(error)
             log.warning("%s\nwhat was loaded before goes on", error)

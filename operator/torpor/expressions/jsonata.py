@@ -75,10 +75,11 @@ def evaluate(
         ArithmeticError,
         AttributeError,
         LookupError,
+        OSError,
         RuntimeError,
         TypeError,
         ValueError,
-    ) as broken:  # a RecursionError is a RuntimeError
+    ) as broken:  # a RecursionError is a RuntimeError; a time that C does not know, an OSError
         raise JsonataFailed(_reason(broken)) from broken
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torpor.errors import ApiConflict, ApiNotFound, TorporError
+from torpor.functions.decisions import Rescaled
 from torpor.functions.gateways import Gateways
 from torpor.functions.parking import to_zero
 from torpor.functions.tracked import Tracked, View
@@ -46,12 +47,18 @@ class Actions:
     """The actions under way. For one event loop."""
 
     def __init__(
-        self, platform: Platform, gateways: Gateways, judge: Judge, clock: Callable[[], float]
+        self,
+        platform: Platform,
+        gateways: Gateways,
+        judge: Judge,
+        clock: Callable[[], float],
+        wall: Callable[[], float],
     ) -> None:
         self._platform = platform
         self._gateways = gateways
         self._judge = judge
         self._clock = clock
+        self._wall = wall
         self._busy: set[FunctionKey] = set()
 
     def busy(self, key: FunctionKey) -> bool:
@@ -88,6 +95,7 @@ class Actions:
         """Read the scale, decide on what it truly is, and follow the decision."""
         key = tracked.key
         scale = await self._platform.scale(key)
+        tracked.changed_by_others(scale.replicas, self._wall())
         tracked.asked_for(scale.replicas, self._clock())
         if not self._judge.knows(tracked) or tracked.history is None:
             return  # deleted, or begun anew, while the call ran
@@ -128,6 +136,7 @@ class Actions:
         tracked.succeeded()
         if not self._judge.knows(tracked):
             return  # deleted while the call ran
+        tracked.remember(Rescaled(self._wall(), before, decision.replicas, decision.reason))
         metrics.DECISIONS.labels(decision.direction.value).inc()
         metrics.DESIRED_REPLICAS.labels(key.namespace, key.name).set(decision.replicas)
         LOG.info("%s: %d -> %d replicas: %s", key, before, decision.replicas, decision.reason)
@@ -142,6 +151,7 @@ class Actions:
                 starting=tracked.starting,
                 present=tracked.sample.present,
                 last_active_at=active,
+                changes=tracked.changes,
             ),
         )
 

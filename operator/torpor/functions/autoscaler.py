@@ -96,7 +96,7 @@ class Autoscaler:
         self._meter = Meter(self._clock())
         self._reading = Reading({}, Sight.BLIND)
         self._watched_since = self._clock()
-        self._actions = Actions(self._platform, self._gateways, self, self._clock)
+        self._actions = Actions(self._platform, self._gateways, self, self._clock, self._wall)
         self._lag: Mapping[FunctionKey, Mapping[str, float]] = _NO_LAGS
         self._poked: asyncio.Event = asyncio.Event()
         self._synced: asyncio.Event = asyncio.Event()
@@ -187,7 +187,7 @@ class Autoscaler:
 
     def decide(self, tracked: Tracked) -> Decision:
         """Return how many replicas the function should have, as of now and the last pass."""
-        assert tracked.function is not None
+        assert tracked.scaling is not None
         now = self._clock()
         seen = tracked.observe(
             now=now,
@@ -196,7 +196,7 @@ class Autoscaler:
             sight=self._reading.sight,
             lag=self._lag.get(tracked.key, _NO_LAG),
         )
-        return decide(tracked.function.scaling, seen, now)
+        return decide(tracked.scaling, seen, now)
 
     def _show(self, tracked: Tracked, latest: Decision, wall: float) -> None:
         before = tracked.view
@@ -210,6 +210,8 @@ class Autoscaler:
             present=tracked.sample.present,
             last_active_at=wall if tracked.sample.present else active,
             problem=tracked.problem or tracked.spec_problem,
+            changes=tracked.changes,
+            late=tracked.is_late(self._clock()),
         )
         self.publish(tracked, view)
 

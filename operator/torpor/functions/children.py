@@ -10,15 +10,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torpor.errors import ApiConflict, TorporError
+from torpor.errors import ApiConflict, ApiNotFound, TorporError
 from torpor.functions import desired as desired_children
 from torpor.functions import drift
-from torpor.functions.desired import Children
+from torpor.functions.desired import Children, CodeState
 from torpor.functions.drift import Ownership
 from torpor.functions.echo import Echo
 from torpor.functions.pod_template import UnknownRuntime
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.resources import (
+    CONFIG_MAPS,
     DEPLOYMENTS,
     NETWORK_POLICIES,
     SERVICES,
@@ -83,6 +84,11 @@ class Blocked(TorporError):
         self.problem = problem
 
 
+def _no_config_map(name: str) -> Blocked:
+    text = f"spec.code.configMap: there is no ConfigMap {name!r} in this namespace"
+    return Blocked(Problem(CONFIG_MAP_MISSING, text, final=True))
+
+
 class Leaving(TorporError):
     """A child of an earlier object is still on its way out."""
 
@@ -107,20 +113,39 @@ class ChildKeeper:
 
     async def ensure(self, function: Function) -> None:
         """Bring all children to what they should be; Blocked or Leaving if that cannot be."""
-        wanted = self._wanted(function)
-        await self._ensure(NETWORK_POLICIES, function, wanted.network_policy)
-        await self._ensure(SERVICES, function, wanted.service)
-        await self._ensure_deployment(function, wanted.deployment)
+        key, wanted = function.key, self._wanted(function, await self._code(function))
+        newborn = desired_children.newborn(
+            wanted.deployment, desired_children.first_replicas(function)
+        )
+        await self._ensure(NETWORK_POLICIES, key, wanted.network_policy, wanted.network_policy)
+        await self._ensure(SERVICES, key, wanted.service, wanted.service)
+        await self._ensure(DEPLOYMENTS, key, wanted.deployment, newborn)
 
-    def _wanted(self, function: Function) -> Children:
+    def _wanted(self, function: Function, code: CodeState | None) -> Children:
         installation = self._installation
-        version = self._code_version(function)
         tokens = instance_tokens(installation.key, function.key, function.uid)
         try:
-            return desired_children.children(function, installation.settings, tokens, version)
+            return desired_children.children(function, installation.settings, tokens, code)
         except UnknownRuntime as error:
             problem = Problem(UNKNOWN_RUNTIME, str(error), final=True)
             raise Blocked(problem) from error
+
+    async def _code(self, function: Function) -> CodeState | None:
+        """Return the code's state; the ConfigMap is read only when it changed in any way."""
+        seen = self._code_version(function)
+        if seen is None or function.code is None:
+            return None
+        live = self.live(DEPLOYMENTS, function.key)
+        known = desired_children.code_in(live) if live else None
+        if known and known.seen == seen:
+            return known
+        namespace, name = function.key.namespace, function.code.config_map or ""
+        try:
+            found = await self._api.get(CONFIG_MAPS, namespace, name)
+        except ApiNotFound:
+            raise _no_config_map(name) from None
+        contents = [found.get("data") or {}, found.get("binaryData") or {}]
+        return CodeState(desired_children.digest(contents), seen)
 
     def _code_version(self, function: Function) -> str | None:
         name = function.code.config_map if function.code else None
@@ -128,56 +153,46 @@ class ChildKeeper:
             return None
         version = self._world.code_version(function.key.namespace, name)
         if version is None:
-            text = f"spec.code.configMap: there is no ConfigMap {name!r} in this namespace"
-            raise Blocked(Problem(CONFIG_MAP_MISSING, text, final=True))
+            raise _no_config_map(name)
         return version
 
-    async def _ensure_deployment(self, function: Function, wanted: Json) -> None:
-        live = self.live(DEPLOYMENTS, function.key)
-        if live is None:
-            replicas = desired_children.first_replicas(function)
-            newborn = desired_children.newborn(wanted, replicas)
-            live = await self._create(DEPLOYMENTS, function.key, newborn)
-        if desired_children.ANNOTATION_REPLICAS_OWNER not in live["metadata"]["annotations"]:
-            self._check_ownership(DEPLOYMENTS, live, wanted)
-            await self._claim_replicas(function.key, live)
-        await self._ensure(DEPLOYMENTS, function, wanted)
+    async def _ensure(
+        self, resource: Resource, key: FunctionKey, wanted: Json, newborn: Json
+    ) -> None:
+        live = self.live(resource, key) or await self._create(resource, key, newborn)
+        self._check_ownership(resource, live, wanted)
+        if self._as_applied(resource, key, live, wanted):
+            return
+        if resource is DEPLOYMENTS:
+            await self._claim_replicas(live)
+        answer = await self._api.apply(resource, wanted, manager=MANAGER_CONTROLLER)
+        self._wrote(resource, key, answer)
 
-    async def _claim_replicas(self, key: FunctionKey, live: Json) -> None:
+    async def _create(self, resource: Resource, key: FunctionKey, newborn: Json) -> Json:
+        """Make the object; return what is there then, which may be what somebody else made."""
+        try:
+            made = await self._api.apply_yielding(resource, newborn, manager=MANAGER_CONTROLLER)
+        except ApiConflict:
+            found = await self._api.get(resource, key.namespace, key.name)
+            self._check_ownership(resource, found, newborn)
+            self._echo.wrote((resource.kind, key), self._world.child(resource, key), found)
+            return found
+        self._wrote(resource, key, made)
+        return made
+
+    async def _claim_replicas(self, live: Json) -> None:
         """Make the autoscaler an owner of the replicas, before an apply leaves them out."""
+        annotations = live["metadata"].get("annotations", {})
+        if desired_children.ANNOTATION_REPLICAS_OWNER in annotations:
+            return
         replicas = int(live["spec"].get("replicas", 1))
         manager = MANAGER_AUTOSCALER
         try:
             claim = desired_children.replicas_claim(live, replicas)
-            answer = await self._api.apply_yielding(DEPLOYMENTS, claim, manager=manager)
+            await self._api.apply_yielding(DEPLOYMENTS, claim, manager=manager)
         except ApiConflict:  # whoever scaled meanwhile owns them
             claim = desired_children.replicas_claim(live, None)
-            answer = await self._api.apply(DEPLOYMENTS, claim, manager=manager)
-        self._wrote(DEPLOYMENTS, key, answer)
-
-    async def _ensure(self, resource: Resource, function: Function, wanted: Json) -> None:
-        key = function.key
-        live = self.live(resource, key)
-        if live is None:
-            await self._create(resource, key, wanted)
-            return
-        self._check_ownership(resource, live, wanted)
-        if not self._as_applied(resource, key, live, wanted):
-            answer = await self._api.apply(resource, wanted, manager=MANAGER_CONTROLLER)
-            self._wrote(resource, key, answer)
-
-    async def _create(self, resource: Resource, key: FunctionKey, wanted: Json) -> Json:
-        """Make the object, unless the name is somebody else's; return what is there then."""
-        try:
-            live = await self._api.apply_yielding(resource, wanted, manager=MANAGER_CONTROLLER)
-        except ApiConflict:
-            live = await self._api.get(resource, key.namespace, key.name)
-            self._check_ownership(resource, live, wanted)
-            bare = {**wanted, "spec": {**wanted["spec"]}}
-            bare["spec"].pop("replicas", None)
-            live = await self._api.apply(resource, bare, manager=MANAGER_CONTROLLER)
-        self._wrote(resource, key, live)
-        return live
+            await self._api.apply(DEPLOYMENTS, claim, manager=manager)
 
     def _check_ownership(self, resource: Resource, live: Json, wanted: Json) -> None:
         owner = wanted["metadata"]["ownerReferences"][0]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from torpor.resources.load import ColdStart, GatewayLoad
 from torpor.resources.names import FunctionKey
+from torpor.resources.ranks import nearest_rank
 
 KEPT = 100
 """Cold starts of a function that the percentiles are taken over."""
+MOST_GATEWAYS = 256
+"""Of so many processes it is known what they reported; those not heard of for long go first."""
 TOTAL = "total"
 """The name under which the whole stands beside the phases."""
 
@@ -51,8 +53,8 @@ class ColdStartLog:
         for item in kept:
             for phase, value in _with_total(item).items():
                 by_phase[phase].append(value)
-        p50 = {phase: percentile(values, 0.5) for phase, values in by_phase.items()}
-        p95 = {phase: percentile(values, 0.95) for phase, values in by_phase.items()}
+        p50 = {phase: nearest_rank(values, 0.5) for phase, values in by_phase.items()}
+        p95 = {phase: nearest_rank(values, 0.95) for phase, values in by_phase.items()}
         return ColdStarts(len(kept), _with_total(kept[-1]), p50, p95)
 
     def drop(self, key: FunctionKey) -> None:
@@ -64,15 +66,12 @@ class ColdStartLog:
         if place not in self._seen:  # an earlier life of this gateway reports no more
             for old in [known for known in self._seen if known[0] == answer.gateway]:
                 del self._seen[old]
-        last = self._seen.get(place, -1)
+        last = self._seen.pop(place, -1)  # put back as the latest
         new = [item for item in answer.cold_starts if item.sequence > last]
         self._seen[place] = max((item.sequence for item in new), default=last)
+        while len(self._seen) > MOST_GATEWAYS:
+            del self._seen[next(iter(self._seen))]
         return sorted(new, key=lambda item: item.sequence)
-
-
-def percentile(values: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least `share` of the values do not exceed."""
-    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def _with_total(item: ColdStart) -> dict[str, float]:

@@ -13,6 +13,8 @@ from typing import Any
 from torpor.functions.pod_template import labels, pod_template, selector
 from torpor.resources.function import Function
 from torpor.resources.names import (
+    ANNOTATION_CODE_SEEN,
+    ANNOTATION_CODE_VERSION,
     ANNOTATION_DESIRED,
     API_VERSION,
     GROUP,
@@ -31,6 +33,17 @@ COMPONENT_GATEWAY = "gateway"
 
 
 @dataclass(frozen=True, slots=True)
+class CodeState:
+    """A ConfigMap with code: `version` names what is in it, `seen` the object at that time.
+
+    The object changes with every label that somebody puts on it, what is in it does not.
+    """
+
+    version: str
+    seen: str
+
+
+@dataclass(frozen=True, slots=True)
 class Children:
     """The objects of one Function, each with the hash of itself in an annotation."""
 
@@ -43,15 +56,15 @@ def children(
     function: Function,
     settings: ControllerSettings,
     tokens: InstanceTokens,
-    code_version: str | None,
+    code: CodeState | None,
 ) -> Children:
     """Return the children of `function`; UnknownRuntime if no image is known for its runtime.
 
-    `tokens` are those of its instances; `code_version` names the state of the
-    code's ConfigMap, so that pods are replaced when it changes.
+    `tokens` are those of its instances; `code` is its ConfigMap's, so that pods are replaced when
+    what is in that changes.
     """
     return Children(
-        deployment=_sealed(_deployment(function, settings, tokens, code_version)),
+        deployment=_sealed(_deployment(function, settings, tokens, code)),
         service=_sealed(_service(function, settings)),
         network_policy=_sealed(_network_policy(function, settings)),
     )
@@ -60,6 +73,14 @@ def children(
 def first_replicas(function: Function) -> int:
     """Return the replicas that the Deployment is created with."""
     return max(function.scaling.initial_replicas, function.scaling.min_replicas)
+
+
+def code_in(deployment: Json) -> CodeState | None:
+    """Return the code that a Deployment was last applied with; None if that cannot be told."""
+    seen = deployment["metadata"].get("annotations", {}).get(ANNOTATION_CODE_SEEN)
+    template = deployment.get("spec", {}).get("template", {}).get("metadata", {})
+    version = template.get("annotations", {}).get(ANNOTATION_CODE_VERSION)
+    return CodeState(version, seen) if version and seen else None
 
 
 def newborn(deployment: Json, replicas: int) -> Json:
@@ -94,7 +115,8 @@ def digest(value: object) -> str:
 
 
 def _sealed(child: Json) -> Json:
-    child["metadata"]["annotations"] = {ANNOTATION_DESIRED: digest(child)}
+    annotations = child["metadata"].get("annotations", {})
+    child["metadata"]["annotations"] = {**annotations, ANNOTATION_DESIRED: digest(child)}
     return child
 
 
@@ -154,19 +176,21 @@ def _deployment(
     function: Function,
     settings: ControllerSettings,
     tokens: InstanceTokens,
-    code_version: str | None,
+    code: CodeState | None,
 ) -> Json:
+    seen = {"annotations": {ANNOTATION_CODE_SEEN: code.seen}} if code else {}
+    version = code.version if code else None
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": _metadata(function),
+        "metadata": {**_metadata(function), **seen},
         "spec": {
             "selector": {"matchLabels": selector(function)},
-            "revisionHistoryLimit": 1,
+            "revisionHistoryLimit": 0,
             "strategy": {
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
             },
-            "template": pod_template(function, settings, tokens, code_version),
+            "template": pod_template(function, settings, tokens, version),
         },
     }

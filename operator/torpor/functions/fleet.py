@@ -6,7 +6,14 @@ Ten thousand functions at zero cost a pass nothing: those to look at are kept in
 from __future__ import annotations
 
 from torpor.functions.tracked import NO_WINDOWS, Tracked
-from torpor.platform.base import Change, FunctionChanged, Instance, InstancesChanged, Synced
+from torpor.platform.base import (
+    Change,
+    FunctionChanged,
+    FunctionRefused,
+    Instance,
+    InstancesChanged,
+    Synced,
+)
 from torpor.resources.function import Function
 from torpor.resources.names import FunctionKey
 
@@ -24,7 +31,7 @@ class Fleet:
     def get(self, key: FunctionKey) -> Tracked | None:
         """Return the function, None unless its spec is known."""
         tracked = self._all.get(key)
-        return tracked if tracked and tracked.function else None
+        return tracked if tracked and tracked.scaling else None
 
     def take(self, change: Change) -> bool:
         """Follow a change; return whether it woke a function that was at zero."""
@@ -35,6 +42,9 @@ class Fleet:
                 self._drop(key)
             case FunctionChanged(key, function) if function is not None:
                 self._take_function(key, function)
+            case FunctionRefused(key, instead):
+                if self.get(key) is None:
+                    self._take_function(key, instead)
             case InstancesChanged(key, instances):
                 return self._take_instances(key, instances)
         return False
@@ -65,7 +75,7 @@ class Fleet:
         asleep = not tracked.live
         tracked.instances = instances
         if not tracked.live:
-            if not instances and tracked.function is None:
+            if not instances and tracked.scaling is None:
                 del self._all[key]
                 self._awake.discard(key)
             return False

@@ -1,7 +1,8 @@
 """The gateways over their internal HTTP API: all asked at once, none waited for longer than set.
 
 A gateway that is leaving is asked like the others until nobody listens there any more: its internal
-API ends after its last request.
+API ends after its last request. One that was never ready, such as one that crashes at its start,
+has nothing inside when nobody listens there.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class _Missing(Enum):
     """Why a gateway gave no answer."""
 
     SILENT = "it may have requests inside"
-    GONE = "it was leaving, and nobody listens there any more: nothing can be inside"
+    GONE = "it was leaving, or never ready, and nobody listens there: nothing can be inside"
 
 
 class HttpGateways:
@@ -94,7 +95,7 @@ class HttpGateways:
         try:
             answer = await call
         except _FAILURES as error:
-            if pod.killed_at and _refused(error):
+            if (pod.killed_at or pod.never_ready) and _refused(error):
                 return _Missing.GONE
             if name not in self._failing:  # once, not every second
                 self._failing.add(name)

@@ -69,7 +69,7 @@ def pod_template(
 ) -> Json:
     """Return the template of the pods; UnknownRuntime if no image is known for the runtime.
 
-    `tokens` and `code_version` are as in `desired.children`.
+    `tokens` are as in `desired.children`; `code_version` names what is in the code's ConfigMap.
     """
     return {
         "metadata": {

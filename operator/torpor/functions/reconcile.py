@@ -17,7 +17,15 @@ from torpor.functions.status import Observed, Seen, refusal, status
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.recorder import EventType
 from torpor.platform.kubernetes.resources import DEPLOYMENTS, FUNCTIONS
-from torpor.resources.conditions import INVALID_SPEC, NOT_OWNED, READY, Problem, Truth, find
+from torpor.resources.conditions import (
+    FAILED_CREATE,
+    INVALID_SPEC,
+    NOT_OWNED,
+    READY,
+    Problem,
+    Truth,
+    find,
+)
 from torpor.resources.function import Function
 from torpor.resources.names import API_VERSION, MANAGER_STATUS, FunctionKey
 
@@ -27,6 +35,7 @@ LEAVING_SECONDS = 1.0
 
 FOREIGN_SECONDS = 60.0
 """When to try again after somebody else's object was in the way: it is not watched."""
+ASYNC_UNAVAILABLE = "AsyncUnavailable"
 _KINDS = (FUNCTIONS.kind, *KINDS)
 
 Json = dict[str, Any]
@@ -122,7 +131,7 @@ class FunctionReconciler:
             starting=len(alive) - ready,
             rolling=seen.get("replicas", 0) > seen.get("updatedReplicas", 0),
             blocked=blocked,
-            trouble=_trouble(alive),
+            trouble=_trouble(alive) or _refused_pods(live),
         )
 
     async def _tell(self, key: FunctionKey, watched: Json, obj: Json, told: Json) -> None:
@@ -142,12 +151,15 @@ class FunctionReconciler:
             return  # deleted meanwhile, which the watch is about to show
         self._echo.wrote((FUNCTIONS.kind, key), watched, answer)
         await self._notify(obj, before, told)
+        await self._warn(obj, before, told)
 
     async def _notify(self, obj: Json, before: Json, told: Json) -> None:
         was = find(before.get("conditions", ()), READY) or {}
         now = find(told["conditions"], READY)
         assert now is not None
         failing = now["status"] == Truth.FALSE.value
+        if not was and not failing:
+            return  # new and well, which the status says: an Event each would be a write each
         same = was.get("status") == now["status"]
         if same and (not failing or was.get("reason") == now["reason"]):
             return
@@ -155,6 +167,20 @@ class FunctionReconciler:
         kind = EventType.WARNING if failing else EventType.NORMAL
         reason = now["reason"] if failing else READY
         await self._notices.record(regarding, kind, reason, now["message"], action="Reconcile")
+
+    async def _warn(self, obj: Json, before: Json, told: Json) -> None:
+        """Say once a generation that calls are refused, of which Ready says nothing."""
+        if before.get("observedGeneration") == told["observedGeneration"]:
+            return
+        if self._installation.settings.events_url or not obj["spec"].get("async"):
+            return
+        regarding = {"apiVersion": API_VERSION, "kind": "Function", "metadata": obj["metadata"]}
+        note = (
+            "it has spec.async, but no events role takes asynchronous calls, so each is refused: "
+            "install the chart with events.enabled=true"
+        )
+        kind, reason = EventType.WARNING, ASYNC_UNAVAILABLE
+        await self._notices.record(regarding, kind, reason, note, action="Reconcile")
 
     def _look_again(self, key: FunctionKey) -> float | None:
         pending = any(self._echo.pending((kind, key)) for kind in _KINDS)
@@ -164,6 +190,17 @@ class FunctionReconciler:
         self._children.forget(key)
         for kind in _KINDS:
             self._echo.forget((kind, key))
+
+
+def _refused_pods(deployment: Json) -> Problem | None:
+    """Return why pods cannot even be made, which no pod can tell; None if they can."""
+    seen = deployment.get("status", {})
+    if seen.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0):
+        return None  # it may be of what was asked for before
+    found = find(seen.get("conditions") or (), "ReplicaFailure")
+    if found is None or (found["status"], found.get("reason")) != ("True", FAILED_CREATE):
+        return None
+    return Problem(FAILED_CREATE, str(found.get("message") or "no pod can be made"), final=True)
 
 
 def _trouble(alive: Sequence[Instance]) -> Problem | None:

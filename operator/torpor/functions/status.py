@@ -6,17 +6,21 @@ it sleeps or tries again, until another generation or an instance that serves sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from torpor.functions import decisions
 from torpor.functions.cold_starts import ColdStarts
+from torpor.functions.decisions import Rescaled
 from torpor.functions.pod_template import selector
 from torpor.resources.conditions import (
     ACTIVE,
     BLOCKING,
+    FAILED_CREATE,
     IMAGE_PULL,
+    NOT_READY,
     READY,
     RECONCILING,
     STALLED,
@@ -53,10 +57,16 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What the autoscaler tells: why replicas last changed, and how cold starts went."""
+    """What the autoscaler tells: why replicas last changed, and how cold starts went.
+
+    `changes` of the replicas are those of late, the latest last. `late` while replicas are asked
+    for and none of them was ready within the startup time.
+    """
 
     reason: str | None = None
     cold_starts: ColdStarts | None = None
+    changes: Sequence[Rescaled] = ()
+    late: bool = False
 
 
 def status(
@@ -65,6 +75,8 @@ def status(
     """Return the whole status; equal to `function.status` when there is nothing new to tell."""
     previous = function.status
     trouble = _kept_trouble(function, observed)
+    if trouble is None and seen.late and not observed.ready:
+        trouble = _not_ready(function)
     labels = selector(function)
     found = {
         "observedGeneration": function.generation,
@@ -78,6 +90,7 @@ def status(
         "reason": seen.reason or previous.get("reason"),
         "lastActiveTime": _last_active(previous, observed, trouble, now),
         "coldStart": _cold_starts(seen.cold_starts) or previous.get("coldStart"),
+        "decisions": previous.get("decisions"),
         "conditions": merge(
             previous.get("conditions", ()),
             _conditions(observed, trouble),
@@ -85,7 +98,11 @@ def status(
             function.generation,
         ),
     }
-    return {name: value for name, value in found.items() if value is not None}
+    known = {name: value for name, value in found.items() if value is not None}
+    if known == previous:
+        return known  # what is only remembered is no reason to write
+    lately = decisions.told(previous.get("decisions", ()), seen.changes)
+    return {**known, "decisions": lately} if lately else known
 
 
 def refusal(obj: Mapping[str, Any], problem: Problem, now: datetime) -> dict[str, Any]:
@@ -152,10 +169,27 @@ def _kept_trouble(function: Function, observed: Observed) -> Problem | None:
         return now
     if now is None:
         if observed.starting:
-            return told if told.final else None
+            return told if _outlasts_an_attempt(told) else None
         return None if observed.ready else told
     between_attempts = told.final and now.reason in _ENDINGS
     return told if between_attempts or now.reason == told.reason == IMAGE_PULL else now
+
+
+def _outlasts_an_attempt(told: Problem) -> bool:
+    """Return whether an instance that starts says nothing against it; that there is one may."""
+    return told.reason == NOT_READY or (told.final and told.reason != FAILED_CREATE)
+
+
+def _not_ready(function: Function) -> Problem:
+    """Return what is told of instances that are there, complain of nothing, and do not serve."""
+    probe = function.readiness_probe
+    answer = f" and answer GET {probe.http_path}" if probe and probe.http_path else ""
+    text = (
+        f"no instance was ready within {function.startup_timeout_seconds} s: it must listen on "
+        f"port {function.port} ($PORT), and not on 127.0.0.1 alone{answer}; one that needs longer "
+        "to start needs a longer spec.startupTimeoutSeconds"
+    )
+    return Problem(NOT_READY, text, final=False)
 
 
 def _told_trouble(function: Function) -> Problem | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torpor.errors import InvalidResource
+from torpor.functions.decisions import OTHERS, Rescaled, appended
 from torpor.platform.base import Instance
 from torpor.resources.function import Function, Scaling
 from torpor.resources.names import FunctionKey
@@ -28,7 +29,8 @@ class View:
 
     `decision` is the last one that changed replicas (the first one made, before any), `latest` the
     one of the last pass. `last_active_at` is in seconds since 1970. `problem` says what keeps
-    the autoscaler from acting.
+    the autoscaler from acting. `changes` are those of the replicas of late, the latest last.
+    `late` while replicas are asked for and none was ready within the startup time.
     """
 
     decision: Decision
@@ -39,11 +41,13 @@ class View:
     present: int = 0
     last_active_at: float | None = None
     problem: str = ""
+    changes: tuple[Rescaled, ...] = ()
+    late: bool = False
 
     @property
     def told(self) -> tuple[object, ...]:
         """What a status shows: when it differs, whoever writes the status is called."""
-        return self.decision, self.replicas, self.ready, self.starting, self.problem
+        return self.decision, self.replicas, self.ready, self.starting, self.problem, self.late
 
 
 class Tracked:
@@ -53,9 +57,10 @@ class Tracked:
         "acted_at",
         "asked",
         "begins_anew",
+        "changes",
         "failures",
         "floor",
-        "function",
+        "generation",
         "history",
         "instances",
         "key",
@@ -64,15 +69,19 @@ class Tracked:
         "read_at",
         "retry_at",
         "sample",
+        "scaling",
         "spec_problem",
         "starting_since",
+        "startup_timeout_seconds",
         "view",
         "windows_since",
     )
 
     def __init__(self, key: FunctionKey) -> None:
         self.key = key
-        self.function: Function | None = None
+        self.scaling: Scaling | None = None
+        self.startup_timeout_seconds = 0
+        self.generation = 0
         self.instances: tuple[Instance, ...] = ()
         self.floor = NO_WINDOWS
         self.asked: int | None = None
@@ -89,6 +98,7 @@ class Tracked:
         self.view: View | None = None
         self.begins_anew = False
         self.windows_since = -math.inf
+        self.changes: tuple[Rescaled, ...] = ()
 
     @property
     def live(self) -> int:
@@ -111,12 +121,19 @@ class Tracked:
         return max(0, self.replicas - self.ready)
 
     def take_spec(self, function: Function) -> None:
-        """Follow a new spec; windows of another length begin anew."""
-        before, after = self.function, function.scaling
-        self.function = function
-        if before and before.scaling == after:
+        """Follow a new spec, whose instances have all their time to start.
+
+        Windows of another length begin anew. Of the Function only what scaling looks at is kept:
+        the rest is large.
+        """
+        before, after = self.scaling, function.scaling
+        self.startup_timeout_seconds = function.startup_timeout_seconds
+        if self.generation != function.generation:
+            self.generation, self.starting_since = function.generation, None
+        if before == after:
             return
-        if before and _windows(before.scaling) != _windows(after):
+        self.scaling = after
+        if before and _windows(before) != _windows(after):
             self.history = None
             self.begins_anew = True
         self.spec_problem = ""
@@ -135,6 +152,15 @@ class Tracked:
             self.raised_at = now
         self.asked, self.read_at = replicas, now
 
+    def changed_by_others(self, replicas: int, wall: float) -> None:
+        """Remember that the scale, which is about to be noted, is not what it was last."""
+        if self.asked is not None and self.asked != replicas:
+            self.remember(Rescaled(wall, self.asked, replicas, OTHERS))
+
+    def remember(self, change: Rescaled) -> None:
+        """Keep a change of the replicas among those of late."""
+        self.changes = appended(self.changes, change)
+
     def read_again(self) -> None:
         """Read the scale before anything else is decided."""
         self.read_at = -math.inf
@@ -149,9 +175,9 @@ class Tracked:
 
     def add(self, sample: Sample, now: float) -> None:
         """Take what the gateways told since the last pass."""
-        assert self.function is not None
+        assert self.scaling is not None
         if self.history is None:
-            self.history = History(self.function.scaling, now)
+            self.history = History(self.scaling, now)
             if self.begins_anew:
                 self.windows_since, self.begins_anew = now, False
         self.sample = sample
@@ -179,6 +205,7 @@ class Tracked:
         return self.history.observe(
             replicas=self.replicas,
             ready=self.ready,
+            busy=self._busy(),
             lag=lag,
             provisioned=self.floor.at(wall),
             watched_since=max(watched_since, self.windows_since),
@@ -193,6 +220,12 @@ class Tracked:
         self.retry_at = now + min(30.0, 2.0**self.failures)
         self.failures = min(self.failures + 1, 5)
 
+    def is_late(self, now: float) -> bool:
+        """Return whether none of the instances asked for was ready within the startup time."""
+        if self.starting_since is None or self.scaling is None:
+            return False
+        return now - self.starting_since >= self.startup_timeout_seconds
+
     def succeeded(self) -> None:
         """End the waiting that failures brought."""
         self.problem = ""
@@ -204,23 +237,27 @@ class Tracked:
         self.starting_since = None
         self.sample = _ASLEEP
 
+    def _busy(self) -> int:
+        in_flight = self.sample.instances
+        return sum(
+            not item.terminating and in_flight.get(item.name, 0) > 0 for item in self.instances
+        )
+
     def _may_still_start(self, now: float) -> bool:
         """Return whether its first instance has time left: it had no chance to be used yet."""
-        if self.starting_since is None or self.function is None:
+        if self.starting_since is None or self.scaling is None:
             return False
         if any(item.trouble and item.trouble.final for item in self.instances):
             return False
-        return now - self.starting_since < self.function.startup_timeout_seconds
+        return now - self.starting_since < self.startup_timeout_seconds
 
     def _trouble(self, now: float) -> str:
-        if self.starting_since is None or self.function is None:
+        if self.starting_since is None or self.scaling is None:
             return ""
         for instance in self.instances:
             if instance.trouble:
                 return f"{instance.trouble.reason}: {instance.trouble.message}"
-        limit = self.function.startup_timeout_seconds
-        late = now - self.starting_since >= limit
-        return f"not ready within {limit} s" if late else ""
+        return f"not ready within {self.startup_timeout_seconds} s" if self.is_late(now) else ""
 
 
 def _windows(scaling: Scaling) -> tuple[int, int, bool]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.client import KubernetesApi, Selection
+from torpor.platform.kubernetes.packed import pack, unpack
 from torpor.platform.kubernetes.reflector import ObjectKey, Reflector
 from torpor.platform.kubernetes.resources import (
     CONFIG_MAPS,
@@ -19,7 +20,7 @@ from torpor.platform.kubernetes.resources import (
     SERVICES,
     Resource,
 )
-from torpor.platform.kubernetes.watched import concerned, run, whole
+from torpor.platform.kubernetes.watched import Watched, concerned, run
 from torpor.resources.names import LABEL_FUNCTION, LABEL_MANAGED_BY, MANAGED_BY, FunctionKey
 
 Json = dict[str, Any]
@@ -44,14 +45,14 @@ class ClusterWorld:
         touched: Touched,
         on_config_map: Callable[[ObjectKey], None] = lambda _key: None,
     ) -> None:
-        self.watched = whole(api, namespace)
+        self.watched = Watched(api, namespace)
         self._touched = touched
         self._on_config_map = on_config_map
         self._code_of: dict[FunctionKey, ObjectKey] = {}
         self._users_of: dict[ObjectKey, set[FunctionKey]] = defaultdict(set)
         self._children = {
-            resource: Reflector[Json](
-                api, Selection(resource, namespace, OURS), lambda obj: obj, self._child_changed
+            resource: Reflector[bytes](
+                api, Selection(resource, namespace, OURS), pack, self._child_changed
             )
             for resource in CHILDREN
         }
@@ -86,11 +87,12 @@ class ClusterWorld:
 
     def function(self, key: FunctionKey) -> Json | None:
         """Return the Function object."""
-        return self.watched.functions.get(key.namespace, key.name)
+        return self.watched.shown(key)
 
     def child(self, resource: Resource, key: FunctionKey) -> Json | None:
         """Return the child of that kind, if Torpor made it."""
-        return self._children[resource].get(key.namespace, key.name)
+        packed = self._children[resource].get(key.namespace, key.name)
+        return None if packed is None else unpack(packed)
 
     def instances(self, key: FunctionKey) -> Sequence[Instance]:
         """Return the function's pods."""
@@ -132,7 +134,7 @@ class ClusterWorld:
         if not users:
             del self._users_of[config_map]
 
-    def _child_changed(self, key: ObjectKey, _old: Json | None, _new: Json | None) -> None:
+    def _child_changed(self, key: ObjectKey, _old: bytes | None, _new: bytes | None) -> None:
         self._touched(FunctionKey(key.namespace, key.name))
 
     def _config_map_changed(self, key: ObjectKey, _old: str | None, _new: str | None) -> None:

@@ -256,6 +256,7 @@ class Activator:
         while not gate.is_finished:
             await gate.run()
         gate.close()
+        gate.tally.rest()
         del self._gates[key]
 
     def _forget(self, key: FunctionKey) -> None:

@@ -21,6 +21,7 @@ from torpor.platform.kubernetes import (
     watch_gateway_pods,
 )
 from torpor.settings import GatewaySettings
+from torpor.telemetry.tracing import Emit
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +45,8 @@ class Cluster:
 
 
 @asynccontextmanager
-async def cluster(settings: GatewaySettings) -> AsyncIterator[Cluster]:
-    """Yield the cluster that this process is in.
+async def cluster(settings: GatewaySettings, emit: Emit | None) -> AsyncIterator[Cluster]:
+    """Yield the cluster that this process is in; `emit` is told of requests that were held.
 
     NoCluster when there is none, TimeoutError when no key appears within `KEY_SECONDS`.
     """
@@ -53,7 +54,7 @@ async def cluster(settings: GatewaySettings) -> AsyncIterator[Cluster]:
         key = await wait_for_key(api, settings.namespace, KEY_SECONDS)
         yield Cluster(
             KubernetesPlatform(api, settings.watch_namespace),
-            HaproxyPlane(settings),
+            HaproxyPlane(settings, emit=emit),
             key,
             _members(api, settings.namespace),
             watch_tables(api, settings.watch_namespace, events=bool(settings.events_url)),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torpor.resources.load import PHASES, ColdStart
 from torpor.resources.names import FunctionKey
+from torpor.resources.ranks import nearest_rank
 
 LATEST = 64
 """Cold starts that a gateway tells the autoscaler about."""
@@ -79,15 +80,8 @@ class ColdStarts:
         totals = self._totals.get(key)
         if not totals:
             return {}
-        return {"p50": quantile(totals, 0.5), "p95": quantile(totals, 0.95)}
+        return {"p50": nearest_rank(totals, 0.5), "p95": nearest_rank(totals, 0.95)}
 
     def forget(self, key: FunctionKey) -> None:
         """Drop what is known of a deleted function."""
         self._totals.pop(key, None)
-
-
-def quantile(values: Iterable[float], share: float) -> float:
-    """Return the nearest-rank quantile: the least value that `share` of `values` do not exceed."""
-    ordered: Sequence[float] = sorted(values)
-    rank = -int(-share * len(ordered) // 1)
-    return ordered[max(0, rank - 1)]

@@ -58,7 +58,9 @@ class Gate:
         self._looked_at = -math.inf
         self._changed = asyncio.Event()
         self._queue = HoldQueue(
-            lambda: self._refusing.expired(self._needs.part.terms), part.terms.hold_seconds
+            lambda: self._refusing.expired(self._needs.part.terms),
+            part.terms.hold_seconds,
+            self._changed.set,
         )
         self._roster = Roster(lambda endpoint: around.announcements.drop(key, endpoint))
         self._lane = LaneKeeper(key, around.plane)
@@ -243,14 +245,13 @@ class Gate:
 
     async def _pause(self) -> None:
         now = self._clock()
-        told = self._around.announcements.of(self.key)
         moments = (
             self._parking.ends_at,
             self._refusing.look_until,
             self._lane.retry_at,
             self._needs.adopts_at,
             self._releaser.next_at(now) if self._passing else math.inf,
-            self._roster.changes_at(told, now),
+            self._roster.changes_at(self._around.announcements.of(self.key), now),
         )
         # What came due since the facts were looked at is due now, not past.
         due = min((moment for moment in moments if moment > self._looked_at), default=math.inf)
@@ -267,8 +268,7 @@ class Gate:
         self._changed.set()
 
     def _look_at(self, instances: tuple[Instance, ...]) -> None:
-        told = self._around.announcements.of(self.key)
-        self._roster.refresh(instances, told, self._clock())
+        self._roster.refresh(instances, self._around.announcements.of(self.key), self._clock())
         if self._roster.endpoints():
             self._needs.drained = False
 
@@ -295,5 +295,6 @@ class Gate:
         self._episode.begin(self._clock())
 
     def _refuse_the_hopeless(self, now: float) -> None:
-        if self._queue and not self._parking and (refused := self._refusing.hopeless(now)):
+        waits = self._queue and not self._parking
+        if waits and (refused := self._refusing.hopeless(self._needs.part.terms, now)):
             self._queue.refuse_all(refused)

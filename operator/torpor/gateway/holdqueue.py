@@ -16,13 +16,19 @@ Verdict = Go | Refused
 
 
 class HoldQueue:
-    """First in, first out; `refusal` is asked for the verdict on those whose time is up."""
+    """First in, first out; `refusal` is asked for the verdict on those whose time is up.
 
-    __slots__ = ("_loop", "_refusal", "_timer", "_waiting", "_waits_seconds")
+    `emptied` is called when the last one left, for whatever reason.
+    """
 
-    def __init__(self, refusal: Callable[[], Refused], waits_seconds: float) -> None:
+    __slots__ = ("_emptied", "_loop", "_refusal", "_timer", "_waiting", "_waits_seconds")
+
+    def __init__(
+        self, refusal: Callable[[], Refused], waits_seconds: float, emptied: Callable[[], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._refusal = refusal
+        self._emptied = emptied
         self._waits_seconds = waits_seconds
         self._waiting: OrderedDict[asyncio.Future[Verdict], float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
@@ -45,6 +51,8 @@ class HoldQueue:
             return await future
         finally:
             self._waiting.pop(future, None)
+            if not self._waiting:
+                self._emptied()
 
     def release(self, verdict: Verdict) -> None:
         """Give the first in the queue its verdict; the queue must not be empty."""

@@ -1,4 +1,7 @@
-"""How gateways share a function's hard limits, so that together they never exceed one. Pure.
+"""How gateways share a function's hard limits, so that together they do not exceed one. Pure.
+
+That holds among those that agree on who serves. A gateway that is leaving is not among them, and
+ends what it has inside beside them; so does one whose functions another that came took over.
 
 There are two: of requests in one instance, and of requests in the whole function. A limit of at
 least two for each gateway is divided. If one is smaller, the function belongs to one gateway, its

@@ -16,7 +16,7 @@ from torpor.gateway.probe import Heard, Probes
 from torpor.gateway.roster import Roster
 from torpor.gateway.terms import Terms
 from torpor.gateway.wake import Waker
-from torpor.platform.base import Instance
+from torpor.platform.base import Instance, Trouble
 from torpor.resources.names import FunctionKey
 
 LOOK_SECONDS = 1.0
@@ -53,21 +53,29 @@ class Refusing:
         trouble = roster.hopeless()
         if trouble is not None and now < self._refuse_until:
             return refusals.cannot_start(key, trouble)
-        if trouble is not None and not held and not math.isinf(self._refuse_until):
+        looked = trouble is not None and not math.isinf(self._refuse_until)
+        if not held and (looked or terms.podless):
             self.look_until = now + LOOK_SECONDS
         return refusals.full(key, terms.hold_requests) if held >= terms.hold_requests else None
 
-    def hopeless(self, now: float) -> Refused | None:
+    def hopeless(self, terms: Terms, now: float) -> Refused | None:
         """Return why all who wait may stop waiting; None while there is hope."""
         if self._seen.lane.exhausted:
             self._seen.episode.fail("slots-exhausted")
             return refusals.slots_exhausted()
-        trouble = self._seen.roster.hopeless()
+        trouble = self._seen.roster.hopeless() or self._podless(terms, now)
         if trouble is None or now < self.look_until:
             return None
         self._refuse_until = now + refusals.TROUBLE_SECONDS
         self._seen.episode.fail(trouble.reason)
         return refusals.cannot_start(self._seen.key, trouble)
+
+    def _podless(self, terms: Terms, now: float) -> Trouble | None:
+        """Return why no instance can be made, once that was tried for those who wait."""
+        asked_at = self._seen.waker.answered_at
+        if terms.podless is None or asked_at is None or now < asked_at + LOOK_SECONDS:
+            return None
+        return None if self._seen.roster.live else terms.podless
 
     def expired(self, terms: Terms) -> Refused:
         """Return the refusal for those who waited as long as they may."""

@@ -46,7 +46,7 @@ class Releaser:
         if not count:
             return
         cold = self.episode.succeed(self.waker.answered_at, self.roster.started(), now)
-        self.queue.release(Go(round(cold.total_ms)) if cold else GO)
+        self.queue.release(Go(round(cold.total_ms), cold.phases) if cold else GO)
         for _ in range(count - 1):
             self.queue.release(GO)
         self.pacer.released(count, now)

@@ -24,6 +24,7 @@ from torpor.platform.base import Platform
 from torpor.settings import GatewaySettings
 from torpor.telemetry.health import Check, HealthServer
 from torpor.telemetry.logs import configure
+from torpor.telemetry.tracing import exporting
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ async def _serve(settings: GatewaySettings) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with cluster(settings) as found:
+    async with exporting("torpor-gateway") as emit, cluster(settings, emit) as found:
         await run_gateway(
             settings,
             found.platform,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from prometheus_client import Counter, Gauge
+
 from torpor.gateway.dataplane.base import LaneLoad
 from torpor.resources.names import FunctionKey
 from torpor.telemetry import metrics
@@ -37,9 +39,17 @@ class Tally:
 
     def remove_series(self) -> None:
         """Take the function's series out of the metrics: it was deleted."""
-        for metric in (*_GAUGES, metrics.REQUESTS):
-            metric.labels(*self._labels())  # remove() raises for a series that never was
-            metric.remove(*self._labels())
+        self.rest()
+        self._remove(metrics.REQUESTS)
+
+    def rest(self) -> None:
+        """Take out what shows the present: the function is asleep. Its totals stay."""
+        for gauge in _GAUGES:
+            self._remove(gauge)
+
+    def _remove(self, metric: Gauge | Counter) -> None:
+        metric.labels(*self._labels())  # remove() raises for a series that never was
+        metric.remove(*self._labels())
 
     def _show(self, load: LaneLoad, held: int, fresh: int) -> None:
         for gauge, value in zip(_GAUGES, (held, load.in_flight, load.queued), strict=True):

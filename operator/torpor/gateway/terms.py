@@ -6,15 +6,17 @@ Ten thousand functions asleep cost the gateway one of these each, not the whole 
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from torpor.platform.base import Trouble
 from torpor.resources.asynchronous import Asynchronous
-from torpor.resources.conditions import BLOCKING, READY, find
+from torpor.resources.conditions import BLOCKING, FAILED_CREATE, READY, find
 from torpor.resources.function import Function, Protocol, Scaling
 from torpor.resources.instance import Probe
 
 _USUAL = Asynchronous()
+_PODLESS = frozenset({FAILED_CREATE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,8 @@ class Terms:
     `port` is where its instances listen in a cluster. `hold_seconds` is the longest that a request
     waits for an instance. `limit` 0 means none. `wakes_most` is how many instances one wake may ask
     for: as many as a first step of scaling, one while scaling is paused. `blocked` says why no
-    instance can be started at all, such as a ConfigMap that does not exist. `is_probed_by_port` is
+    instance can be started at all, such as a ConfigMap that does not exist; `podless` why
+    none could be made when that was last tried, such as a quota. `is_probed_by_port` is
     False where only Kubernetes knows when an instance is ready: it has a readiness probe by HTTP.
     `reserved` is how many requests may be in all instances and wait for one, None for any number.
     `asynchronous` is what becomes of calls that nobody waits for.
@@ -41,6 +44,7 @@ class Terms:
     limit: int
     wakes_most: int
     blocked: Trouble | None = None
+    podless: Trouble | None = None
     is_probed_by_port: bool = True
     reserved: int | None = None
     asynchronous: Asynchronous = _USUAL
@@ -65,7 +69,8 @@ class Terms:
             target=concurrency.target,
             limit=concurrency.limit,
             wakes_most=_wakes_most(function.scaling),
-            blocked=_blocked(function),
+            blocked=_told(function, BLOCKING),
+            podless=_told(function, _PODLESS),
             reserved=function.reserved_concurrency,
             is_probed_by_port=_is_probed_by_port(function.readiness_probe),
             asynchronous=_shared(function.asynchronous),
@@ -106,9 +111,10 @@ def _wakes_most(scaling: Scaling) -> int:
     return 1 if scaling.paused else min(scaling.max_replicas, scaling.max_scale_up_factor)
 
 
-def _blocked(function: Function) -> Trouble | None:
+def _told(function: Function, reasons: Collection[str]) -> Trouble | None:
+    """Return why it is not Ready, if that is one of the `reasons` and of this generation."""
     ready = find(function.status.get("conditions", ()), READY)
-    if ready is None or ready.get("status") != "False" or ready.get("reason") not in BLOCKING:
+    if ready is None or ready.get("status") != "False" or ready.get("reason") not in reasons:
         return None
     if ready.get("observedGeneration") != function.generation:
         return None

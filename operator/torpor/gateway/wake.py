@@ -21,8 +21,10 @@ CROWD_SECONDS = 0.5
 """How long after the first request's wake those that come count as one crowd with it."""
 RAISE_SECONDS = 0.05
 """Between two looks at whether the crowd has outgrown what was asked for."""
-RECHECK_SECONDS = 1.0
-"""How often the scale is read again while requests wait: somebody may have set it to zero."""
+_FIRST_RECHECK_SECONDS = 1.0
+_LAST_RECHECK_SECONDS = 5.0
+"""How often the scale is read again while requests wait: somebody may have set it to zero. It
+doubles, because many that wait long do so together, for an API server that has too much to do."""
 CALL_SECONDS = 5.0
 """How long one exchange with the platform may take."""
 _CONFLICT_SECONDS = 0.01
@@ -49,6 +51,7 @@ class Waker:
         self._task: asyncio.Task[None] | None = None
         self._waking = False
         self._failures = 0
+        self._looks = 0
         self._asked = 0
         self._crowd_until = -math.inf
         self.answered_at: float | None = None
@@ -69,7 +72,7 @@ class Waker:
             self._task.cancel()
 
     def _begin(self) -> None:
-        self.answered_at, self.problem, self._failures = None, None, 0
+        self.answered_at, self.problem, self._failures, self._looks = None, None, 0, 0
         self._nudged.set()
 
     async def _run(self) -> None:
@@ -109,7 +112,9 @@ class Waker:
         self._failures, self.problem = 0, None
         if self.answered_at is None:
             self.answered_at = self._clock()
-        return RECHECK_SECONDS
+        self._looks = min(self._looks + 1, 16)
+        recheck: float = _FIRST_RECHECK_SECONDS * 2 ** (self._looks - 1)
+        return min(_LAST_RECHECK_SECONDS, recheck)
 
     async def _raise(self) -> None:
         scale = await self._platform.scale(self._key)
@@ -121,6 +126,7 @@ class Waker:
             await self._platform.set_scale(
                 self._key, needed, manager=MANAGER_GATEWAY, version=scale.version
             )
+            self._looks = 0
 
     def _failed(self, error: ApiError) -> float:
         self.problem = error

@@ -7,7 +7,14 @@ import logging
 from typing import Protocol
 
 from torpor.errors import ApiError
-from torpor.platform.base import FunctionChanged, Instance, InstancesChanged, Platform, Synced
+from torpor.platform.base import (
+    FunctionChanged,
+    FunctionRefused,
+    Instance,
+    InstancesChanged,
+    Platform,
+    Synced,
+)
 from torpor.resources.function import Function
 from torpor.resources.names import FunctionKey
 
@@ -19,6 +26,10 @@ _LAST_RETRY_SECONDS = 10.0
 
 class Watched(Protocol):
     """Who is told."""
+
+    def terms(self, key: FunctionKey) -> object | None:
+        """Return what is known of a function; None if nothing is."""
+        ...
 
     def function_changed(self, key: FunctionKey, function: Function | None) -> None:
         """Take in a function as it is now; None when it is no more."""
@@ -64,6 +75,10 @@ class Watcher:
                 case FunctionChanged(key, function):
                     functions.add(key)
                     self._watched.function_changed(key, function)
+                case FunctionRefused(key, instead):
+                    functions.add(key)
+                    if self._watched.terms(key) is None:
+                        self._watched.function_changed(key, instead)
                 case InstancesChanged(key, found):
                     instances.add(key)
                     self._watched.instances_changed(key, found)

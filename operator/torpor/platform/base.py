@@ -65,6 +65,17 @@ class FunctionChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class FunctionRefused:
+    """A Function is stored as it cannot be understood: what was last told of it holds.
+
+    `instead` is for whoever was told nothing of it: what of it can be understood.
+    """
+
+    key: FunctionKey
+    instead: Function
+
+
+@dataclass(frozen=True, slots=True)
 class InstancesChanged:
     """All instances of one function as they are now (also when the last one left)."""
 
@@ -77,7 +88,7 @@ class Synced:
     """Everything that existed when the watch began has been told; sent once."""
 
 
-Change = FunctionChanged | InstancesChanged | Synced
+Change = FunctionChanged | FunctionRefused | InstancesChanged | Synced
 
 
 class Platform(Protocol):

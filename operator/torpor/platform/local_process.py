@@ -139,9 +139,7 @@ class LocalProcess:
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         self.port = self._choose_port()
-        self._program.write_files(self._code)
-        self._output.log.parent.mkdir(parents=True, exist_ok=True)
-        self._output.last_words.unlink(missing_ok=True)
+        await asyncio.to_thread(self._write_files)
         command, stdin = self._guardian.guarded(self._found(self._program.command()))
         with self._output.log.open("ab") as log:
             return await asyncio.create_subprocess_exec(
@@ -153,6 +151,11 @@ class LocalProcess:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def _write_files(self) -> None:
+        self._program.write_files(self._code)
+        self._output.log.parent.mkdir(parents=True, exist_ok=True)
+        self._output.last_words.unlink(missing_ok=True)
 
     def _found(self, command: Sequence[str]) -> Sequence[str]:
         """Return the command; FileNotFoundError if there is no such program to be run."""
@@ -179,7 +182,7 @@ class LocalProcess:
         try:
             while True:
                 await asyncio.sleep(_LOG_SECONDS)
-                self._output.keep_small()
+                await asyncio.to_thread(self._output.keep_small)
         except OSError as error:  # such as a full disk
             log.warning("%s: its log is no longer kept small: %s", self.name, _told(error))
 

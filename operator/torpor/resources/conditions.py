@@ -19,6 +19,10 @@ INVALID_SPEC = "InvalidSpec"
 BLOCKING = frozenset({NOT_OWNED, CONFIG_MAP_MISSING, UNKNOWN_RUNTIME, INVALID_SPEC})
 """Reasons of Ready=False with which no instance can be started, whoever asks."""
 
+FAILED_CREATE = "FailedCreate"
+"""No pod can even be made: a quota, a ServiceAccount, an admission policy is in the way."""
+NOT_READY = "NotReady"
+"""An instance runs, as far as anybody tells, and was not ready within its startup time."""
 IMAGE_PULL = "ImagePullBackOff"
 """The image cannot be had; whether the kubelet tries just now or waits makes no difference."""
 

@@ -38,7 +38,10 @@ class Payload(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Concurrency:
-    """Requests in one pod: `target` is aimed at, `limit` is never exceeded (0: no limit)."""
+    """Requests in one pod: `target` is aimed at, `limit` bounds them (0: no limit).
+
+    While a gateway comes or goes, what the old one still has inside is there besides (ADR 3).
+    """
 
     target: int = 50
     limit: int = 100

@@ -4,6 +4,10 @@ A raise follows the mean over the window or over the burst window, whichever ask
 shrink waits until nothing in a whole window has asked for more, and until the load is clearly
 below what is there, so that a load that trembles does not make pods come and go. Zero is reached
 in the same steps, once nothing was present for long enough.
+
+An instance that is removed has as long as a request may take. What stays longer, such as a
+WebSocket, would be cut: while most of what is in flight does, no instance that has any is given
+away.
 """
 
 from __future__ import annotations
@@ -60,11 +64,15 @@ def _needs(spec: Scaling, seen: Observation, idle: str) -> list[_Need]:
     if not asleep and not idle:  # else what the windows remember is over
         target = target_of(spec.concurrency)
         needs.append(_need(spec, seen, seen.concurrency, target, "in flight {:.0f}"))
+        if _is_lasting(spec, seen):
+            kept = min(seen.busy, seen.replicas)
+            needs.append(_Need(0, kept, f"{kept} instances have requests that last"))
         if rate := spec.requests_per_second:
             needs.append(_need(spec, seen, seen.requests_per_second, rate, "{:.0f} requests/s"))
     for name, value in seen.lag.items():
         wanted = _ceil(value)
-        needs.append(_Need(wanted, wanted, f"lag of {name} {value:.1f} x target = {wanted}"))
+        reason = f"lag of {name} {value:.1f} x target = {wanted}"
+        needs.append(_Need(wanted, _kept(seen, value), reason))
     return needs
 
 
@@ -85,6 +93,11 @@ def _need(spec: Scaling, seen: Observation, means: Averages, target: int, words:
     said = f"{words.format(mean)} over {seconds} s / target {target} = {wanted}"
     kept = _kept(seen, max(means.stable, means.burst, means.peak) / target)
     return _Need(wanted, kept, f"burst: {said}" if bursting else said, bursting)
+
+
+def _is_lasting(spec: Scaling, seen: Observation) -> bool:
+    """Return whether requests stay for a window or longer, in the mean (Little, 1961)."""
+    return seen.concurrency.stable > seen.requests_per_second.stable * spec.window_seconds
 
 
 def _kept(seen: Observation, load: float) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from torpor.resources.function import Scaling
 from torpor.scaling.meter import Sample
-from torpor.scaling.values import Averages, Observation, Sight
+from torpor.scaling.values import Observation, Sight
 from torpor.scaling.window import Window
 
 _NONE = Sample()
@@ -27,9 +27,7 @@ class History:
     def _empty(self) -> None:
         spec = self._spec
         self._concurrency = Window(spec.window_seconds, spec.burst_window_seconds)
-        self._rate: Window | None = None
-        if spec.requests_per_second:
-            self._rate = Window(spec.window_seconds, spec.burst_window_seconds)
+        self._rate = Window(spec.window_seconds, spec.burst_window_seconds)
 
     def add(self, sample: Sample, starting: int, now: float) -> None:
         """Take the sample of the time since the last one, `starting` instances being on the way.
@@ -46,8 +44,7 @@ class History:
         # A function's first sample has no length of its own: it stands for the second before it.
         start = min(self._sampled_at, now - 1.0) if self._last is _NONE else self._sampled_at
         self._concurrency.add(start, now, value)
-        if self._rate:
-            self._rate.add(start, now, sample.requests_per_second)
+        self._rate.add(start, now, sample.requests_per_second)
         self._last, self._sampled_at = sample, now
         # Most of what is answered in milliseconds is never there when one looks, but counted.
         if sample.present or sample.requests_per_second:
@@ -58,6 +55,7 @@ class History:
         *,
         replicas: int,
         ready: int,
+        busy: int,
         lag: Mapping[str, float],
         provisioned: int,
         watched_since: float,
@@ -71,8 +69,9 @@ class History:
             ready=ready,
             present=self._last.present,
             waiting=self._last.waiting,
+            busy=busy,
             concurrency=self._concurrency.averages(),
-            requests_per_second=self._rate.averages() if self._rate else Averages(),
+            requests_per_second=self._rate.averages(),
             lag=lag,
             provisioned=provisioned,
             quiet_since=self.quiet_since,

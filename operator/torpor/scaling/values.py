@@ -44,6 +44,7 @@ class Observation:
 
     `replicas` is what was asked for, `ready` the instances that serve. `present` counts requests
     that are in flight, queued or held now, `waiting` those of them that are queued or held.
+    `busy` is how many instances have something in flight.
     `lag` maps a trigger to its backlog divided by its target; `provisioned` is the floor of the
     provisioned windows that are open now. `trouble` says why instances do not start, empty when
     nothing is known.
@@ -57,6 +58,7 @@ class Observation:
     ready: int
     present: int = 0
     waiting: int = 0
+    busy: int = 0
     concurrency: Averages = Averages()
     requests_per_second: Averages = Averages()
     lag: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))

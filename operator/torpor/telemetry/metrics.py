@@ -67,6 +67,12 @@ REFUSED = Counter(
     ("code",),
     registry=REGISTRY,
 )
+LAMBDA_REFUSED = Counter(
+    "torpor_lambda_api_refused",
+    "Calls of the Lambda API that were answered by an error of the API, by its code.",
+    ("code",),
+    registry=REGISTRY,
+)
 IN_FLIGHT = Gauge(
     "torpor_gateway_in_flight", "Requests inside instances.", _FUNCTION, registry=REGISTRY
 )
@@ -84,6 +90,14 @@ HELD = Gauge(
 )
 SLOTS_USED = Gauge("torpor_gateway_slots_used", "HAProxy slots bound.", registry=REGISTRY)
 SLOTS_TOTAL = Gauge("torpor_gateway_slots", "HAProxy slots that exist.", registry=REGISTRY)
+CONNECTIONS_USED = Gauge(
+    "torpor_gateway_connections_used",
+    "Connections of clients and gateways that HAProxy has, idle ones included.",
+    registry=REGISTRY,
+)
+CONNECTIONS = Gauge(
+    "torpor_gateway_connections", "Connections that HAProxy takes.", registry=REGISTRY
+)
 COLD_STARTS = Counter(
     "torpor_cold_starts",
     "Wakes from zero by result: ok, or the reason.",

@@ -7,6 +7,7 @@
 | PUT /v1/triggers/<namespace>/<name> | have the Trigger be in force as the body says |
 | DELETE /v1/triggers/<namespace>/<name> | have it no longer in force |
 | GET /v1/lag | what could be delivered to each Function now |
+| GET /v1/idle-calls | the inboxes of asynchronous calls with nothing left to do |
 | /v1/deadletters, /v1/replay, /v1/test, /v1/audit | `operations.py` |
 
 It is on a port of its own and asks for the installation's internal token, so that whoever may
@@ -34,14 +35,10 @@ from torpor.triggers.broker.streams import Streams
 from torpor.triggers.definitions import Definition, Definitions
 from torpor.triggers.filter.cesql import CesqlError
 from torpor.triggers.filter.pattern_error import PatternError
+from torpor.triggers.idle import IDLE_PATH
+from torpor.triggers.lags import LAG_PATH, lags_to_json
 from torpor.triggers.operations import Operations
-from torpor.triggers.standings import (
-    INVALID_TRIGGER,
-    LAG_PATH,
-    PATH,
-    Wanted,
-    lags_to_json,
-)
+from torpor.triggers.standings import INVALID_TRIGGER, PATH, Wanted
 from torpor.triggers.survey import Survey
 from torpor.triggers.withdrawal import Withdrawal
 
@@ -83,6 +80,7 @@ class EventsAdmin:
         app.router.add_put(PATH + "/{namespace}/{name}", self._put)
         app.router.add_delete(PATH + "/{namespace}/{name}", self._delete)
         app.router.add_get(LAG_PATH, self._lag)
+        app.router.add_get(IDLE_PATH, self._idle)
         self._operations.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
@@ -145,6 +143,9 @@ class EventsAdmin:
         definition = await self._definitions.get(key)
         if definition is not None:
             dropped = await self._dropped(definition)
+            if dropped and definition.implied is not None:
+                text = f"{dropped} calls or ends of calls wait in {key}: it goes when it is empty"
+                return problem(HTTPStatus.CONFLICT, "not-empty", text)
             await self._withdrawal.withdraw(definition.trigger)
             if dropped:
                 return web.json_response({"lost": _told_lost(definition.trigger, dropped)})
@@ -159,6 +160,10 @@ class EventsAdmin:
 
     async def _lag(self, _: web.Request) -> web.Response:
         return web.json_response(lags_to_json(await self._survey.lags()))
+
+    async def _idle(self, _: web.Request) -> web.Response:
+        found = await self._survey.idle_calls()
+        return web.json_response({"inboxes": [inbox.to_json() for inbox in found]})
 
 
 @web.middleware

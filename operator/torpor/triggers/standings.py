@@ -18,11 +18,12 @@ import aiohttp
 
 from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
+from torpor.triggers.idle import IDLE_PATH, IdleInbox
+from torpor.triggers.lags import LAG_PATH, Lags, lags_from_json
 
 T = TypeVar("T")
 
 PATH = "/v1/triggers"
-LAG_PATH = "/v1/lag"
 INVALID_TRIGGER = "invalid-trigger"
 """The code of the problem that refuses a Trigger (422)."""
 
@@ -35,9 +36,6 @@ _ANSWER_SECONDS = 20.0
 _LAG_SECONDS = 2.0
 _RESOLVE_SECONDS = 5.0
 _FAILURES = (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError)
-
-Lags = Mapping[FunctionKey, Mapping[str, float]]
-"""By Function and name of the Trigger, events that are not delivered; only what is not zero."""
 
 
 class EventsAway(TorporError):
@@ -186,19 +184,6 @@ def _weight(standing: Standing) -> tuple[int, bool, bool]:
     return standing.generation, not standing.subscribed, standing.reason != STARTING
 
 
-def lags_to_json(lags: Lags) -> dict[str, Any]:
-    """Return the answer of LAG_PATH."""
-    return {"lags": {str(key): dict(of_triggers) for key, of_triggers in lags.items()}}
-
-
-def lags_from_json(body: Mapping[str, Any]) -> Lags:
-    """Return what `lags_to_json` wrote; KeyError, TypeError or ValueError for anything else."""
-    return {
-        FunctionKey.parse(key): {str(name): float(lag) for name, lag in of_triggers.items()}
-        for key, of_triggers in body["lags"].items()
-    }
-
-
 class Standings:
     """The internal API of the events role behind `url`. The session is the caller's.
 
@@ -262,6 +247,11 @@ class Standings:
         """Return what is not delivered to Functions, by Function and Trigger. Raises EventsAway."""
         answer = await self._call("GET", LAG_PATH, seconds=_LAG_SECONDS)
         return _read(lambda: lags_from_json(answer))
+
+    async def idle_calls(self) -> Sequence[IdleInbox]:
+        """Return the inboxes of asynchronous calls with nothing to do. Raises EventsAway."""
+        answer = await self._call("GET", IDLE_PATH)
+        return _read(lambda: [IdleInbox.from_json(item) for item in answer["inboxes"]])
 
     async def _call(
         self,

@@ -16,10 +16,12 @@ from torpor.triggers.delivery.backlog import Backlog, Backlogs
 from torpor.triggers.delivery.courier import CourierPhase
 from torpor.triggers.delivery.deadletters import DeadLetters
 from torpor.triggers.delivery.deliveries import Deliveries
+from torpor.triggers.idle import IdleInbox
 from torpor.triggers.intake import Phase
 from torpor.triggers.intakes import Intakes
+from torpor.triggers.lags import Lags
 from torpor.triggers.router import Router
-from torpor.triggers.standings import STARTING, SUBSCRIBED, Lags, Standing
+from torpor.triggers.standings import STARTING, SUBSCRIBED, Standing
 from torpor.triggers.unrouted import unrouted
 
 INVALID = "InvalidTrigger"
@@ -73,6 +75,18 @@ class Survey:
                 function = FunctionKey(key.namespace, target.name)
                 found.setdefault(function, {})[key.name] = float(backlog.lag)
         return found
+
+    async def idle_calls(self) -> list[IdleInbox]:
+        """Return the implied inboxes of which nothing is left to do. Raises BrokerAway."""
+        known = dict(self.definitions.known)
+        called = {key: each for key, each in known.items() if each.implied is not None}
+        dead = await self.dead_letters.counts()
+        return [
+            IdleInbox(key, FunctionKey(key.namespace, implied.function))
+            for key, backlog in (await self.backlogs.survey(called)).items()
+            if backlog == Backlog() and not dead.get(key)
+            if (implied := called[key].implied) is not None
+        ]
 
     async def _standings(self, known: Mapping[FunctionKey, Definition]) -> list[Standing]:
         backlogs = await self.backlogs.survey(known)

@@ -17,6 +17,8 @@ AUDIT_LOG = "/var/log/kubernetes/audit.log"
 AUDIT_POLICY = "/etc/kubernetes/audit/policy.yaml"
 # One file for a whole test run: a count must not begin in one file and end in the next.
 AUDIT_MEGABYTES = "2000"
+# Room for a hundred functions awake at once on one node; a node has 254 addresses.
+MAX_PODS = 240
 
 
 def write(settings: Settings) -> str:
@@ -39,7 +41,7 @@ def write(settings: Settings) -> str:
         "kind": "Cluster",
         "apiVersion": "kind.x-k8s.io/v1alpha4",
         "nodes": [control_plane, *workers],
-        "kubeadmConfigPatches": [json.dumps(_audited_api_server())],
+        "kubeadmConfigPatches": [json.dumps(_audited_api_server()), json.dumps(_roomy_kubelet())],
     }
     return json.dumps(configuration, indent=2)
 
@@ -62,6 +64,14 @@ def _audited_api_server() -> dict[str, Any]:
                 _volume("audit-log", AUDIT_LOG.rsplit("/", 1)[0], "DirectoryOrCreate"),
             ],
         },
+    }
+
+
+def _roomy_kubelet() -> dict[str, Any]:
+    return {
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "maxPods": MAX_PODS,
     }
 
 

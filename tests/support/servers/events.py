@@ -41,6 +41,7 @@ class EventsProcess:
     gateway_url: str
     ack_wait_seconds: int = 30
     log: Path = Path(os.devnull)
+    engine_url: str = ""
     api_port: int = field(default_factory=free_port)
     internal_port: int = field(default_factory=free_port)
     metrics_port: int = field(default_factory=free_port)
@@ -101,6 +102,7 @@ class EventsProcess:
             "INTERNAL_PORT": self.internal_port,
             "METRICS_PORT": self.metrics_port,
             "POD_NAME": self.name,
+            "ENGINE_API_URL": self.engine_url,
         }
         return {f"TORPOR_{name}": str(value) for name, value in found.items()}
 

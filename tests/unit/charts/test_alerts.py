@@ -94,7 +94,7 @@ CASES: dict[str, tuple[Series, ...]] = {
         bucket("torpor_cold_start_seconds", "0+9x60", "0+9x60", ("5.0", "10.0"), 'phase="total",'),
     ),
     "TorporRequestsRefused": (
-        ratio(REFUSED % "hold-timeout", REQUESTS, 10),
+        {REFUSED % "hold-timeout": "0+1x60"},  # and nothing was ever forwarded
         ratio(REFUSED % "unknown-function", REQUESTS, 10),
     ),
     "TorporRequestsHeld": ({HELD: "3x60"}, {HELD: "3x5 0x2 3x5 0x50"}),
@@ -105,6 +105,10 @@ CASES: dict[str, tuple[Series, ...]] = {
     "TorporSlotsExhausted": (
         {REFUSED % "slots-exhausted": "0+1x60"},
         {REFUSED % "slots-exhausted": "7x60"},
+    ),
+    "TorporConnectionsNearlyUsed": (
+        {"torpor_gateway_connections": "100x60", "torpor_gateway_connections_used": "85x60"},
+        {"torpor_gateway_connections": "100x60", "torpor_gateway_connections_used": "70x60"},
     ),
     "TorporDataPlaneRestarts": (
         {"torpor_gateway_dataplane_restarts_total": "0+1x60"},

@@ -170,9 +170,15 @@ def workflow(name: str) -> Json:
     return {"metadata": {"namespace": "shop", "name": name}, "spec": {}}
 
 
-def trigger(name: str, source: str, **status: Any) -> Json:
+def trigger(name: str, source: str, settings: Json | None = None, **status: Any) -> Json:
     meta = {"namespace": "shop", "name": name}
-    return {"metadata": meta, "spec": {"source": {source: {}}}, "status": status}
+    spec = {"source": {source: settings or {}}, "target": {"function": {"name": "f"}}}
+    return {"metadata": meta, "spec": spec, "status": status}
+
+
+def called_asynchronously(name: str) -> Json:
+    found = asleep("shop", name)
+    return {**found, "spec": {**found["spec"], "async": {"maxAttempts": 2}}}
 
 
 AWAY = {"type": "Ready", "status": "False", "reason": "SourceAway", "message": "no route"}
@@ -203,6 +209,18 @@ BROKEN = [
         holds(f"{OURS}/triggers", {"items": [trigger("t", "queue")]}),
         "roles",
         "there are 1 Triggers that need events",
+        "events.enabled=true",
+    ),
+    (
+        holds(f"{OURS}/triggers", {"items": [trigger("t", "http", {"async": True})]}),
+        "roles",
+        "there are 1 Triggers that need events",
+        "events.enabled=true",
+    ),
+    (
+        functions(asleep("shop", "a"), called_asynchronously("b")),
+        "roles",
+        "there are 1 Functions with spec.async, but no torpor-events",
         "events.enabled=true",
     ),
     (holds(LEASE, lease(60)), "leader", "last heard of", "logs deployment/torpor-controller"),

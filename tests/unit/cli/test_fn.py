@@ -38,6 +38,10 @@ def asleep(namespace: str, name: str) -> dict[str, Any]:
         url=f"http://{name}.{namespace}.localhost",
         replicas={"desired": 0, "ready": 0, "starting": 0},
         reason="0: idle 31 s",
+        decisions=[
+            {"time": "2026-11-21T09:00:00Z", "from": 0, "to": 2, "reason": "in flight 60"},
+            {"time": "2026-11-21T11:00:00Z", "from": 2, "to": 0, "reason": "idle 31 s"},
+        ],
         lastActiveTime="2026-01-01T00:05:00Z",
         conditions=[{**condition, **ready}, {**condition, **active}],
         coldStart={
@@ -93,7 +97,11 @@ async def test_show_tells_state_decision_and_cold_starts_by_phase(
     cluster.functions = [asleep("shop", "thumb")]
     text = (await torpor("fn", "show", "thumb")).out
     assert "AtZero: a request wakes it" in text
-    assert "0: idle 31 s" in text
+    lately = text.split("last decisions\n")[1].splitlines()[:2]
+    assert [line.split("ago  ")[1] for line in lately] == [
+        "0 -> 2 replicas: in flight 60",
+        "2 -> 0 replicas: idle 31 s",
+    ]
     assert "(min 0, max 7)" in text
     assert "3 seen, p50 650 ms, p95 720 ms" in text
     lines = {line.split()[0]: line for line in text.splitlines() if " ms  █" in line}
@@ -107,6 +115,7 @@ async def test_show_of_a_new_function_says_that_nothing_was_seen(
     cluster.functions = [function("shop", "new")]
     text = (await torpor("fn", "show", "shop/new")).out
     assert "not seen by Torpor yet" in text
+    assert "last decisions: none yet" in text
     assert "cold starts: none yet" in text
 
 
@@ -219,6 +228,8 @@ async def test_names_of_nothing_are_no_line(torpor: Torpor) -> None:
         ("CrashLoopBackOff", "torpor fn logs thumb -n shop --previous"),
         ("ImagePullBackOff", "kubectl -n shop describe pods -l torpor.dev/function=thumb"),
         ("OOMKilled", "resources.limits.memory"),
+        ("FailedCreate", "kubectl -n shop get resourcequotas,serviceaccounts"),
+        ("NotReady", "torpor fn logs thumb -n shop says"),
         ("NeverHeardOf", "kubectl -n shop describe pods"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from array import array
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -12,7 +12,7 @@ from aiohttp import web
 from tests.unit.cli.conftest import Torpor
 from tests.unit.cli.fake_cluster import FakeCluster
 from tests.unit.cli.test_fn import function
-from torpor.cli.openloop import Measured, Outcome, Pace, drive, percentile
+from torpor.cli.openloop import Measured, Outcome, Pace, drive
 from torpor.cli.options import BadOption
 
 
@@ -31,6 +31,21 @@ async def test_load_counts_answers_cold_starts_and_replicas(
     assert told["coldStarts"] == {"count": 1, "milliseconds": [640]}
     assert [it["ready"] for it in told["replicas"]] == [2]
     assert {it.path for it in cluster.received} == {"/function/shop/thumb/a?b=c"}
+
+
+async def test_load_sends_the_request_that_invoke_would(
+    cluster: FakeCluster, torpor: Torpor, tmp_path: Path
+) -> None:
+    (tmp_path / "event.json").write_text('{"n": 1}')
+    words = ("--gateway", cluster.url, "--rps", "100", "--seconds", "0.03", "--path", "/a b")
+    data = ("-d", f"@{tmp_path / 'event.json'}", "-H", "Content-Type: application/json")
+    assert (await torpor("fn", "load", "thumb", *words, *data)).code == 0
+    assert (await torpor("fn", "load", "thumb", *words, "-X", "DELETE")).code == 0
+    sent = [(it.method, it.path, it.body) for it in cluster.received]
+    place = "/function/shop/thumb/a%20b"
+    assert sent == [("POST", place, b'{"n": 1}')] * 3 + [("DELETE", place, b"")] * 3
+    types = [it.headers.get("content-type") for it in cluster.received[:3]]
+    assert types == ["application/json"] * 3
 
 
 async def test_load_of_a_gateway_needs_no_cluster(cluster: FakeCluster, torpor: Torpor) -> None:
@@ -81,13 +96,6 @@ async def test_a_stall_is_seen_by_all_that_were_due_during_it() -> None:
     assert measured.statuses == {200: 100}
     assert min(measured.latencies_seconds) > 0.35, "one that was due early was not held up"
     assert measured.latest_start_seconds > 0.35
-
-
-def test_percentiles_are_values_that_were_measured() -> None:
-    values = array("d", [5, 1, 4, 2, 3])
-    shares = (0.0, 0.5, 0.8, 0.81, 1.0)
-    assert [percentile(values, share) for share in shares] == [1, 3, 4, 5, 5]
-    assert percentile([], 0.5) == 0
 
 
 def test_a_pace_has_at_least_one_request() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -39,19 +39,23 @@ class SmallCluster:
     shown: dict[tuple[str, str], Json] = field(default_factory=dict)
     pods: list[Instance] = field(default_factory=list)
     config_maps: dict[str, str] = field(default_factory=dict)
+    code: str = ""
+    """What is in every ConfigMap; its version if empty."""
+    reads: list[str] = field(default_factory=list)
     writes: list[tuple[str, str]] = field(default_factory=list)
     events: list[tuple[str, str]] = field(default_factory=list)
     failures: deque[ApiError | None] = field(default_factory=deque)
     seen: Seen = field(default_factory=Seen)
     seconds: float = 0.0
     version: int = 10
+    events_url: str = ""
 
     def reconciler(self) -> FunctionReconciler:
         return FunctionReconciler(
             self,
             self,
             self,
-            Installation(SETTINGS, b"k" * 32),
+            Installation(replace(SETTINGS, events_url=self.events_url), b"k" * 32),
             seen=lambda _: self.seen,
             clock=lambda: self.seconds,
             wall=lambda: datetime(2026, 11, 21, tzinfo=UTC) + timedelta(seconds=self.seconds),
@@ -97,6 +101,9 @@ class SmallCluster:
     # What is written
 
     async def get(self, resource: Resource, namespace: str, name: str) -> Json:
+        if resource.kind == "ConfigMap" and name in self.config_maps:
+            self.reads.append(name)
+            return {"data": {"main.py": self.code or self.config_maps[name]}}
         if (resource.kind, name) not in self.objects:
             raise ApiNotFound(404, "NotFound", name)
         return copy.deepcopy(self.objects[resource.kind, name])

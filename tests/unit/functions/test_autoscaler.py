@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -22,6 +22,7 @@ from tests.support.scaling_cluster import (
 from tests.support.scaling_time import loop_time, run_virtual
 from torpor.errors import ApiError, ApiGone, ApiUnavailable
 from torpor.functions.autoscaler import Autoscaler
+from torpor.functions.decisions import OTHERS
 from torpor.platform.base import Change, Synced, Trouble
 from torpor.resources.load import PARK_SECONDS, ColdStart, FunctionLoad, GatewayLoad, ParkAnswer
 from torpor.resources.names import MANAGER_AUTOSCALER, FunctionKey
@@ -119,6 +120,9 @@ async def test_a_step_of_load_and_back_to_zero() -> None:
         assert view
         assert (view.replicas, view.decision.direction) == (0, Direction.ZERO)
         assert view.decision.reason.startswith("idle 3")
+        assert [(it.before, it.after) for it in view.changes] == [(1, 4), (4, 2), (2, 1), (1, 0)]
+        assert view.changes[-1].reason == view.decision.reason
+        assert view.changes[0].at < view.changes[-1].at
         assert {write.manager for write in here.platform.writes} == {MANAGER_AUTOSCALER}
 
 
@@ -296,6 +300,20 @@ async def test_a_scale_call_slower_than_the_parking_is_given_up() -> None:
 
 
 @virtual
+async def test_a_change_of_the_scale_by_somebody_else_is_told_as_theirs() -> None:
+    async with world() as here:
+        key = here.platform.add(function(idleSeconds=30))
+        here.gateway().set(key, 1)
+        await seconds(5)
+        here.platform.force(key, 3)
+        await seconds(40)
+        view = here.scaler.view(key)
+        assert view
+        told = [(it.before, it.after) for it in view.changes if it.reason == OTHERS]
+        assert told == [(1, 3)]
+
+
+@virtual
 async def test_a_scale_call_that_failed_but_was_done_settles_as_done() -> None:
     async with world() as here:
         key = here.platform.add(function(idleSeconds=5))
@@ -435,6 +453,72 @@ async def test_a_slow_start_is_not_idle_before_its_time_is_up() -> None:
         assert here.platform.replicas(key) == 1
         await seconds(5)
         assert here.platform.replicas(key) == 0
+
+
+@virtual
+async def test_one_that_is_never_ready_is_late_until_it_serves_or_gets_another_spec() -> None:
+    async with world(start_seconds=float("inf")) as here:
+        made = function(minReplicas=1, startupTimeoutSeconds=20)
+        key = here.platform.add(made, replicas=1)
+        await seconds(15)
+        view = here.scaler.view(key)
+        assert view
+        assert not view.late
+        here.changed.clear()
+        await seconds(10)
+        view = here.scaler.view(key)
+        assert view
+        assert view.late
+        assert here.changed == [key], "its status is to be written"
+        here.platform.add(replace(made, generation=made.generation + 1), replicas=1)
+        await seconds(2)
+        view = here.scaler.view(key)
+        assert view
+        assert not view.late
+
+
+@virtual
+async def test_instances_with_websockets_are_kept_and_the_others_go() -> None:
+    async with world() as here:
+        key = here.platform.add(function(idleSeconds=30), replicas=6)
+        held = list(here.platform.workloads[key].pods)[:3]
+
+        async def keep_open(count: int, since: int, until: int) -> None:
+            for second in range(since, until):
+                at = dict.fromkeys(held[:count], 1)
+                load = FunctionLoad(count, 0, 0, 3.0 * second, 3, at)
+                here.gateway().present[key] = load
+                await seconds(1)
+
+        await keep_open(3, 0, 300)
+        assert here.scales(key) == [3]
+        assert set(here.platform.workloads[key].pods) == set(held)
+        await keep_open(1, 300, 400)
+        assert list(here.platform.workloads[key].pods) == held[:1]
+
+
+@virtual
+async def test_what_is_no_longer_understood_goes_to_zero_by_its_last_terms() -> None:
+    async with world() as here:
+        key = here.platform.add(function(idleSeconds=100), replicas=2)
+        await seconds(61)
+        here.platform.refuse(function(idleSeconds=5))
+        await seconds(30)
+        assert here.platform.replicas(key) > 0
+        await seconds(120)
+        assert here.platform.replicas(key) == 0
+
+
+@virtual
+async def test_what_was_never_understood_leaves_no_instances_for_ever() -> None:
+    async with world() as here:
+        await seconds(1)
+        made = function(idleSeconds=5)
+        here.platform.workloads[made.key] = Workload()
+        here.platform.force(made.key, 2)
+        here.platform.refuse(made)
+        await seconds(90)
+        assert here.platform.replicas(made.key) == 0
 
 
 @virtual

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.functions.builders import FROM_CONFIG_MAP, IMAGE, INLINE, SETTINGS, function
 from torpor.functions.desired import (
     Children,
+    CodeState,
     children,
     first_replicas,
     newborn,
@@ -20,7 +21,8 @@ from torpor.resources.tokens import InstanceTokens
 
 
 def made(spec: dict[str, Any], code_version: str | None = None, token: str = "t0ken") -> Children:
-    return children(function(spec), SETTINGS, InstanceTokens(token, "d3tail"), code_version)
+    code = CodeState(code_version, "uid.1") if code_version else None
+    return children(function(spec), SETTINGS, InstanceTokens(token, "d3tail"), code)
 
 
 def pod(spec: dict[str, Any]) -> dict[str, Any]:

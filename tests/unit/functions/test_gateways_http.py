@@ -160,6 +160,15 @@ async def test_one_that_left_so_far_that_nobody_listens_has_nothing_inside() -> 
         assert (len(found), silent) == (1, 0)
 
 
+async def test_one_that_was_never_ready_and_refuses_has_nothing_inside() -> None:
+    async with serving(Gateway("127.0.0.1")) as gateways:
+        crashing = GatewayPod("127.0.0.3", never_ready=True)
+        gateways._members = lambda: {"serving": GatewayPod("127.0.0.1"), "new": crashing}
+        assert await gateways.park(KEY) == [ParkAnswer(1, 2, 3)]
+        found, silent = await gateways.loads()
+        assert (len(found), silent) == (1, 0)
+
+
 async def test_settle_tells_all_and_survives_one_that_fails() -> None:
     first, second = two()
     first.body, first.status = {}, 500

@@ -19,15 +19,17 @@ from tests.unit.functions.small_cluster import SmallCluster
 from torpor.errors import ApiNamespaceEnding, ApiNotFound, ApiUnavailable
 from torpor.functions.desired import ANNOTATION_REPLICAS_OWNER
 from torpor.functions.reconcile import FOREIGN_SECONDS, LEAVING_SECONDS
+from torpor.functions.status import Seen
 from torpor.platform.base import Instance, Trouble
 
 FIRST = [
     ("NetworkPolicy", "controller"),
     ("Service", "controller"),
     ("Deployment", "controller"),
-    ("Deployment", "autoscaler"),
     ("Function", "status"),
 ]
+FIRST_CHANGE = [("Deployment", "autoscaler"), ("Deployment", "controller")]
+"""The replicas get an owner before an apply leaves them out."""
 AWAY = ApiUnavailable(503, "Unavailable", "away")
 
 
@@ -62,7 +64,7 @@ async def test_a_new_function_gets_its_children_and_is_ready_at_zero(spec: dict[
     assert cluster.writes == FIRST
     assert cluster.ready() == ("True", "AtZero")
     assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 0
-    assert cluster.events == [("Normal", "Ready")]
+    assert cluster.events == []  # its status says it, at one write less
 
 
 async def test_nothing_changed_nothing_written() -> None:
@@ -110,7 +112,7 @@ async def test_what_the_watch_shows_after_a_write_is_believed_at_once() -> None:
     cluster.put(changed)
     cluster.writes.clear()
     await reconciler.reconcile(KEY)
-    assert cluster.writes == [("Deployment", "controller")]
+    assert cluster.writes == FIRST_CHANGE
 
 
 async def test_a_deployment_that_the_watch_has_yet_to_show_keeps_its_replicas() -> None:
@@ -127,28 +129,32 @@ async def test_a_changed_spec_leaves_the_replicas_to_who_scales() -> None:
     cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 7
     cluster.put(function_object({**IMAGE, "timeoutSeconds": 60}, generation=2))
     await cluster.reconciler().reconcile(KEY)
-    assert cluster.writes[0] == ("Deployment", "controller")
+    assert cluster.writes[:2] == FIRST_CHANGE
     assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 7
     assert cluster.status()["replicas"]["desired"] == 7
     assert cluster.status()["observedGeneration"] == 2
 
 
-async def test_an_unclaimed_deployment_is_claimed_before_anything_is_applied() -> None:
+async def test_the_replicas_are_claimed_once_before_the_first_change_is_applied() -> None:
     cluster = await settled()
-    del cluster.objects["Deployment", KEY.name]["metadata"]["annotations"][
-        ANNOTATION_REPLICAS_OWNER
+    reconciler = cluster.reconciler()
+    for generation, seconds in enumerate((60, 70), start=2):
+        spec = {**IMAGE, "timeoutSeconds": seconds}
+        cluster.put(function_object(spec, generation=generation))
+        await reconciler.reconcile(KEY)
+        cluster.show()
+    annotations = cluster.objects["Deployment", KEY.name]["metadata"]["annotations"]
+    assert annotations[ANNOTATION_REPLICAS_OWNER] == "torpor-autoscaler"
+    assert [how for kind, how in cluster.writes if kind == "Deployment"] == [
+        "autoscaler",
+        "controller",
+        "controller",
     ]
-    cluster.put(function_object({**IMAGE, "timeoutSeconds": 60}, generation=2))
-    await cluster.reconciler().reconcile(KEY)
-    assert cluster.writes[:2] == [("Deployment", "autoscaler"), ("Deployment", "controller")]
 
 
 async def test_replicas_that_somebody_changed_meanwhile_are_claimed_only_in_name() -> None:
     cluster = await settled()
-    del cluster.objects["Deployment", KEY.name]["metadata"]["annotations"][
-        ANNOTATION_REPLICAS_OWNER
-    ]
-    cluster.show()
+    cluster.put(function_object({**IMAGE, "timeoutSeconds": 60}, generation=2))
     cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 4
     await cluster.reconciler().reconcile(KEY)
     assert cluster.writes[:2] == [("Deployment", "refused"), ("Deployment", "autoscaler")]
@@ -176,7 +182,7 @@ async def test_what_somebody_changed_is_put_right(harm: Callable[[dict[str, Any]
     harm(cluster.objects["Deployment", KEY.name])
     cluster.show()
     await reconciler.reconcile(KEY)
-    assert cluster.writes == [("Deployment", "controller")]
+    assert cluster.writes == FIRST_CHANGE
     after = cluster.objects["Deployment", KEY.name]
     assert (after["spec"], after["metadata"]["labels"]) == (
         before["spec"],
@@ -210,6 +216,7 @@ async def test_somebody_elses_object_is_left_alone_and_named(kind: str) -> None:
     assert cluster.ready() == ("False", "NotOwned")
     assert "labels" not in cluster.objects[kind, KEY.name]["metadata"]
     assert cluster.events == [("Warning", "NotOwned")]
+    assert cluster.status()["replicas"] == {"desired": 0, "ready": 0, "starting": 0}
 
 
 async def test_a_child_of_an_earlier_function_of_the_same_name_is_waited_for() -> None:
@@ -221,7 +228,7 @@ async def test_a_child_of_an_earlier_function_of_the_same_name_is_waited_for() -
         cluster.remove(kind)
     cluster.writes.clear()
     await cluster.reconciler().reconcile(KEY)
-    assert cluster.writes[:4] == FIRST[:4]
+    assert cluster.writes == FIRST[:3]
 
 
 async def test_a_missing_config_map_is_said_and_its_arrival_mends_it() -> None:
@@ -242,7 +249,33 @@ async def test_changed_code_rolls_the_deployment_and_nothing_else() -> None:
     cluster = await settled(FROM_CONFIG_MAP)
     cluster.config_maps["thumbnail-code"] = "2"
     await cluster.reconciler().reconcile(KEY)
-    assert cluster.writes == [("Deployment", "controller")]
+    assert cluster.writes == FIRST_CHANGE
+
+
+def template(cluster: SmallCluster) -> dict[str, Any]:
+    found: dict[str, Any] = cluster.objects["Deployment", KEY.name]["spec"]["template"]
+    return found
+
+
+async def test_a_label_on_the_code_replaces_no_pods_and_other_code_does() -> None:
+    cluster = await settled(FROM_CONFIG_MAP)
+    before, cluster.code = copy.deepcopy(template(cluster)), "1"
+    cluster.config_maps["thumbnail-code"] = "2"
+    await cluster.reconciler().reconcile(KEY)
+    assert template(cluster) == before
+    cluster.show()
+    cluster.config_maps["thumbnail-code"], cluster.code = "3", "other"
+    await cluster.reconciler().reconcile(KEY)
+    assert template(cluster) != before
+
+
+async def test_code_is_read_once_however_often_it_is_looked_at() -> None:
+    cluster = await settled(FROM_CONFIG_MAP)
+    assert cluster.reads == ["thumbnail-code"]
+    for _ in range(3):
+        await cluster.reconciler().reconcile(KEY)  # also by another leader
+    assert cluster.reads == ["thumbnail-code"]
+    assert cluster.writes == []
 
 
 async def test_an_unknown_runtime_blocks_without_children() -> None:
@@ -275,8 +308,6 @@ async def test_whatever_fails_the_next_visit_completes_it(fails_at: int) -> None
     cluster.show()
     await reconciler.reconcile(KEY)
     assert cluster.objects["Deployment", KEY.name]["spec"]["replicas"] == 2
-    annotations = cluster.objects["Deployment", KEY.name]["metadata"]["annotations"]
-    assert annotations[ANNOTATION_REPLICAS_OWNER] == "torpor-autoscaler"
     assert cluster.ready() == ("True", "Waking")
     cluster.show()
     cluster.writes.clear()
@@ -313,6 +344,57 @@ LOOPS = {
     ),
 }
 """What a pod shows in turns while its function is broken."""
+
+
+def refused_pods(cluster: SmallCluster, message: str) -> None:
+    """Show a Deployment as its controller does when the API server takes none of its pods."""
+    failure = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate"}
+    deployment = cluster.objects["Deployment", KEY.name]
+    deployment["spec"]["replicas"] = 1
+    deployment["status"] = {"replicas": 0, "conditions": [{**failure, "message": message}]}
+    cluster.show()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        'pods "thumbnail-1" is forbidden: exceeded quota: small, requested: cpu=1',
+        'pods "thumbnail-1" is forbidden: error looking up service account shop/none',
+        'pods "thumbnail-1" is forbidden: violates PodSecurity "restricted:latest"',
+    ],
+)
+async def test_pods_that_cannot_be_made_are_told_with_an_event(message: str) -> None:
+    cluster = await settled()
+    refused_pods(cluster, message)
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.ready() == ("False", "FailedCreate")
+    assert cluster.status()["conditions"][0]["message"] == message
+    assert cluster.events == [("Warning", "FailedCreate")]
+    cluster.show()
+    cluster.writes.clear()
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.writes == []
+
+
+async def test_what_a_deployment_says_of_what_was_asked_before_is_not_told() -> None:
+    cluster = await settled()
+    refused_pods(cluster, "exceeded quota")
+    cluster.objects["Deployment", KEY.name]["metadata"]["generation"] = 2
+    cluster.objects["Deployment", KEY.name]["status"]["observedGeneration"] = 1
+    cluster.show()
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.ready() == ("True", "Waking")
+
+
+async def test_instances_that_are_late_are_told_with_an_event() -> None:
+    cluster = await settled()
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 1
+    cluster.pods = [pod()]
+    cluster.seen = Seen(late=True)
+    cluster.show()
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.ready() == ("False", "NotReady")
+    assert cluster.events == [("Warning", "NotReady")]
 
 
 @pytest.mark.parametrize("turns", LOOPS.values(), ids=LOOPS.keys())
@@ -360,6 +442,19 @@ async def test_waking_and_sleeping_tell_no_events() -> None:
         cluster.show()
     assert cluster.events == []
     assert cluster.status()["replicas"] == {"desired": 0, "ready": 0, "starting": 0}
+
+
+@pytest.mark.parametrize(("events_url", "warned"), [("", True), ("http://events:8090", False)])
+async def test_calls_that_nobody_would_take_are_told_once(events_url: str, warned: bool) -> None:
+    cluster = SmallCluster(events_url=events_url)
+    cluster.put(function_object({**IMAGE, "async": {"maxAttempts": 2}}))
+    reconciler = cluster.reconciler()
+    for replicas in (0, 1, 0):
+        await reconciler.reconcile(KEY)
+        cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = replicas
+        cluster.show()
+    assert cluster.ready()[0] == "True"
+    assert cluster.events == ([("Warning", "AsyncUnavailable")] if warned else [])
 
 
 async def test_a_function_that_leaves_is_left_to_the_garbage_collector() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.unit.functions.builders import function
 from torpor.functions.cold_starts import ColdStarts
+from torpor.functions.decisions import Rescaled
 from torpor.functions.status import Observed, Seen, status
 from torpor.resources.conditions import Problem, find
 
@@ -108,6 +109,41 @@ def test_a_transition_time_moves_only_with_the_status() -> None:
     assert asleep["lastTransitionTime"] == "2026-11-21T12:05:00Z"
 
 
+def rescaled(minute: int, before: int, after: int, reason: str = "load") -> Rescaled:
+    return Rescaled((NOW + timedelta(minutes=minute)).timestamp(), before, after, reason)
+
+
+def test_the_last_decisions_are_told_with_their_times() -> None:
+    seen = Seen(changes=[rescaled(0, 0, 2, "in flight 60"), rescaled(1, 2, 0, "idle 31 s")])
+    assert told(SERVING, seen=seen)["decisions"] == [
+        {"time": "2026-11-21T12:00:00Z", "from": 0, "to": 2, "reason": "in flight 60"},
+        {"time": "2026-11-21T12:01:00Z", "from": 2, "to": 0, "reason": "idle 31 s"},
+    ]
+    assert "decisions" not in told(SERVING)
+
+
+def test_a_decision_alone_is_no_reason_to_write_the_status() -> None:
+    first = told(SERVING, seen=Seen(changes=[rescaled(0, 0, 1)]))
+    more = Seen(changes=[rescaled(0, 0, 1), rescaled(1, 1, 2)])
+    assert told(SERVING, first, seen=more) == first
+    written = told(replace(SERVING, desired=2), first, seen=more)
+    assert [item["to"] for item in written["decisions"]] == [1, 2]
+
+
+def test_another_leader_adds_to_what_was_told_and_the_oldest_go() -> None:
+    first = told(SERVING, seen=Seen(changes=[rescaled(n, n, n + 1) for n in range(4)]))
+    after = Seen(changes=[rescaled(n, n, n + 1) for n in (3, 4, 5)])
+    second = told(replace(SERVING, desired=6), first, seen=after)
+    assert [item["to"] for item in second["decisions"]] == [2, 3, 4, 5, 6]
+    third = told(ASLEEP, second)
+    assert third["decisions"] == second["decisions"]
+
+
+def test_a_reason_that_quotes_at_length_is_cut() -> None:
+    found = told(SERVING, seen=Seen(changes=[rescaled(0, 0, 1, "x" * 5000)]))
+    assert len(found["decisions"][0]["reason"]) == 256
+
+
 def test_the_last_active_time_is_exact_when_it_falls_asleep_and_coarse_before() -> None:
     serving = told(SERVING)
     soon = told(SERVING, serving, now=NOW + timedelta(seconds=59))
@@ -162,6 +198,45 @@ def test_another_way_to_crash_is_told() -> None:
     ready = find(told(replace(TRYING, trouble=other), failed)["conditions"], "Ready")
     assert ready is not None
     assert ready["message"] == "exit code 3"
+
+
+LATE = Seen("minReplicas 1", late=True)
+
+
+def test_instances_that_are_never_ready_are_told_and_remembered_until_one_serves() -> None:
+    first = told(TRYING)
+    assert condition(first, "Ready") == ("True", "Waking")
+    late = told(TRYING, first, seen=LATE)
+    assert condition(late, "Ready") == ("False", "NotReady")
+    assert condition(late, "Stalled")[0] == "False"
+    ready = find(late["conditions"], "Ready")
+    assert ready is not None
+    assert "within 60 s" in ready["message"]
+    assert "port 8080" in ready["message"]
+    asleep = told(ASLEEP, late)
+    assert condition(asleep, "Ready") == ("False", "NotReady")
+    assert condition(told(TRYING, asleep), "Ready") == ("False", "NotReady")
+    assert condition(told(SERVING, asleep), "Ready") == ("True", "Serving")
+    assert condition(told(TRYING, asleep, generation=2), "Ready") == ("True", "Waking")
+
+
+def test_what_the_pods_complain_of_comes_before_their_being_late() -> None:
+    found = told(replace(TRYING, trouble=CRASHING), seen=LATE)
+    assert condition(found, "Ready") == ("False", "CrashLoopBackOff")
+    assert condition(told(TRYING, found, seen=LATE), "Ready") == ("False", "CrashLoopBackOff")
+
+
+FORBIDDEN = Problem("FailedCreate", "exceeded quota: small", final=True)
+
+
+def test_pods_that_cannot_be_made_are_told_until_there_is_one() -> None:
+    failed = told(Observed(desired=1, trouble=FORBIDDEN), seen=LATE)
+    assert condition(failed, "Ready") == ("False", "FailedCreate")
+    assert condition(failed, "Stalled") == ("True", "FailedCreate")
+    asleep = told(ASLEEP, failed)
+    assert condition(asleep, "Ready") == ("False", "FailedCreate")
+    assert condition(told(TRYING, asleep), "Ready") == ("True", "Waking")
+    assert condition(told(TRYING, asleep, seen=LATE), "Ready") == ("False", "NotReady")
 
 
 def test_what_we_were_blocked_by_is_not_remembered() -> None:

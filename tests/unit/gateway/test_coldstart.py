@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torpor.gateway.coldstart import KEPT, LATEST, ColdStarts, Marks, quantile
+from torpor.gateway.coldstart import KEPT, LATEST, ColdStarts, Marks
 from torpor.resources.load import PHASES
 from torpor.resources.names import FunctionKey
 
@@ -51,8 +51,3 @@ def test_memory_is_bounded_and_sequences_go_on() -> None:
     }
     cold_starts.forget(KEY)
     assert cold_starts.quantiles_ms(KEY) == {}
-
-
-@pytest.mark.parametrize(("share", "wanted"), [(0.0, 1), (0.5, 2), (0.75, 3), (0.95, 4), (1, 4)])
-def test_quantiles_are_by_nearest_rank(share: float, wanted: float) -> None:
-    assert quantile([4, 1, 3, 2], share) == wanted

@@ -13,6 +13,7 @@ from torpor.gateway.dataplane.haproxy import answers, stats
 from torpor.gateway.dataplane.haproxy.config import render_config, render_map
 from torpor.gateway.dataplane.haproxy.holdserver import (
     Kind,
+    Question,
     Released,
     format_answer,
     parse_question,
@@ -21,6 +22,7 @@ from torpor.gateway.dataplane.haproxy.layout import Options
 from torpor.gateway.dataplane.haproxy.runtime import lines_of
 from torpor.gateway.dataplane.haproxy.slots import QUARANTINE_SECONDS, SlotPool
 from torpor.gateway.dataplane.haproxy.steps import leave_servers, set_map, take_servers
+from torpor.gateway.heldspans import Trace
 from torpor.resources.names import FunctionKey
 
 OPTIONS = Options(Path("/run/t"), public_fd=3, peer_fd=4, slots=3, peers=2)
@@ -48,7 +50,10 @@ def test_a_map_is_one_entry_a_line() -> None:
 
 def test_hold_lines() -> None:
     key = FunctionKey("shop", "cart")
-    assert parse_question(b"again shop/cart id-1\n") == (Kind.AGAIN, key, "id-1")
+    trace = f"00-{'a' * 32}-{'b' * 16}-01"
+    assert parse_question(f"again shop/cart id-1 {trace} given\n".encode()) == Question(
+        Kind.AGAIN, key, "id-1", Trace(trace, begun=False)
+    )
     assert format_answer(Released("b7", True), "id-1") == b"go b7 cold\n"
     line = format_answer(Refused(503, "hold-full", "two\nlines", 3), "id-1").decode()
     assert line.startswith("no 503 3 {")
@@ -56,7 +61,9 @@ def test_hold_lines() -> None:
     assert json.loads(line.split(" ", 3)[3])["requestId"] == "id-1"
 
 
-@pytest.mark.parametrize("line", [b"", b"first shop/cart\n", b"other a/b c\n", b"first ab c\n"])
+@pytest.mark.parametrize(
+    "line", [b"", b"first shop/cart\n", b"other a/b c - given\n", b"first ab c - given\n"]
+)
 def test_a_strange_hold_line_is_refused(line: bytes) -> None:
     with pytest.raises(ValueError, match=r".*"):
         parse_question(line)
@@ -144,8 +151,9 @@ def test_requests_go_on_counting_when_haproxy_is_started_again() -> None:
 
 def test_what_haproxy_answered_by_itself_is_counted_by_code() -> None:
     shown = {
-        "proc.own_404": "proc.own_404: type=sint value=<3>",
-        "proc.own_502": "proc.own_502: type=sint value=<2>",
+        "proc.own_unknown_function": "proc.own_unknown_function: type=sint value=<3>",
+        "proc.own_bad_gateway": "proc.own_bad_gateway: type=sint value=<2>",
+        "proc.own_hold_full": "proc.own_hold_full: type=sint value=<5>",
         "in": "# pxname,svname,dreq,ereq,\nin,FRONTEND,1,4,\n",
         "peer": "# pxname,svname,dreq,ereq,\npeer,FRONTEND,,1,\n",
     }
@@ -154,6 +162,7 @@ def test_what_haproxy_answered_by_itself_is_counted_by_code() -> None:
     assert {code: count for code, count in seen.items() if count} == {
         "unknown-function": 3,
         "bad-gateway": 2,
+        "hold-full": 5,
         "bad-request": 6,
     }
 
@@ -161,7 +170,7 @@ def test_what_haproxy_answered_by_itself_is_counted_by_code() -> None:
 def test_every_counter_is_begun_counted_and_asked_for() -> None:
     config = render_config(OPTIONS, {})
     asked = [line.split()[2] for line in answers.count_commands() if line.startswith("get var")]
-    assert len(asked) == len(set(asked)) == 6
+    assert len(asked) == len(set(asked)) == 7
     for name in asked:
         assert f"  set-var {name} int(0)\n" in config
         assert config.count(f"set-var({name}) var({name}),add(1)") == 3

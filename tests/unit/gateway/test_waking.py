@@ -15,7 +15,9 @@ from torpor.gateway.dataplane.base import Go, Refused
 from torpor.gateway.gate import State
 from torpor.resources.function import Function
 from torpor.resources.names import MANAGER_GATEWAY, FunctionKey
+from torpor.resources.stand_in import stand_in
 
+IDENTITY = {"namespace": "shop", "name": "echo", "uid": "u1", "generation": 2}
 UNAVAILABLE = ApiUnavailable(503, "ServiceUnavailable", "try later")
 
 
@@ -121,7 +123,7 @@ def test_a_wake_is_raised_while_its_crowd_still_comes_and_never_after() -> None:
             await asyncio.sleep(5)
             assert asked_for(rig) == [1, 6], "who comes later is the autoscaler's business"
             platform.set_replicas(key, 0)
-            await asyncio.sleep(1.1)
+            await asyncio.sleep(5.1)
             assert asked_for(rig) == [1, 6, 13]
 
     run_virtual(main())
@@ -169,7 +171,7 @@ def test_full_hold_is_refused_and_a_leaver_frees_its_place() -> None:
             held[0].cancel()
             await asyncio.sleep(0.001)
             third = rig.hold(key)
-            assert await held[1] == Go(cold_ms=(await held[1]).cold_ms)  # type: ignore[union-attr]
+            assert isinstance(await held[1], Go)
             assert isinstance(await third, Go)
 
     run_virtual(main())
@@ -264,6 +266,66 @@ def test_final_trouble_refuses_at_once_until_it_is_mended() -> None:
     run_virtual(main())
 
 
+def test_pods_that_cannot_be_made_are_told_soon_and_tried_with_each_request() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=None)
+        async with activator_rig(platform) as rig:
+            made = function()
+            key = platform.add(made)
+            await rig.settled()
+            held = rig.hold(key)
+            await asyncio.sleep(3)
+            failed = {"type": "Ready", "status": "False", "reason": "FailedCreate"}
+            forbidden = {**failed, "message": "quota", "observedGeneration": made.generation}
+            platform.add(replace(made, status={"conditions": [forbidden]}))
+            began = now()
+            verdict = await held
+            assert code_of(verdict) == "cannot-start"
+            assert verdict.detail == f"{key} cannot start: FailedCreate"  # type: ignore[union-attr]
+            assert now() - began < 0.5
+            # Asleep again, another request has it tried before it is told the same.
+            platform.set_replicas(key, 0)
+            await asyncio.sleep(30)
+            began = now()
+            assert code_of(await rig.activator.hold(key)) == "cannot-start"
+            assert 0.5 < now() - began < 1.5
+            assert platform.replicas[key] == 1
+            # Once it can be made, it is waited for.
+            platform.set_replicas(key, 0)
+            platform.starts_after_seconds = 5
+            assert isinstance(await rig.ask(key), Go)
+
+    run_virtual(main())
+
+
+def test_a_function_that_is_no_longer_understood_serves_by_its_last_terms() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            made = function()
+            key = rig.platform.add(made)
+            await rig.settled()
+            rig.platform.refuse(stand_in({"metadata": IDENTITY, "spec": {"port": -1}}))
+            await rig.settled()
+            assert isinstance(await rig.ask(key), Go)
+            rig.platform.remove(key)
+            await rig.settled()
+            assert code_of(await rig.activator.hold(key)) == "unknown-function"
+
+    run_virtual(main())
+
+
+def test_a_function_that_was_never_understood_is_said_to_be_invalid() -> None:
+    async def main() -> None:
+        async with activator_rig() as rig:
+            rig.platform.refuse(stand_in({"metadata": IDENTITY, "spec": {"port": -1}}))
+            await rig.settled()
+            verdict = await rig.activator.hold(function().key)
+            assert code_of(verdict) == "cannot-start"
+            assert "InvalidSpec" in verdict.detail  # type: ignore[union-attr]
+
+    run_virtual(main())
+
+
 def test_an_api_that_is_away_for_a_while_delays_but_does_not_fail() -> None:
     async def main() -> None:
         async with activator_rig() as rig:
@@ -316,6 +378,19 @@ def test_a_scale_to_zero_behind_our_back_is_noticed_within_a_second() -> None:
             assert isinstance(await held, Go)
             assert now() - began < 4.5
             assert [item.replicas for item in platform.written] == [1, 1]
+
+    run_virtual(main())
+
+
+def test_a_long_start_is_asked_about_ever_less_often() -> None:
+    async def main() -> None:
+        platform = FakePlatform(starts_after_seconds=60)
+        async with activator_rig(platform) as rig:
+            key = platform.add(function(startupTimeoutSeconds=90, hold={"maxSeconds": 90}))
+            await rig.settled()
+            assert isinstance(await rig.ask(key), Go)
+            assert [item.replicas for item in platform.written] == [1]
+            assert platform.reads <= 16
 
     run_virtual(main())
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from torpor.resources.function import Scaling
@@ -16,6 +14,7 @@ def observe(history: History) -> Observation:
     return history.observe(
         replicas=1,
         ready=1,
+        busy=0,
         lag={},
         provisioned=0,
         watched_since=0.0,
@@ -69,12 +68,11 @@ def test_what_was_answered_between_two_looks_is_not_quiet() -> None:
     assert (observe(history).quiet_since, observe(history).present) == (101.0, 0)
 
 
-def test_requests_per_second_are_kept_only_when_asked_for() -> None:
+def test_requests_per_second_are_kept() -> None:
+    history = History(SPEC, 100.0)
     sample = Sample(in_flight=1, concurrency=1.0, requests_per_second=80.0)
-    for spec, mean in [(SPEC, 0.0), (replace(SPEC, requests_per_second=50), 80.0)]:
-        history = History(spec, 100.0)
-        history.add(sample, starting=0, now=100.0)
-        assert observe(history).requests_per_second == Averages(mean, mean, mean)
+    history.add(sample, starting=0, now=100.0)
+    assert observe(history).requests_per_second == Averages(80.0, 80.0, 80.0)
 
 
 def test_load_after_the_idle_time_is_not_an_old_one_going_on() -> None:

@@ -7,14 +7,12 @@ from dataclasses import replace
 import pytest
 
 from torpor.resources.names import FunctionKey
+from torpor.triggers.lags import Lags, lags_from_json, lags_to_json
 from torpor.triggers.standings import (
     STARTING,
-    Lags,
     Standing,
     TargetFacts,
     Wanted,
-    lags_from_json,
-    lags_to_json,
     merged,
 )
 

@@ -11,7 +11,7 @@ from torpor.cli.doctor.finding import Finding, Grade
 
 ROLES, LEADER, KEY, DOOR, VERSIONS = "roles", "leader", "key", "gateway", "versions"
 _INSTALL = "helm install torpor charts/torpor --namespace {namespace} --create-namespace"
-_UPGRADE = "helm upgrade torpor charts/torpor --namespace {namespace} --reuse-values"
+_UPGRADE = "helm upgrade torpor charts/torpor --namespace {namespace} --reset-then-reuse-values"
 _PURPOSES = {
     CONTROLLER: "nothing new is reconciled, and nothing scales down",
     GATEWAY: "no function can be called",
@@ -66,11 +66,24 @@ def _optional(facts: Facts) -> Iterator[Finding]:
         what = f"there are {len(facts.workflows.items)} Workflows, but no {ENGINE}"
         command = f"{upgrade} --set workflows.enabled=true"
         yield Finding(Grade.PROBLEM, ROLES, what, _PURPOSES[ENGINE], command)
-    asking = [it for it in facts.triggers.items if "http" not in (it["spec"].get("source") or {})]
-    if asking and facts.deployment(EVENTS) is None:
+    if facts.deployment(EVENTS) is not None:
+        return
+    command = f"{upgrade} --set events.enabled=true"
+    asking = [it for it in facts.triggers.items if _needs_events(it["spec"])]
+    if asking:
         what = f"there are {len(asking)} Triggers that need events, but no {EVENTS}"
-        command = f"{upgrade} --set events.enabled=true"
         yield Finding(Grade.PROBLEM, ROLES, what, _PURPOSES[EVENTS], command)
+    called = [it for it in facts.functions.items if it["spec"].get("async")]
+    if called:
+        what = f"there are {len(called)} Functions with spec.async, but no {EVENTS}"
+        yield Finding(Grade.PROBLEM, ROLES, what, "no asynchronous call is taken", command)
+
+
+def _needs_events(trigger: Json) -> bool:
+    """Return whether the gateways alone cannot serve it: they forward requests to Functions."""
+    http = (trigger.get("source") or {}).get("http")
+    forwarded = http is not None and not http.get("async")
+    return not forwarded or "function" not in (trigger.get("target") or {})
 
 
 def _readiness(role: str, deployment: Json, facts: Facts) -> Iterator[Finding]:

@@ -31,7 +31,9 @@ def check_domain(facts: Facts) -> Iterator[Finding]:
     domain = facts.domain
     if not domain:
         return
-    upgrade = "helm upgrade torpor charts/torpor --namespace {} --reuse-values --set domain=…"
+    upgrade = (
+        "helm upgrade torpor charts/torpor --namespace {} --reset-then-reuse-values --set domain=…"
+    )
     if domain == _DEFAULT_DOMAIN:
         what = "functions answer at <name>.<namespace>.localhost, the default"
         why = "from elsewhere than this machine those names lead nowhere"

@@ -8,7 +8,7 @@ that is not `open` are handed to the activator (`Holder.hold`) before they go an
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torpor.gateway.routes import Routes
@@ -55,9 +55,13 @@ class LaneLoad:
 
 @dataclass(frozen=True, slots=True)
 class Go:
-    """The verdict on a held request: forward it; `cold_ms` is set for the one that woke it."""
+    """The verdict on a held request: forward it; `cold_ms` is set for the one that woke it.
+
+    So are `phases`: where that time went, in milliseconds.
+    """
 
     cold_ms: int | None
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

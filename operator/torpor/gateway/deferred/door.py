@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 
 import orjson
 from aiohttp import web
@@ -31,6 +29,7 @@ from torpor.gateway.deferred.handover import (
 )
 from torpor.gateway.lambda_api.calls import Catalog
 from torpor.gateway.lambda_api.names import Place
+from torpor.gateway.own_server import LARGE_BYTES, OwnServer
 from torpor.resources.asynchronous import MAX_BODY_BYTES, UNAVAILABLE, AsyncCall, result_path
 from torpor.resources.names import (
     HEADER_DETAIL,
@@ -42,6 +41,8 @@ from torpor.resources.names import (
 BODY_SECONDS = 30.0
 MEMORY_BYTES = 128 << 20
 """What the bodies of all calls that are handed over now may take together."""
+_COPIES = 2
+"""Of a body there is the one that came and the one that is sent."""
 _PREFERENCE = "respond-async"
 _NOT_PASSED = HOP_BY_HOP | {"content-length", "expect", "host", "prefer", "torpor-detail"}
 _BUSY = Refused(503, UNAVAILABLE, "too many large calls are being taken: send it again", 1)
@@ -63,70 +64,44 @@ class Parts:
     memory_bytes: int = MEMORY_BYTES
 
 
-class AsyncDoor:
-    """Serves until stopped."""
+class AsyncDoor(OwnServer):
+    """Serves until stopped; calls that are not handed over by then are cancelled."""
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._left_bytes = parts.memory_bytes
-        self._runner: web.AppRunner | None = None
-        self.port = 0
-
-    async def start_at(self, path: Path) -> None:
-        """Listen on a unix socket that only this user can open."""
-        _make_way(path)
-        await web.UnixSite(await self._set_up(), str(path), backlog=1024).start()
-        os.chmod(path, 0o600)
-
-    async def start(self, host: str, port: int) -> None:
-        """Listen on `host:port` (0: any free one, see `port`); OSError if it is taken."""
-        runner = await self._set_up()
-        await web.TCPSite(runner, host, port).start()
-        self.port = int(runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Stop listening; calls that are not handed over yet are cancelled."""
-        if self._runner:
-            await self._runner.cleanup()
-
-    async def _set_up(self) -> web.AppRunner:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_route("*", "/{rest:.*}", self._answered(self._take))
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            auto_decompress=False,  # the function gets the body as it was sent
-            shutdown_timeout=1.0,
-        )
-        await self._runner.setup()
-        return self._runner
+        app.router.add_route("*", "/{rest:.*}", self._counted)
+        super().__init__(app)
 
-    def _answered(
-        self, handler: Callable[[web.Request, str], Awaitable[web.Response]]
-    ) -> Callable[[web.Request], Awaitable[web.Response]]:
-        async def answered(request: web.Request) -> web.Response:
-            request_id = request.headers.get(HEADER_REQUEST_ID, "")
-            size = min(request.content_length or MAX_BODY_BYTES, MAX_BODY_BYTES)
-            size = size if request.can_read_body else 0
-            if size > self._left_bytes:
-                return problems.problem(_BUSY, request_id)
-            self._left_bytes -= size
-            try:
-                return await handler(request, request_id)
-            except TorporError as error:
-                return problems.problem(_refused(error), request_id)
-            except web.HTTPRequestEntityTooLarge:
-                return problems.problem(_TOO_LARGE, request_id)
-            except TimeoutError:
-                return problems.problem(_TOO_SLOW, request_id)
-            except Exception:
-                log.exception("an asynchronous call could not be taken")
-                return problems.problem(problems.INTERNAL, request_id)
-            finally:
-                self._left_bytes += size
+    async def _counted(self, request: web.Request) -> web.Response:
+        """Answer a request while there is room for its body."""
+        request_id = request.headers.get(HEADER_REQUEST_ID, "")
+        size = min(request.content_length or MAX_BODY_BYTES, MAX_BODY_BYTES)
+        size = size * _COPIES if request.can_read_body else 0
+        if size > self._left_bytes:
+            return problems.problem(_BUSY, request_id)
+        self._left_bytes -= size
+        try:
+            response = await self._answer(request, request_id)
+        finally:
+            self._left_bytes += size
+        if size > LARGE_BYTES:
+            response.force_close()
+        return response
 
-        return answered
+    async def _answer(self, request: web.Request, request_id: str) -> web.Response:
+        try:
+            return await self._take(request, request_id)
+        except TorporError as error:
+            return problems.problem(_refused(error), request_id)
+        except web.HTTPRequestEntityTooLarge:
+            return problems.problem(_TOO_LARGE, request_id)
+        except TimeoutError:
+            return problems.problem(_TOO_SLOW, request_id)
+        except Exception:
+            log.exception("an asynchronous call could not be taken")
+            return problems.problem(problems.INTERNAL, request_id)
 
     async def _take(self, request: web.Request, request_id: str) -> web.Response:
         key = FunctionKey.parse(request.headers.get(HEADER_FUNCTION, ""))
@@ -148,12 +123,6 @@ class AsyncDoor:
         )
         call = await self._parts.handover.take(key, found)
         return _accepted(result_path(key.namespace, call), call, request_id)
-
-
-def _make_way(path: Path) -> None:
-    """A socket of a process that was killed is still there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
 
 
 def _passed(headers: Mapping[str, str]) -> Mapping[str, str]:

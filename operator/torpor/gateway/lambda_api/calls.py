@@ -16,16 +16,18 @@ from typing import Protocol
 import orjson
 
 from torpor.gateway.lambda_api import errors, results
+from torpor.gateway.lambda_api.memory import Room, read_answer
 from torpor.gateway.lambda_api.names import Place
 from torpor.gateway.lambda_api.results import Asked, Result
 from torpor.gateway.terms import Terms
-from torpor.invoke import AnswerTooLong, GatewayAway, Invoker, InvokeTimeout
+from torpor.invoke import AnswerTooLong, GatewayAway, Invoker, InvokeTimeout, Response
 from torpor.resources.names import HEADER_CLIENT_CONTEXT, HEADER_REQUEST_ID, FunctionKey
 
 QUEUE_SECONDS = 120.0
 """How long a call may wait for a place in an instance, come back and wait again."""
 _MOST_CONTEXT = 3583
 _LOG_TYPES = ("None", "Tail")
+_LOG_TYPE = "X-Amz-Log-Type"
 _PASSED = ("traceparent", "tracestate", "X-Amzn-Trace-Id")
 
 
@@ -79,7 +81,7 @@ class NoAsyncCalls:
 
 
 class Calls:
-    """Does calls; `invoker` reaches the gateway itself, bounded to `errors.MOST_BYTES`."""
+    """Does calls; `invoker` reaches the gateway itself."""
 
     def __init__(
         self, catalog: Catalog, invoker: Invoker, place: Place, asynchronous: AsyncCalls
@@ -89,12 +91,16 @@ class Calls:
         self._place = place
         self._asynchronous = asynchronous
 
-    async def do(self, call: Call) -> Result:
-        """Return the result of a call; of one that is not waited for an empty one."""
+    async def do(self, call: Call, room: Room) -> Result:
+        """Return the result of a call; of one that is not waited for an empty one.
+
+        What it takes of the gateway's memory is added to `room`.
+        """
         terms = self.terms(call.function)
         if call.kind is InvocationType.REQUEST_RESPONSE:
-            return await self._wait(call, terms)
+            return await self._wait(call, terms, room)
         if call.kind is InvocationType.EVENT:
+            await room.more(len(call.payload))  # a copy of it is sent
             await self._asynchronous.take(call)
         return Result(b"")
 
@@ -105,13 +111,14 @@ class Calls:
             raise errors.not_found(self._place.arn(key))
         return terms
 
-    async def _wait(self, call: Call, terms: Terms) -> Result:
+    async def _wait(self, call: Call, terms: Terms, room: Room) -> Result:
         seconds = terms.hold_seconds + terms.timeout_seconds + QUEUE_SECONDS
         headers = {**call.headers, HEADER_REQUEST_ID: call.request_id}
         try:
-            response = await self._invoker.invoke(
+            async with self._invoker.stream(
                 call.function, "POST", "/", headers, call.payload, seconds
-            )
+            ) as answer:
+                body = await read_answer(answer, room)
         except InvokeTimeout:
             return results.timed_out(call.request_id, seconds)
         except AnswerTooLong:
@@ -119,7 +126,9 @@ class Calls:
         except GatewayAway as error:
             raise errors.unserved(str(error)) from error
         asked = Asked(self._place.arn(call.function), terms.timeout_seconds)
-        return results.result_of(response, asked)
+        response = Response(answer.status, answer.headers, body, answer.request_id)
+        result = results.result_of(response, asked)
+        return results.with_log(result, response) if _LOG_TYPE in call.headers else result
 
 
 def read_call(
@@ -134,13 +143,15 @@ def read_call(
     `headers` find names in any case; `kind` is that of an operation with only one.
     """
     wanted = kind or _kind(headers.get("X-Amz-Invocation-Type", ""))
-    log_type = headers.get("X-Amz-Log-Type", "None")
+    log_type = headers.get(_LOG_TYPE, "None")
     if log_type not in _LOG_TYPES:
         raise errors.bad_value("LogType", log_type, "None or Tail")
     if wanted is InvocationType.EVENT and len(body) > errors.MOST_ASYNCHRONOUS_BYTES:
         raise errors.too_large(errors.MOST_ASYNCHRONOUS_BYTES, "asynchronous InvokeFunction")
     onward = {name: headers[name] for name in _PASSED if name in headers}
     onward["Content-Type"] = "application/json"
+    if log_type == "Tail" and wanted is InvocationType.REQUEST_RESPONSE:
+        onward[_LOG_TYPE] = log_type
     context = headers.get(HEADER_CLIENT_CONTEXT)
     if context is not None:
         onward[HEADER_CLIENT_CONTEXT] = _checked(context)

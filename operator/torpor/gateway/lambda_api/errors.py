@@ -78,6 +78,15 @@ def unserved(message: str, seconds: int = 1) -> Later:
     return Later("ServiceException", message, HTTPStatus.SERVICE_UNAVAILABLE, seconds)
 
 
+def no_room() -> Later:
+    """The result has no room in the gateway's memory; the call may have been done."""
+    message = (
+        "This gateway has no memory for the result, as too many are being sent; the function may "
+        "have been called: call again only what may be done twice"
+    )
+    return unserved(message)
+
+
 def closed() -> Refused:
     """Nobody may use the API as long as no clients are known."""
     message = (

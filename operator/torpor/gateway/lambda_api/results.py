@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any, Never
 
@@ -33,10 +33,14 @@ _NULL = b"null"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The body of the answer to Invoke; `error` is the value of X-Amz-Function-Error."""
+    """The body of the answer to Invoke; `error` is the value of X-Amz-Function-Error.
+
+    `log` is that of X-Amz-Log-Result: the end of what the call logged, in Base64.
+    """
 
     payload: bytes
     error: str | None = None
+    log: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +65,11 @@ def result_of(response: Response, asked: Asked) -> Result:
     if response.status >= HTTPStatus.BAD_REQUEST:
         return _refused_by_itself(response)
     return Result(response.body or _NULL)
+
+
+def with_log(result: Result, response: Response) -> Result:
+    """Return the result with the log that the function's runtime sent with its answer, if any."""
+    return replace(result, log=_header(response, "X-Amz-Log-Result") or None)
 
 
 def is_plain(answer: Answer) -> bool:

@@ -12,13 +12,13 @@ A request is let in when it is signed with a known key or brings the bearer toke
 
 from __future__ import annotations
 
+import io
 import logging
-import os
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -37,12 +37,14 @@ from torpor.gateway.lambda_api.calls import (
     read_call,
 )
 from torpor.gateway.lambda_api.errors import Later
-from torpor.gateway.lambda_api.memory import MEMORY_BYTES, Memory
+from torpor.gateway.lambda_api.memory import EACH_BYTES, MEMORY_BYTES, STREAM_BYTES, Memory, Room
 from torpor.gateway.lambda_api.names import LATEST, Place
 from torpor.gateway.lambda_api.results import Asked
 from torpor.gateway.lambda_api.streaming import Streaming
+from torpor.gateway.own_server import LARGE_BYTES, OwnServer
 from torpor.invoke import Invoker
 from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
+from torpor.telemetry import metrics
 
 BODY_SECONDS = 30.0
 """How long a client may take to send its request."""
@@ -51,6 +53,7 @@ _FUNCTIONS = "/2015-03-31/functions"
 _STREAMING = "/2021-11-15/functions/{name}/response-streaming-invocations"
 _CAPITALS = ("ResourceNotFoundException", "ServiceException")
 """Errors whose model calls their text `Message`; the others' is `message`."""
+_ROOM = web.RequestKey("room", Room)
 _Handler = Callable[[web.Request, bytes, str], Awaitable[web.StreamResponse]]
 log = logging.getLogger(__name__)
 
@@ -68,7 +71,7 @@ class Parts:
     memory_bytes: int = MEMORY_BYTES
 
 
-class LambdaApi:
+class LambdaApi(OwnServer):
     """Serves the API until stopped."""
 
     def __init__(self, parts: Parts) -> None:
@@ -76,30 +79,12 @@ class LambdaApi:
         self._calls = Calls(parts.catalog, parts.invoker, parts.place, parts.asynchronous)
         self._streaming = Streaming(parts.invoker)
         self._memory = Memory(parts.memory_bytes)
-        self._runner: web.AppRunner | None = None
-        self.port = 0
+        super().__init__(self._application())
 
-    async def start_at(self, path: Path) -> None:
-        """Listen on a unix socket that only this user can open."""
-        _make_way(path)
-        await web.UnixSite(await self._set_up(), str(path), backlog=1024).start()
-        os.chmod(path, 0o600)
-
-    async def start(self, host: str, port: int) -> None:
-        """Listen on `host:port` (0: any free one, see `port`); OSError if it is taken."""
-        runner = await self._set_up()
-        await web.TCPSite(runner, host, port).start()
-        self.port = int(runner.addresses[0][1])
-
-    async def stop(self) -> None:
-        """Stop listening; calls that go on are cancelled."""
-        if self._runner:
-            await self._runner.cleanup()
-
-    async def _set_up(self) -> web.AppRunner:
+    def _application(self) -> web.Application:
         app = web.Application(client_max_size=errors.MOST_BYTES + 1)
         app.router.add_post(f"{_FUNCTIONS}/{{name}}/invocations", self._known(self._invoke))
-        app.router.add_post(_STREAMING, self._known(self._stream))
+        app.router.add_post(_STREAMING, self._known(self._stream, STREAM_BYTES))
         old = "/2014-11-13/functions/{name}/invoke-async"
         for path in (old, f"{old}/"):
             app.router.add_post(path, self._known(self._invoke_async))
@@ -107,32 +92,26 @@ class LambdaApi:
             app.router.add_get(path, self._known(self._list))
         app.router.add_get(f"{_FUNCTIONS}/{{name}}", self._known(self._get))
         app.router.add_route("*", "/{rest:.*}", self._known(_no_operation))
-        self._runner = web.AppRunner(
-            app,
-            access_log=None,
-            handler_cancellation=True,
-            auto_decompress=False,  # what is signed is the body as it was sent
-            shutdown_timeout=1.0,
-        )
-        await self._runner.setup()
-        return self._runner
+        return app
 
-    def _known(self, handler: _Handler) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    def _known(
+        self, handler: _Handler, each_bytes: int = EACH_BYTES
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def checked(request: web.Request) -> web.StreamResponse:
             request_id = request.headers.get(HEADER_REQUEST_ID, "")
             try:
                 access = self._access_for(request)
-                with self._memory.taken(request.content_length):
+                with self._memory.taken(request.content_length, each_bytes) as room:
+                    request[_ROOM] = room
                     body = await _body(request)
                     access.check(signed(request, body), self._parts.clock())
-                    response: web.StreamResponse = await handler(request, body, request_id)
+                    return await _sent(request, await handler(request, body, request_id))
             except Refused as refused:
-                response = refusal(refused)
+                response: web.StreamResponse = _refused(refused)
             except Exception:
                 log.exception("a call of the Lambda API failed")
-                response = refusal(DEFECT)
-            response.headers["x-amzn-RequestId"] = request_id  # of a stream it is sent already
-            return response
+                response = _refused(DEFECT)
+            return await _sent(request, response)
 
         return checked
 
@@ -147,28 +126,32 @@ class LambdaApi:
 
     async def _invoke(self, request: web.Request, body: bytes, request_id: str) -> web.Response:
         call = read_call(self._function(request), request.headers, body, request_id)
-        result = await self._calls.do(call)
+        result = await self._calls.do(call, request[_ROOM])
         if call.kind is not InvocationType.REQUEST_RESPONSE:
             return web.Response(status=_STATUSES[call.kind])
         headers = {"X-Amz-Executed-Version": LATEST, "Content-Type": _JSON}
         if result.error:
             headers["X-Amz-Function-Error"] = result.error
-        return web.Response(body=result.payload, headers=headers)
+        if result.log:
+            headers["X-Amz-Log-Result"] = result.log
+        # From a file a part is written at a time, as the client takes it: no copy of the whole.
+        return web.Response(body=io.BytesIO(result.payload), headers=headers)
 
     async def _stream(self, request: web.Request, body: bytes, id_: str) -> web.StreamResponse:
         call = read_call(self._function(request), request.headers, body, id_)
         if call.kind is InvocationType.EVENT:
             raise errors.bad_value("InvocationType", "Event", "RequestResponse or DryRun")
         if call.kind is InvocationType.DRY_RUN:
-            await self._calls.do(call)
+            await self._calls.do(call, request[_ROOM])
             return web.Response(status=HTTPStatus.NO_CONTENT)
         terms = self._calls.terms(call.function)
         asked = Asked(self._parts.place.arn(call.function), terms.timeout_seconds)
-        return await self._streaming.answer(request, call, terms, asked)
+        return await self._streaming.answer(request, call, terms, asked, request[_ROOM])
 
     async def _invoke_async(self, request: web.Request, body: bytes, id_: str) -> web.Response:
         kind = InvocationType.EVENT
-        await self._calls.do(read_call(self._function(request), request.headers, body, id_, kind))
+        call = read_call(self._function(request), request.headers, body, id_, kind)
+        await self._calls.do(call, request[_ROOM])
         return _answer({}, HTTPStatus.ACCEPTED)
 
     async def _list(self, request: web.Request, _: bytes, __: str) -> web.Response:
@@ -198,9 +181,22 @@ _STATUSES = {
 }
 
 
-def _make_way(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
+async def _sent(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+    """Send an answer to its end: until then it takes memory."""
+    if not response.prepared:  # a stream is sent already
+        if _ROOM in request and request[_ROOM].size_bytes > LARGE_BYTES:
+            response.force_close()
+        response.headers["x-amzn-RequestId"] = request.headers.get(HEADER_REQUEST_ID, "")
+    with suppress(ConnectionError):
+        await response.prepare(request)
+        await response.write_eof()
+        return response
+    return web.Response()  # the caller left: nobody gets this one
+
+
+def _refused(refused: Refused) -> web.Response:
+    metrics.LAMBDA_REFUSED.labels(refused.code).inc()
+    return refusal(refused)
 
 
 def refusal(refused: Refused) -> web.Response:

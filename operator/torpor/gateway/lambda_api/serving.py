@@ -12,7 +12,6 @@ from torpor.gateway.deferred.handover import Handover
 from torpor.gateway.deferred.serving import new_id
 from torpor.gateway.lambda_api.calls import Catalog
 from torpor.gateway.lambda_api.deferred import Deferred
-from torpor.gateway.lambda_api.errors import MOST_BYTES
 from torpor.gateway.lambda_api.names import DEFAULT_NAMESPACE, Place
 from torpor.gateway.lambda_api.server import LambdaApi, Parts
 from torpor.invoke import Invoker
@@ -49,8 +48,8 @@ async def lambda_api(
 
 
 def invoker(gateway: str, key: bytes) -> Invoker:
-    """Return what calls functions at the gateway's own door, for results of bounded length."""
-    return Invoker(gateway, key=key, most_answer_bytes=MOST_BYTES)
+    """Return what calls functions at the gateway's own door."""
+    return Invoker(gateway, key=key)
 
 
 def access_of(settings: GatewaySettings) -> Access | None:

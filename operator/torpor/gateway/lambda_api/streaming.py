@@ -10,6 +10,7 @@ from aiohttp import web
 
 from torpor.gateway.lambda_api import errors, eventstream, results
 from torpor.gateway.lambda_api.calls import QUEUE_SECONDS, Call
+from torpor.gateway.lambda_api.memory import Room, read_answer
 from torpor.gateway.lambda_api.names import LATEST
 from torpor.gateway.lambda_api.results import Asked, Result
 from torpor.gateway.terms import Terms
@@ -27,14 +28,14 @@ class Streaming:
         self._invoker = invoker
 
     async def answer(
-        self, request: web.Request, call: Call, terms: Terms, asked: Asked
+        self, request: web.Request, call: Call, terms: Terms, asked: Asked, room: Room
     ) -> web.StreamResponse:
         """Return the answer, all of it sent; Refused if the function did not get the call."""
         response: web.StreamResponse | None = None
         try:
             async with self._opened(call, terms) as answer:
                 if not results.is_plain(answer):
-                    return await _at_once(request, call, await _failure(answer, asked))
+                    return await _at_once(request, call, await _failure(answer, asked, room))
                 response = await _begun(request, call)
                 async for part in answer.parts():
                     await response.write(eventstream.chunk(part))
@@ -57,9 +58,9 @@ class Streaming:
             yield answer
 
 
-async def _failure(answer: Answer, asked: Asked) -> Result:
+async def _failure(answer: Answer, asked: Asked, room: Room) -> Result:
     try:
-        body = await answer.read(errors.MOST_BYTES)
+        body = await read_answer(answer, room)
     except AnswerTooLong:
         return results.too_long()
     return results.result_of(
@@ -84,5 +85,6 @@ async def _begun(request: web.Request, call: Call) -> web.StreamResponse:
             "x-amzn-RequestId": call.request_id,
         },
     )
+    response.force_close()  # see LARGE_BYTES: how long it gets is not known
     await response.prepare(request)
     return response

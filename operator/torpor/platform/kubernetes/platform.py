@@ -10,13 +10,22 @@ from contextlib import aclosing
 from typing import Any
 
 from torpor.errors import ApiNotFound
-from torpor.platform.base import Change, FunctionChanged, Instance, InstancesChanged, Scale, Synced
+from torpor.platform.base import (
+    Change,
+    FunctionChanged,
+    FunctionRefused,
+    Instance,
+    InstancesChanged,
+    Scale,
+    Synced,
+)
 from torpor.platform.kubernetes.client import KubernetesApi
 from torpor.platform.kubernetes.resources import DEPLOYMENTS, PODS
 from torpor.platform.kubernetes.throttle import Clock
-from torpor.platform.kubernetes.watched import Watched, concerned, parsed, run
+from torpor.platform.kubernetes.watched import Watched, concerned, function_in, run
 from torpor.resources import names
 from torpor.resources.names import FunctionKey
+from torpor.resources.stand_in import stand_in
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +45,14 @@ class KubernetesPlatform:
         self._api = api
         self._namespace = namespace
         self._clock = clock
-        self._watched: Watched[Any] | None = None
+        self._watched: Watched | None = None
 
     async def changes(self) -> AsyncGenerator[Change]:
         """Yield what exists, then `Synced`, then every change, until cancelled or closed.
 
         Changes that come faster than they are taken are merged: what is told is the state then.
         """
-        watched = self._watched = parsed(self._api, self._namespace, self._clock)
+        watched = self._watched = Watched(self._api, self._namespace, self._clock)
         watching = asyncio.create_task(run(watched.reflectors), name="watch functions")
         try:
             async with aclosing(_told(watched, watching)) as told:
@@ -94,7 +103,7 @@ class KubernetesPlatform:
 class SharedPlatform(KubernetesPlatform):
     """A KubernetesPlatform over a watch that somebody else runs, for as long as this is used."""
 
-    def __init__(self, api: KubernetesApi, watched: Watched[Any]) -> None:
+    def __init__(self, api: KubernetesApi, watched: Watched) -> None:
         super().__init__(api)
         self._watched = self._shared = watched
 
@@ -108,7 +117,7 @@ class SharedPlatform(KubernetesPlatform):
 class _Pending:
     """Keys whose state is to be told (dicts, because they keep the order), and a bell."""
 
-    def __init__(self, watched: Watched[Any]) -> None:
+    def __init__(self, watched: Watched) -> None:
         functions, with_pods = watched.keys()
         self.functions: dict[FunctionKey, None] = dict.fromkeys(functions)
         self.instances: dict[FunctionKey, None] = dict.fromkeys(with_pods)
@@ -122,19 +131,25 @@ class _Pending:
         self.instances |= dict.fromkeys(concerned(old, new))
         self.event.set()
 
-    def take(self, watched: Watched[Any]) -> Iterator[Change]:
+    def take(self, watched: Watched) -> Iterator[Change]:
         changed, self.functions = self.functions, {}
         moved, self.instances = self.instances, {}
         self.event.clear()
         for key in changed:
-            yield FunctionChanged(key, watched.function(key))
+            yield _function_told(key, watched)
         for key in moved:
             yield InstancesChanged(key, watched.instances(key))
 
 
-async def _told(
-    watched: Watched[Any], watching: asyncio.Task[None] | None
-) -> AsyncGenerator[Change]:
+def _function_told(key: FunctionKey, watched: Watched) -> Change:
+    shown = watched.shown(key)
+    function = function_in(shown) if shown else None
+    if shown is None or function:
+        return FunctionChanged(key, function)
+    return FunctionRefused(key, stand_in(shown))
+
+
+async def _told(watched: Watched, watching: asyncio.Task[None] | None) -> AsyncGenerator[Change]:
     """Yield what the watch tells; raise what ended `watching`, as nothing would be told then."""
     pending = _Pending(watched)
     with watched.telling(pending):

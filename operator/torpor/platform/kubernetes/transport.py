@@ -47,14 +47,17 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds of every call: one attempt, all attempts together, and the pace over all calls."""
+    """Bounds of every call: one attempt, all attempts together, and the pace over all calls.
+
+    The pace is what an API server on one core answers; it has limits of its own for the rest.
+    """
 
     attempt_seconds: float = 10.0
     total_seconds: float = 30.0
     attempts: int = 6
     backoff: Backoff = RETRY_BACKOFF
-    rate_per_second: float = 100.0
-    burst: int = 200
+    rate_per_second: float = 300.0
+    burst: int = 300
 
 
 class Transport:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol
 
 from torpor.errors import InvalidResource
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.client import KubernetesApi, Selection
+from torpor.platform.kubernetes.packed import pack, unpack
 from torpor.platform.kubernetes.pods import instance_of
 from torpor.platform.kubernetes.reflector import ObjectKey, Reflector
 from torpor.platform.kubernetes.resources import FUNCTIONS, PODS
@@ -28,7 +29,6 @@ from torpor.resources.names import FunctionKey
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
-F = TypeVar("F")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +49,18 @@ class Listener(Protocol):
         ...
 
 
-class Watched(Generic[F]):
-    """All Functions of a namespace (empty: of all), each kept as an `F`, and their pods.
+class Watched:
+    """All Functions of a namespace (empty: of all), kept packed, and their pods.
 
     True while the two `reflectors` run.
     """
 
-    def __init__(
-        self,
-        api: KubernetesApi,
-        namespace: str,
-        keep: Callable[[Json], F | None],
-        read: Callable[[F], Function | None],
-        clock: Clock = time.monotonic,
-    ) -> None:
-        """`keep` reduces an object to what is stored, `read` returns the Function in that."""
-        self._read = read
+    def __init__(self, api: KubernetesApi, namespace: str, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._listeners: list[Listener] = []
         self._pods_of: dict[FunctionKey, dict[str, _Pod]] = {}
-        self.functions: Reflector[F] = Reflector(
-            api, Selection(FUNCTIONS, namespace), keep, self._function_changed
+        self.functions: Reflector[bytes] = Reflector(
+            api, Selection(FUNCTIONS, namespace), pack, self._function_changed
         )
         self._pods: Reflector[_Pod] = Reflector(
             api, Selection(PODS, namespace, names.LABEL_FUNCTION), self._keep_pod, self._pod_changed
@@ -98,10 +89,15 @@ class Watched(Generic[F]):
         """Return the keys of all Functions, and those of which there are pods."""
         return [_function_key(key) for key in self.functions.items()], list(self._pods_of)
 
+    def shown(self, key: FunctionKey) -> Json | None:
+        """Return the Function as the API shows it."""
+        packed = self.functions.get(key.namespace, key.name)
+        return None if packed is None else unpack(packed)
+
     def function(self, key: FunctionKey) -> Function | None:
         """Return the Function; None if there is none that can be understood."""
-        kept = self.functions.get(key.namespace, key.name)
-        return None if kept is None else self._read(kept)
+        shown = self.shown(key)
+        return None if shown is None else function_in(shown)
 
     def instances(self, key: FunctionKey) -> tuple[Instance, ...]:
         """Return the function's pods."""
@@ -111,7 +107,7 @@ class Watched(Generic[F]):
         """Return the deletion cost of each of the function's pods."""
         return {name: pod.removal_cost for name, pod in self._pods_of.get(key, {}).items()}
 
-    def _function_changed(self, key: ObjectKey, _old: F | None, _new: F | None) -> None:
+    def _function_changed(self, key: ObjectKey, _old: bytes | None, _new: bytes | None) -> None:
         for listener in tuple(self._listeners):
             listener.function_changed(_function_key(key))
 
@@ -144,16 +140,6 @@ class Watched(Generic[F]):
             self._pods_of.setdefault(new.instance.function, {})[new.instance.name] = new
 
 
-def parsed(api: KubernetesApi, namespace: str, clock: Clock) -> Watched[Function]:
-    """Return a watch that keeps of a Function only what it means."""
-    return Watched(api, namespace, function_in, lambda function: function, clock)
-
-
-def whole(api: KubernetesApi, namespace: str) -> Watched[Json]:
-    """Return a watch that keeps Functions as the API shows them."""
-    return Watched(api, namespace, lambda obj: obj, function_in)
-
-
 def concerned(old: Instance | None, new: Instance | None) -> Iterable[FunctionKey]:
     """Return the functions that a change of a pod is about: two when it got another label."""
     return {item.function for item in (old, new) if item}
@@ -166,7 +152,7 @@ def function_in(obj: Json) -> Function | None:
     except InvalidResource as error:
         meta = obj["metadata"]
         fields = {"function": f"{meta.get('namespace')}/{meta['name']}", "error": str(error)}
-        log.warning("a Function is ignored", extra={"fields": fields})
+        log.warning("a Function is not understood", extra={"fields": fields})
         return None
 
 

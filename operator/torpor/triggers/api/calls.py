@@ -11,9 +11,9 @@ in `Torpor-Status` the status; with a problem as body where it never answered.
 The Trigger's source is `http` with `async: true`, or its target is no Function. A request in
 CloudEvents' binary or structured mode is that event; any other becomes one of type
 `dev.torpor.http.request`, with `source` `/namespaces/<namespace>/triggers/<name>`, the `method`,
-`path` (at the gateway) and `query` as attributes and the body as data. The same call is taken once
-(in two minutes), with one Location: a CloudEvent of the same `source` and `id`, or another request
-with the same `Idempotency-Key`.
+`path` (at the gateway) and `query` as attributes and the body as data. The same call is taken once,
+with one Location, as long as its result is kept: a CloudEvent of the same `source` and `id`, or
+another request with the same `Idempotency-Key` (`repeats.py`).
 
 An http Trigger is an address that whoever reaches the gateway may call, as a Function's is: neither
 resource asks for a token or a signature. The result is kept for a day: the status, type and body of
@@ -22,7 +22,7 @@ the target's answer, or 502 with a problem when it never answered.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
 
 import orjson
@@ -35,21 +35,19 @@ from torpor.triggers.api.cloudevents import traced
 from torpor.triggers.api.ingress import Ingress
 from torpor.triggers.api.parts import ApiParts
 from torpor.triggers.api.problems import not_allowed, problem
-from torpor.triggers.broker import names
 from torpor.triggers.definitions import Definition
 from torpor.triggers.event import NO_DATA, Event, Json, MalformedEvent, from_http, make_event
 from torpor.triggers.event.media import parse_media_type
 from torpor.triggers.implied import function_of
 from torpor.triggers.inbox import entrance
+from torpor.triggers.repeats import Repeats, Request, digest_of, key_of
 from torpor.triggers.results import CALL, Result
 from torpor.triggers.wanted import is_direct
 
 TYPE = "dev.torpor.http.request"
-IDEMPOTENCY_KEY = "Idempotency-Key"
 STATUS = "Torpor-Status"
 """On the result of a call of a Function: the status that it answered with."""
 _POLL_SECONDS = 1
-_MOST_KEY = 256
 _MOST_QUERY = 8_192
 _MOST_PATH = 8_192
 
@@ -60,6 +58,7 @@ class Calls:
     def __init__(self, parts: ApiParts, ingress: Ingress) -> None:
         self._parts = parts
         self._ingress = ingress
+        self._repeats = Repeats(parts.connection)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the resources to an application."""
@@ -78,16 +77,27 @@ class Calls:
             return not_allowed(request, methods)
         body = await read_body(request, self._parts.settings.body_seconds)
         sent = _sent_event(request, body)
-        call = self._call_id(request, definition.trigger, sent)
-        event = traced(sent or _made_event(request, body, key, call), request)
-        return await self._accept(definition, event.with_attributes({CALL: call}), call)
+        asked = _asked(request, definition.trigger, sent, body)
 
-    async def _accept(self, definition: Definition, event: Event, call: str) -> web.Response:
+        def made(call: str) -> Event:
+            event = traced(sent or _made_event(request, body, key, call), request)
+            return event.with_attributes({CALL: call})
+
+        return await self._accept(definition, asked, made)
+
+    async def _accept(
+        self, definition: Definition, asked: Request, made: Callable[[str], Event]
+    ) -> web.Response:
         way_in, key = entrance(definition.trigger), definition.trigger.key
-        if not way_in.filter.matches(event):
+        new = self._parts.new_id()
+        if not way_in.filter.matches(made(new)):
             return web.Response(status=HTTPStatus.NO_CONTENT)
-        await self._parts.results.open(key.namespace, call, key.name)
-        await self._ingress.to_inbox(way_in, event)
+
+        async def store(call: str) -> None:
+            await self._parts.results.open(key.namespace, call, key.name)
+            await self._ingress.to_inbox(way_in, made(call))
+
+        call = await self._repeats.once(asked, new, store)
         location = f"/v1/namespaces/{key.namespace}/calls/{call}"
         body = {"id": call, "location": location}
         return web.json_response(body, status=HTTPStatus.ACCEPTED, headers={"Location": location})
@@ -101,19 +111,14 @@ class Calls:
         function = function_of(result.trigger)
         return _told(result, call) if function is None else _function_told(result, call, function)
 
-    def _call_id(self, request: web.Request, trigger: Trigger, sent: Event | None) -> str:
-        """Who knows it may have the result: it cannot be guessed.
 
-        A CloudEvent sent again is the same call, because it is stored once.
-        """
-        if sent is not None:
-            return names.message_id(sent.source, sent.id, f"call {trigger.key} {trigger.uid}")
-        given = request.headers.get(IDEMPOTENCY_KEY)
-        if given is None:
-            return self._parts.new_id()
-        if not 0 < len(given) <= _MOST_KEY:
-            raise MalformedEvent(f"{IDEMPOTENCY_KEY} may have 1 to {_MOST_KEY} characters")
-        return names.message_id("call", given, f"{trigger.key} {trigger.uid}")
+def _asked(request: web.Request, trigger: Trigger, sent: Event | None, body: bytes) -> Request:
+    """Return what is the same when it is sent again; a CloudEvent is named by source and id."""
+    name = key_of(request.headers) if sent is None else f"{sent.source} {sent.id}"
+    path = f"{request.headers.get(HEADER_PATH, '')} {request.raw_path}"
+    digest = digest_of(request.method, path, body)
+    kind = "key" if sent is None else "event"
+    return Request(trigger.key, f"{kind} {trigger.uid}", name, digest)
 
 
 def _takes_calls(trigger: Trigger) -> bool:

@@ -3,7 +3,8 @@
 POST /v1/namespaces/<namespace>/functions/<name>/calls, with the installation's internal token,
 answers 202 once the call is in the inbox of the Function. That inbox is a definition which the
 first call makes from what the gateway knows of the Function (`implied.py`); a Function that nobody
-calls so has none. The result is at …/calls/<id>, as that of a Trigger's call.
+calls so has none. The result is at …/calls/<id>, as that of a Trigger's call. Requests with one
+`Idempotency-Key` are one call (`repeats.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from torpor.errors import InvalidResource
 from torpor.resources.asynchronous import AsyncCall, calls_path
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import TOKEN_HEADER, matches
-from torpor.triggers.api.calls import IDEMPOTENCY_KEY
 from torpor.triggers.api.cloudevents import traced
 from torpor.triggers.api.ingress import Ingress
 from torpor.triggers.api.parts import ApiParts
@@ -31,11 +31,11 @@ from torpor.triggers.delivery.call_target import REQUEST
 from torpor.triggers.event import Event, make_event
 from torpor.triggers.implied import Wish, wishes
 from torpor.triggers.inbox import entrance
+from torpor.triggers.repeats import Repeats, Request, digest_of, key_of
 from torpor.triggers.results import CALL
 
 TYPE = "dev.torpor.function.call"
 _PUT_TRIES = 5
-_MOST_KEY = 256
 
 
 class FunctionCalls:
@@ -44,6 +44,7 @@ class FunctionCalls:
     def __init__(self, parts: ApiParts, ingress: Ingress) -> None:
         self._parts = parts
         self._ingress = ingress
+        self._repeats = Repeats(parts.connection)
 
     def add_routes(self, router: web.UrlDispatcher) -> None:
         """Add the resource to an application."""
@@ -60,11 +61,15 @@ class FunctionCalls:
             found = AsyncCall.decode(body)
         except (InvalidResource, ValueError, LookupError, TypeError) as error:
             return problem(HTTPStatus.BAD_REQUEST, "bad-request", f"it is no call: {error}")
-        call = _call_id(key, found)
+        asked = _asked(key, found)
         definition = [await self._in_force(key, wish) for wish in wishes(key, found.callee)][-1]
-        await self._parts.results.open(key.namespace, call, definition.trigger.key.name)
-        event = traced(_event(key, call, found), request)
-        await self._ingress.to_inbox(entrance(definition.trigger), event)
+
+        async def store(call: str) -> None:
+            await self._parts.results.open(key.namespace, call, definition.trigger.key.name)
+            event = traced(_event(key, call, found), request)
+            await self._ingress.to_inbox(entrance(definition.trigger), event)
+
+        call = await self._repeats.once(asked, names.checked(found.id, "call"), store)
         return web.json_response({"id": call}, status=HTTPStatus.ACCEPTED)
 
     async def _in_force(self, key: FunctionKey, wish: Wish) -> Definition:
@@ -85,12 +90,9 @@ def _is_as_wished(known: Definition, wish: Wish) -> bool:
     return found == (wish.implied, dict(wish.manifest), dict(wish.facts))
 
 
-def _call_id(key: FunctionKey, call: AsyncCall) -> str:
-    """The same for requests with one Idempotency-Key: they are one call for two minutes."""
-    given = next((v for k, v in call.headers.items() if k.lower() == IDEMPOTENCY_KEY.lower()), "")
-    if not given or len(given) > _MOST_KEY:
-        return names.checked(call.id, "call")
-    return names.message_id("call", given, f"function {key} {call.callee.uid}")
+def _asked(key: FunctionKey, call: AsyncCall) -> Request:
+    digest = digest_of(call.method, call.path, call.body)
+    return Request(key, f"function {call.callee.uid}", key_of(call.headers), digest)
 
 
 def _event(key: FunctionKey, call: str, found: AsyncCall) -> Event:

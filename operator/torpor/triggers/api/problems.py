@@ -19,6 +19,7 @@ from torpor.triggers.broker.names import InvalidName
 from torpor.triggers.broker.objects import ObjectTooLarge
 from torpor.triggers.broker.publishing import MessageTooLarge
 from torpor.triggers.event import MalformedEvent
+from torpor.triggers.repeats import OtherRequest
 
 RETRY_AFTER_SECONDS = 1
 CONTENT_TYPE = "application/problem+json"
@@ -29,6 +30,7 @@ _STATUSES: Mapping[type[TorporError], HTTPStatus] = {
     InvalidName: HTTPStatus.BAD_REQUEST,
     ObjectTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     MessageTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    OtherRequest: HTTPStatus.UNPROCESSABLE_ENTITY,
     BrokerAway: HTTPStatus.SERVICE_UNAVAILABLE,
     BrokerFull: HTTPStatus.INSUFFICIENT_STORAGE,
     BrokerRefused: HTTPStatus.SERVICE_UNAVAILABLE,

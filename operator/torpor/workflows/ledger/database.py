@@ -17,8 +17,9 @@ from torpor.workflows.ledger.base import LedgerAway, LedgerError
 
 STATEMENT_SECONDS = 30.0
 _MOST_CONNECTIONS = 10
-_AWAY_STATES = ("08", "25006", "40", "53", "55P03", "57")
-"""SQLSTATE prefixes: connection, read-only standby, rollback, resources, lock, shutdown."""
+_AWAY_STATES = ("08", "25001", "25006", "40", "53", "55P03", "57")
+"""SQLSTATE prefixes: connection, a transaction open on it that nobody began, read-only standby,
+rollback, resources, lock, shutdown."""
 
 
 class Database:
@@ -76,7 +77,8 @@ class Database:
     async def _connection(self) -> AsyncIterator[asyncpg.Connection]:
         with translated():
             async with self._pool.acquire(timeout=STATEMENT_SECONDS) as connection:
-                yield connection
+                with _ended_if_in_doubt(connection):
+                    yield connection
 
 
 async def open_database(dsn: str) -> Database:
@@ -95,6 +97,20 @@ async def open_database(dsn: str) -> Database:
 
 async def _nothing_to_reset(connection: object) -> None:
     """No session state is ever left on a pooled connection, so the usual round trip is saved."""
+
+
+@contextmanager
+def _ended_if_in_doubt(connection: asyncpg.Connection) -> Iterator[None]:
+    """End a connection that is not in the state it was taken for: nobody is given it again.
+
+    A transaction that is open although nobody began it (25001, or asyncpg's own InterfaceError)
+    would fail whoever gets the connection next in the same way, or take in what they write.
+    """
+    try:
+        yield
+    except (asyncpg.ActiveSQLTransactionError, asyncpg.InterfaceError):
+        connection.terminate()
+        raise
 
 
 @contextmanager

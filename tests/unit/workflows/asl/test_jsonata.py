@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 import threading
 
 import pytest
+from jsonata import Jsonata
 
 from tests.unit.workflows.asl.expressions import FixedEntropy, a_scope
+from torpor.expressions.jsonata import syntax_tree
+from torpor.expressions.jsonata_functions import RefusedCall, bind_functions, plain
 from torpor.expressions.values import ABSENT
 from torpor.workflows.asl.fault import Fault
 from torpor.workflows.asl.jsonata import compile_jsonata, is_jsonata
@@ -64,6 +68,25 @@ def evaluate(text: str, data: Json = DATA, **parts: Json) -> Json:
         ("$millis()", 1_700_000_000_000),
         ("$variable := 1", 1),
         ("$sum($states.input.rows[[0..1]].v)", 3),
+        ("$partition(1, 2)", [[1]]),
+        ("$partition([1])", ABSENT),
+        ("$range(1, 3, 0)", ABSENT),
+        ("$parse($states.input.nope)", ABSENT),
+        ("$shuffle($states.input.nope)", ABSENT),
+        ("$shuffle(5)", [5]),
+        ("$pad($states.input.nope, 4)", ABSENT),
+        ("$pad('a', 3, '-')", "a--"),
+        ("$join('a')", "a"),
+        ("$join(['a', 'b'], '-')", "a-b"),
+        ("$split($states.input.nope, ',')", ABSENT),
+        ("$split('a,b', ',')", ["a", "b"]),
+        ("$replace($states.input.nope, 'X', '-')", ABSENT),
+        ("$replace('aXbX', 'X', '-', 1)", "a-bX"),
+        ("$replace('abc', /b/, '-')", "a-c"),
+        ("$replace('a', 'z', '-')", "a"),
+        ("{'f': function($x){$x}}", {}),
+        ("[function($x){1}, 2]", [2]),
+        ("{'r': [1..3]}", {"r": [1, 2, 3]}),
     ],
 )
 def test_an_expression_gives_what_it_gives_on_aws(text: str, expected: Json) -> None:
@@ -110,7 +133,11 @@ def test_a_failed_evaluation_is_a_fault_in_the_words_of_aws(text: str, reason: s
 
 @pytest.mark.parametrize(
     "text",
-    ["$parse('{')", "$hash('x', 'SHA-3')", "$partition([1], 'x')", "$number('x')", "1 / 0"],
+    [
+        *("$parse('{')", "$parse(1)", "$hash('x', 'SHA-3')", "$hash(1, 'MD5')"),
+        *("$partition([1], 'x')", "$number('x')", "1 / 0", "$power(10, 400)", "$pad(1, 2)"),
+        *("$replace('aXbX', 'X', '-', -1)", "$fromMillis(1e20)", "$toMillis('x')"),
+    ],
 )
 def test_any_refusal_is_a_query_evaluation_error(text: str) -> None:
     with pytest.raises(Fault) as failed:
@@ -213,3 +240,29 @@ def _reason_of(failed: Fault) -> str:
 def test_what_nests_too_deeply_is_refused_in_plain_words() -> None:
     with pytest.raises(ValueError, match="Expression is nested too deeply"):
         compile_jsonata("(" * 20_000 + "1" + ")" * 20_000)
+
+
+def test_a_thread_keeps_a_bounded_number_of_compiled_expressions() -> None:
+    before = evaluate("'kept' & 1")
+    for number in range(4_100):
+        syntax_tree(f"{number}")
+    assert evaluate("'kept' & 1") == before
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [(math.inf, "Infinity"), (-math.inf, "-Infinity"), (math.nan, "NaN"), (2.0, 2), (0.5, 0.5)],
+)
+def test_a_number_that_json_has_not_gets_the_name_that_javascript_gives_it(
+    value: float, name: Json
+) -> None:
+    assert plain({"n": value}) == {"n": name}
+
+
+@pytest.mark.parametrize("call", ["random", "uuid", "now"])
+def test_time_and_chance_belong_to_an_evaluation(call: str) -> None:
+    """A library instance that is asked outside of one has no clock of its own."""
+    instance = Jsonata(f"${call}()")
+    bind_functions(instance)
+    with pytest.raises(RefusedCall, match="no evaluation is running"):
+        instance.evaluate(None)

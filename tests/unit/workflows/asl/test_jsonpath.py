@@ -201,3 +201,66 @@ def test_a_write_that_cannot_be_applied_is_a_fault(path: str, document: Json) ->
 def test_operators_of_a_filter_need_no_spaces(path: str, expected: Json) -> None:
     rows = [{"b": 1, "c": 9, "t": "x"}, {"b": 2, "c": 3, "t": "xy"}, {"b": 3}]
     assert read(path, {"a": rows}) == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("$.books[0]['title','nope']", {"title": "Sayings"}),
+        ("$.bicycle[?(@.price > 1)].colour", ["red"]),
+        ("$.bicycle[?(@.price > 100)]", []),
+        ("$.limit.*", []),
+        ("$.numbers.append(4)", [3, 1, 2, 4]),
+        ("$.numbers.concat('x')", "312x"),
+        ("$.bicycle.colour.concat('x')", "redx"),
+        ("$.books[?(@.price == '8.95')].title", ["Sayings"]),
+        ("$.books[?('abc' == @.price)]", []),
+        ("$.books[?(@.title contains 'b')].title", ["Moby"]),
+        ("$.books[?(@.tags contains 'b')].title", ["Sayings"]),
+        ("$.books[?(@.tags anyof ['a'])].title", ["Sayings"]),
+        ("$.books[?(@.tags noneof ['a'])].title", ["Moby"]),
+        ("$.books[?(@.price nin [8.95])].title", ["Sword", "Moby"]),
+    ],
+)
+def test_filters_and_functions_on_values_of_other_types(path: str, expected: Json) -> None:
+    assert read(path) == expected
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("$.limit['a','b']", "$.limit.length()", "$.limit.keys()", "$.limit.first()"),
+        *("$.numbers.index(9)", "$.books[*].isbn.min()"),
+    ],
+)
+def test_a_function_of_what_it_does_not_take_has_no_result(path: str) -> None:
+    with pytest.raises(PathNotFound) as missing:
+        read(path)
+    assert str(missing.value) == f"No results for path: {path}"
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("$.books[9]", "No results for path: $['books'][9]"),
+        ("$.nothing[0]", "The path $['nothing'] is null"),
+        ("$.bicycle.nope.deep", "Missing property in path $['bicycle']['nope']"),
+    ],
+)
+def test_the_first_step_that_fails_is_named(path: str, reason: str) -> None:
+    with pytest.raises(PathNotFound) as missing:
+        read(path)
+    assert str(missing.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("path", "reason"),
+    [
+        ("$.numbers.append($.limit)", "only constants can be arguments"),
+        ("$.books[?(@.title in [$.x])]", "an array in a filter holds constants"),
+        ("$.books['a',b]", "a quoted text expected"),
+    ],
+)
+def test_what_has_to_be_constant_is_refused_otherwise(path: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        compile_path(path)

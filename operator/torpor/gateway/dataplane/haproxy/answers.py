@@ -20,6 +20,9 @@ ID = "%[var(txn.id)]"
 TOLD = "txn.told"
 """The variable that is set when a function, another gateway or Python gave an error's answer."""
 
+FULL_MARK = "X-Torpor-Full"
+"""Tells `FULL` from other 503s on its way to the counting rules, which take it off."""
+
 _VALUE = re.compile(r"value=<(\d+)>")
 _DOORS = ("in", "peer")
 
@@ -49,11 +52,13 @@ BAD_RESPONSE = Answer(
 )
 UNAVAILABLE = Answer(503, "unavailable", "The function did not take the request in time.")
 REFUSING = Answer(503, "unavailable", "The instances of the function keep refusing connections.")
+FULL = Answer(503, "hold-full", "Too many requests are in the function, or wait for it.")
 TIMEOUT = Answer(504, "timeout", "The function did not answer in time.")
 
 ERRORS = (BAD_REQUEST, INTERNAL, BAD_RESPONSE, UNAVAILABLE, TIMEOUT)
 """Those for which HAProxy has a page of its own that these replace."""
-_COUNTED = (UNKNOWN, OVER_RESERVED, INTERNAL, BAD_RESPONSE, UNAVAILABLE, TIMEOUT)
+_BY_STATUS = (UNKNOWN, OVER_RESERVED, INTERNAL, BAD_RESPONSE, UNAVAILABLE, TIMEOUT)
+_COUNTED = (*_BY_STATUS, FULL)
 # After what cannot be understood, nothing on the connection can be trusted.
 _HEADERS = {
     BAD_REQUEST: " hdr Connection close",
@@ -86,14 +91,14 @@ def counter_lines() -> str:
 
 def counting_rules() -> str:
     """Return the rules of a door that count what HAProxy answers there by itself; the last ones."""
-    rules = "\n".join(
-        f"  http-after-response set-var({_variable(answer)}) var({_variable(answer)}),add(1) if"
-        f" {{ status {answer.status} }}"
-        for answer in _COUNTED
-    )
+    rules = "\n".join(_count(answer, f"{{ status {answer.status} }}") for answer in _BY_STATUS)
     return f"""\
   http-response set-var({TOLD}) bool(true) if {{ status ge 400 }}
   http-after-response allow if {{ status lt 400 }}
+  http-after-response allow if {{ var({TOLD}) -m found }}
+{_count(FULL, _MARKED)}
+  http-after-response set-var({TOLD}) bool(true) if {_MARKED}
+  http-after-response del-header {FULL_MARK} if {_MARKED}
   http-after-response allow if {{ var({TOLD}) -m found }}
 {rules}"""
 
@@ -120,8 +125,16 @@ def _bad_requests(text: str) -> int:
     return int(row.get("ereq") or 0) + int(row.get("dreq") or 0)
 
 
+_MARKED = f"{{ res.hdr({FULL_MARK}) -m found }}"
+
+
+def _count(answer: Answer, condition: str) -> str:
+    name = _variable(answer)
+    return f"  http-after-response set-var({name}) var({name}),add(1) if {condition}"
+
+
 def _variable(answer: Answer) -> str:
-    return f"proc.own_{answer.status}"
+    return f"proc.own_{answer.code.replace('-', '_')}"
 
 
 def _error(answer: Answer) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from torpor.gateway.dataplane.haproxy.answers import counter_lines, error_lines
-from torpor.gateway.dataplane.haproxy.doors import render_doors
+from torpor.gateway.dataplane.haproxy.doors import crowd_rules, render_doors
 from torpor.gateway.dataplane.haproxy.layout import (
     AGAIN,
     ASYNC_BACKEND,
@@ -70,13 +70,15 @@ def render_config(options: Options, servers: Mapping[str, Iterable[str]]) -> str
 
 def _globals(options: Options) -> str:
     # One thread: with two, HAProxy lets one request too many into a server now and then.
+    # Sockets to Python and idle ones to servers need more descriptors than two for each client, and
+    # HAProxy takes as many as its maxconn calls for: the doors take fewer.
     # No cache: what expressions are matched with is another in each request.
     return f"""\
 global
   stats socket {options.admin_socket} mode 600 level admin
   stats timeout 1h
   nbthread 1
-  maxconn {options.max_connections}
+  maxconn {options.max_connections * 9 // 8}
   tune.http.maxhdr 101
   tune.pattern.cache-size 0
   tune.lua.session-timeout 3700s
@@ -110,6 +112,7 @@ defaults base
 
 defaults slots from base
   http-request set-timeout server var(txn.fn),map_str_int({options.map(TIMEOUT_MAP)})
+{crowd_rules(options)}
 
 defaults peers from base
 """

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from torpor.gateway.dataplane.haproxy.answers import (
     CONTENT_TYPE,
+    FULL,
+    FULL_MARK,
     NOT_ALLOWED,
     OVER_RESERVED,
     REFUSING,
@@ -43,11 +45,35 @@ MAX_AGAIN = 8
 
 def render_doors(options: Options) -> list[str]:
     """Return the sections of the three doors."""
+    most = f"  maxconn {options.max_connections}\n"
     return [
-        _door("in", f"  bind fd@{options.public_fd}\n{_CALLER}", _public(options)),
-        _door("peer", f"  bind fd@{options.peer_fd}\n", _peer(options)),
+        _door("in", f"  bind fd@{options.public_fd}\n{most}{_CALLER}", _public(options)),
+        _door("peer", f"  bind fd@{options.peer_fd}\n{most}", _peer(options)),
         _door("again", f"  bind unix@{options.again_socket} mode 600\n", _again(options)),
     ]
+
+
+def crowd_rules(options: Options) -> str:
+    """Return the rules of a slot that refuse what a function has no connections left for.
+
+    See `crowd`. While half of all connections are free no function can have too many. HAProxy 2.6
+    cannot say how many there are: with it, those of other gateways are not looked at.
+    """
+    most = options.max_connections
+    return f"""\
+.if version_before(3.0)
+{_crowd("fe_conn(in)", most)}
+.else
+{_crowd("act_conn", most)}
+.endif"""
+
+
+def _crowd(present: str, most: int) -> str:
+    return f"""\
+  http-request set-var(txn.inside) be_conn if {{ {present} ge {most // 2} }}
+  http-request return status {FULL.status} content-type {CONTENT_TYPE} hdr Retry-After 1 \
+hdr Connection close hdr {FULL_MARK} 1 lf-string '{FULL.text()}' if \
+{{ var(txn.inside) -m found }} {{ {present},add(txn.inside) gt {most} }}"""
 
 
 def _door(name: str, connection: str, rules: str) -> str:
@@ -89,12 +115,14 @@ def _peer(options: Options) -> str:
 
 def _again(options: Options) -> str:
     # From a slot: found, rewritten and counted. From a peer's backend (the peer is away): not yet.
+    # Once it may have only been queued; after that an instance or the peer has had it.
     return f"""\
   http-request set-var(txn.again) req.hdr_val(x-torpor-again),add(1)
   http-request set-header X-Torpor-Again %[var(txn.again)]
   http-request return status 503 content-type {CONTENT_TYPE} hdr Retry-After 1 \
 lf-string '{REFUSING.text()}' if {{ var(txn.again) -m int gt {MAX_AGAIN} }}
   http-request set-var(txn.fn) req.hdr(x-torpor-function)
+  http-request disable-l7-retry if {{ var(txn.again) -m int gt 1 }}
 {_HOLD}{_ways(options, "", "")}"""
 
 
@@ -142,8 +170,9 @@ _FORWARDED = f"""\
   http-request add-header Forwarded 'for=%[var(sess.node)];host="%[req.hdr(host)]";proto=http' if \
 {_SANE_HOST}
   http-request add-header Forwarded for=%[var(sess.node)];proto=http unless {_SANE_HOST}
+  http-request set-var(txn.untraced) bool(true) if !{{ req.fhdr(traceparent) -m found }}
   http-request add-header traceparent 00-{_RANDOM * 4}-{_RANDOM * 2}-01 if \
-!{{ req.fhdr(traceparent) -m found }}
+{{ var(txn.untraced) -m found }}
 """
 
 _HOLD = f"""\

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 import socket
 import time
 from collections import Counter
@@ -19,9 +18,11 @@ from importlib.resources import files
 from pathlib import Path
 
 from torpor.gateway.dataplane.base import Holder, Lane, LaneLoad
-from torpor.gateway.dataplane.haproxy import stats
+from torpor.gateway.dataplane.haproxy import descriptors, stats
 from torpor.gateway.dataplane.haproxy.commands import Commands
 from torpor.gateway.dataplane.haproxy.config import render_map
+from torpor.gateway.dataplane.haproxy.crowd import Crowd
+from torpor.gateway.dataplane.haproxy.drain import Drain
 from torpor.gateway.dataplane.haproxy.holdserver import HoldServer
 from torpor.gateway.dataplane.haproxy.layout import Options
 from torpor.gateway.dataplane.haproxy.model import Model
@@ -30,16 +31,22 @@ from torpor.gateway.dataplane.haproxy.process import HaproxyProcess
 from torpor.gateway.dataplane.haproxy.pulse import Pulse
 from torpor.gateway.dataplane.haproxy.reaper import Reaper
 from torpor.gateway.dataplane.haproxy.slots import Slot
+from torpor.gateway.heldspans import HeldSpans
 from torpor.gateway.routes import Routes
 from torpor.resources.names import FunctionKey
 from torpor.settings import GatewaySettings
-from torpor.telemetry.metrics import SLOTS_TOTAL, SLOTS_USED
+from torpor.telemetry.metrics import CONNECTIONS, SLOTS_TOTAL, SLOTS_USED
+from torpor.telemetry.tracing import Emit
 
 _log = logging.getLogger(__name__)
 
 PEERS = 16
 """Other gateways that this one can forward to."""
 _FD_RESERVE = 2000
+"""Open files besides the two and a quarter that HAProxy may have for each connection."""
+_FEWEST_CONNECTIONS = 100
+_REFUSING_SECONDS = 1.0
+"""How long HAProxy has to pass on that what it holds is refused."""
 
 
 class HaproxyPlane:
@@ -51,7 +58,9 @@ class HaproxyPlane:
         *,
         listen_address: str | None = None,
         clock: Callable[[], float] = time.monotonic,
+        emit: Emit | None = None,
     ) -> None:
+        """`emit` is told of each request that was held; None where no traces are sent."""
         self._drain_seconds = settings.drain_seconds
         self._listeners = [
             _listener(listen_address, settings.http_port),
@@ -64,7 +73,7 @@ class HaproxyPlane:
             peer_fd=peer,
             slots=settings.slots,
             peers=PEERS,
-            max_connections=_max_connections(),
+            max_connections=_max_connections(settings.max_connections),
             events=settings.events_address(),
         )
         self._lock = asyncio.Lock()
@@ -73,12 +82,14 @@ class HaproxyPlane:
         self._process = HaproxyProcess(
             settings.haproxy, options.config, options.admin_socket, [public, peer], self._prepare
         )
+        crowd = Crowd(options.max_connections)
         self._passage = Passage(
-            self._model, self._commands, clock, wait_seconds=options.hold_seconds
+            self._model, self._commands, clock, crowd=crowd, wait_seconds=options.hold_seconds
         )
-        self._holds = HoldServer(options.hold_socket, self._passage.decide)
+        self._holds = HoldServer(options.hold_socket, self._passage.decide, HeldSpans(emit))
+        self._drain = Drain(self._commands, lambda: self._process.up)
         self._reaper = Reaper(self._model, self._commands, self._lock, clock)
-        self._pulse = Pulse(self._process, options.admin_socket, clock)
+        self._pulse = Pulse(self._process, options.admin_socket, clock, crowd)
         self._tasks: list[asyncio.Task[None]] = []
         self._broken: str | None = None
 
@@ -131,6 +142,7 @@ class HaproxyPlane:
         self._passage.holder = holder
         self._options.run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         SLOTS_TOTAL.set(self._options.slots)
+        CONNECTIONS.set(self._options.max_connections)
         await self._holds.start()
         await self._process.start()
         self._tasks = [
@@ -141,19 +153,26 @@ class HaproxyPlane:
             task.add_done_callback(self._ended)
 
     async def stop(self) -> None:
-        """Refuse new connections, let open requests end within `drain_seconds`, then end."""
+        """Refuse new connections, let open requests end within `drain_seconds`, then end.
+
+        Lanes are followed meanwhile. What is still held then is refused.
+        """
         for listener in self._listeners:
-            # HAProxy keeps its copy open while it drains: only this ends the listening for both.
+            # HAProxy keeps its copy open until it is told: only this ends the listening for both.
             with contextlib.suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
             listener.close()
+        await self._process.retire()
+        await self._drain.close_doors()
+        if not await self._drain.until_empty(self._drain_seconds):
+            _log.info("connections are left after %d s", self._drain_seconds)
+            await self._holds.stop()
+            await self._drain.until_empty(min(_REFUSING_SECONDS, self._drain_seconds))
         await _cancel(self._tasks)
-        # HAProxy would wait for this connection's end too.
         self._commands.close()
-        await self._process.stop(self._drain_seconds)
+        await self._process.end()
         await self._passage.stop()
         await self._holds.stop()
-        self._commands.close()
 
     async def set_routes(self, routes: Routes) -> None:
         """Know these hosts and paths from now on; anything else is answered 404."""
@@ -242,6 +261,10 @@ def _listener(address: str | None, port: int) -> socket.socket:
     return socket.create_server((address or "", port), backlog=4096)
 
 
-def _max_connections() -> int:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(100, min(8000, (hard - _FD_RESERVE) // 2))
+def _max_connections(wanted: int) -> int:
+    """Return how many connections there are descriptors for; `wanted` at most."""
+    allowed = descriptors.raise_limit(wanted * 9 // 4 + _FD_RESERVE)
+    most = max(_FEWEST_CONNECTIONS, min(wanted, (allowed - _FD_RESERVE) * 4 // 9))
+    if most < wanted:
+        _log.warning("%d open files allow for %d connections, not %d", allowed, most, wanted)
+    return most

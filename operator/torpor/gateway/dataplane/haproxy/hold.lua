@@ -15,6 +15,8 @@ local function refuse(txn, status, retry_after, body)
   reply:add_header("Content-Type", "application/problem+json")
   reply:add_header("Cache-Control", "no-store")
   if retry_after then reply:add_header("Retry-After", retry_after) end
+  -- A client that is refused must not keep a connection that others need.
+  if status == 503 then reply:add_header("Connection", "close") end
   txn:done(reply)
 end
 
@@ -30,6 +32,13 @@ local function word(value, pattern, default)
   return default
 end
 
+-- The request's place in its trace, and whether this gateway began it.
+local function trace(txn)
+  local found = txn.http:req_get_headers()["traceparent"]
+  local given = word(found and found[0], "^%x%x%-%x+%-%x+%-%x%x$", "-")
+  return given .. " " .. (txn:get_var("txn.untraced") and "begun" or "given")
+end
+
 core.register_action("hold", { "http-req" }, function(txn)
   local id = word(txn:get_var("txn.id"), "^[%w._-]+$", "-")
   local fn = word(txn:get_var("txn.fn"), "^[%w.-]+/[%w.-]+$", nil)
@@ -39,7 +48,7 @@ core.register_action("hold", { "http-req" }, function(txn)
   local hold = core.tcp()
   hold:settimeout(TIMEOUT_SECONDS)
   if not hold:connect(ADDRESS) then return away(txn, id) end
-  hold:send(kind .. " " .. fn .. " " .. id .. "\n")
+  hold:send(kind .. " " .. fn .. " " .. id .. " " .. trace(txn) .. "\n")
   local line = hold:receive("*l")
   hold:close()
   if line == nil then return away(txn, id) end

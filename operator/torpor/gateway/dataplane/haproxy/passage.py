@@ -13,10 +13,13 @@ from collections.abc import Callable
 from torpor.errors import DataPlaneError
 from torpor.gateway.dataplane.base import Holder, Refused
 from torpor.gateway.dataplane.haproxy import stats
+from torpor.gateway.dataplane.haproxy.answers import FULL
 from torpor.gateway.dataplane.haproxy.commands import Commands
+from torpor.gateway.dataplane.haproxy.crowd import Crowd
 from torpor.gateway.dataplane.haproxy.holdserver import Kind, Released
 from torpor.gateway.dataplane.haproxy.model import Model
 from torpor.resources.names import FunctionKey
+from torpor.telemetry.metrics import REFUSED
 
 _POLL_SECONDS = 0.05
 _TRIES = 40
@@ -31,11 +34,13 @@ class Passage:
         commands: Commands,
         clock: Callable[[], float],
         *,
+        crowd: Crowd,
         wait_seconds: float,
     ) -> None:
         self._model = model
         self._commands = commands
         self._clock = clock
+        self._crowd = crowd
         self._wait_seconds = wait_seconds
         self._polls: dict[FunctionKey, asyncio.Task[None]] = {}
         self._waiting: Counter[FunctionKey] = Counter()
@@ -54,6 +59,13 @@ class Passage:
 
     async def decide(self, key: FunctionKey, kind: Kind) -> Released | Refused:
         """Wait until the request may go on, or say why it may not; cancel it when nobody asks."""
+        if not self._crowd.has_room(key):
+            REFUSED.labels(FULL.code).inc()
+            return Refused(FULL.status, FULL.code, FULL.detail, 1)
+        with self._crowd.held(key):
+            return await self._until_decided(key, kind)
+
+    async def _until_decided(self, key: FunctionKey, kind: Kind) -> Released | Refused:
         assert self.holder is not None, "requests arrive only after start()"
         for _ in range(_TRIES):
             verdict = await self.holder.hold(key)
@@ -64,7 +76,7 @@ class Passage:
             slot = self._model.slots.find(key)
             if slot:
                 slot.quiet_since = self._clock()
-                return Released(slot.name, verdict.cold_ms is not None)
+                return Released(slot.name, verdict.cold_ms is not None, verdict.phases)
             if self._model.slots.exhausted:
                 return Refused(503, "slots-exhausted", "Too many functions are awake here.", 1)
             await asyncio.sleep(_POLL_SECONDS)

@@ -26,7 +26,7 @@ _READY_POLL_SECONDS = 0.01
 _BACKOFF_FIRST_SECONDS = 0.02
 _BACKOFF_LAST_SECONDS = 5.0
 _STABLE_SECONDS = 30.0
-_KILL_SECONDS = 5.0
+_END_SECONDS = 5.0
 # Said for every client that leaves while its request is held, for every backend when HAProxy stops,
 # and for every server that comes, goes, or refuses a connection: none is worth a line, since what
 # the server is is not said, and the gateway knows it.
@@ -82,24 +82,22 @@ class HaproxyProcess:
             with contextlib.suppress(ProcessLookupError):
                 self._child.kill()
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Take no new connection, give open ones `grace_seconds`, then end HAProxy."""
-        if self._watch is None:
-            return
-        self._watch.cancel()
-        await asyncio.gather(self._watch, return_exceptions=True)
+    async def retire(self) -> None:
+        """Let it run, but do not start it again when it ends."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.gather(self._watch, return_exceptions=True)
+
+    async def end(self) -> None:
+        """End HAProxy, retired before, with all that is still open."""
         child = self._child
         if child is None or child.returncode is not None:
             return
-        for number, seconds in (
-            (signal.SIGUSR1, grace_seconds),
-            (signal.SIGTERM, _KILL_SECONDS),
-            (signal.SIGKILL, _KILL_SECONDS),
-        ):
+        for number in (signal.SIGTERM, signal.SIGKILL):
             with contextlib.suppress(ProcessLookupError):
                 child.send_signal(number)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
+                async with asyncio.timeout(_END_SECONDS):
                     await child.wait()
                     return
 

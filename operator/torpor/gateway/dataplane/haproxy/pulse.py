@@ -7,8 +7,8 @@ While no function is awake nobody else would notice that it died or hangs. Who d
 - it is away for `LOST_SECONDS`, whatever was tried: `lost` fails the gateway's liveness, and the
   kubelet starts the container anew. Nothing is lost by that: no request is open any more.
 
-The same question fetches what HAProxy answered by itself (`answers`), for the metrics; what it
-answered between the last question and its end is not counted.
+The same question fetches what HAProxy answered by itself (`answers`), for the metrics, and how many
+connections it has (`crowd`); what it answered between the last question and its end is not counted.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torpor.errors import DataPlaneError
-from torpor.gateway.dataplane.haproxy import answers
+from torpor.gateway.dataplane.haproxy import answers, stats
+from torpor.gateway.dataplane.haproxy.crowd import Crowd
 from torpor.gateway.dataplane.haproxy.process import HaproxyProcess
 from torpor.gateway.dataplane.haproxy.runtime import RuntimeSocket
-from torpor.telemetry.metrics import REFUSED
+from torpor.telemetry.metrics import CONNECTIONS_USED, REFUSED
 
 BEAT_SECONDS = 2.0
 """Between two questions."""
@@ -41,9 +42,14 @@ class Pulse:
     """What is known of HAProxy's life. Times are those of `clock`, in seconds."""
 
     def __init__(
-        self, process: HaproxyProcess, admin_socket: Path, clock: Callable[[], float]
+        self,
+        process: HaproxyProcess,
+        admin_socket: Path,
+        clock: Callable[[], float],
+        crowd: Crowd,
     ) -> None:
         self._process = process
+        self._crowd = crowd
         # Its own connection: the other may be busy with thousands of changes.
         self._runtime = RuntimeSocket(admin_socket)
         self._clock = clock
@@ -84,12 +90,15 @@ class Pulse:
             self._runtime.close()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                _, *said = await self._runtime.run(["show info", *answers.count_commands()])
+                info, *said = await self._runtime.run(["show info", *answers.count_commands()])
         except (DataPlaneError, TimeoutError) as error:
             self._silent(str(error) or f"no answer within {ANSWER_SECONDS:g} s")
             return
         self._silence, self._answered_at = None, self._clock()
         self._count(answers.counts(said))
+        current = stats.all_connections(info)
+        self._crowd.read(current)
+        CONNECTIONS_USED.set(current)
 
     def _silent(self, problem: str) -> None:
         self._silence = f"HAProxy does not answer: {problem}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torpor.gateway.dataplane.haproxy.layout import AGAIN
 
 _BACKEND_ROW = "BACKEND"
+_CURRENT = re.compile(r"^CurrConns: (\d+)$", re.MULTILINE)
 _TAKES_REQUESTS = ("UP", "no check")
 
 
@@ -56,3 +58,16 @@ def parse(answer: str) -> BackendStats | None:
             in_flight=in_flight,
         )
     return found
+
+
+def connections(answer: str) -> int:
+    """Return how many connections a door has by what `show stat` says of its frontend."""
+    head, _, row = answer.partition("\n")
+    columns = head.removeprefix("# ").split(",")
+    return int(row.split(",")[columns.index("scur")])
+
+
+def all_connections(answer: str) -> int:
+    """Return how many connections HAProxy has by what `show info` says."""
+    found = _CURRENT.search(answer)
+    return int(found[1]) if found else 0
