@@ -151,12 +151,16 @@ bench-workflows: $(VENV)/.dev ## transitions, task overhead and starts a second,
 bench-events: $(VENV)/.dev ## events matched and delivered a second, and their latency, next to peers
 	@$(BIN)/python -m tests.load.bench_events
 
+.PHONY: bench-transcode
+bench-transcode: $(VENV)/.dev ## what it costs that a transcode can be killed, next to one ffmpeg and av1an
+	@$(BIN)/python -m tests.load.bench_transcode
+
 # --- release ------------------------------------------------------------------------------------
 
 .PHONY: images
 images: $(VENV)/.dev ## build torpor/operator, gateway, announcer and the runtimes with Docker
-	@for image in operator gateway; do docker build -t torpor/$$image:dev -f images/$$image/Dockerfile .; done
-	@for image in announcer runtime-python runtime-node; do docker build -t torpor/$$image:dev images/$$image; done
+	@for image in operator gateway runtime-python runtime-ffmpeg; do docker build -t torpor/$$image:dev -f images/$$image/Dockerfile .; done
+	@for image in announcer runtime-node; do docker build -t torpor/$$image:dev images/$$image; done
 	@docker build -t torpor/runtime-node20:dev --build-arg BASE=node:20-slim images/runtime-node
 
 .PHONY: manifests

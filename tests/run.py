@@ -35,6 +35,7 @@ DISTURBING = (
     f"{DISRUPTION}::test_gateway_pod_deleted_loses_nothing",
     f"{DISRUPTION}::test_leader_lost_scaling_goes_on_and_nothing_shrinks",
     "tests/cluster/test_rollouts.py::test_rolling_update_of_torpor_itself_loses_nothing",
+    "tests/cluster/test_runs.py::test_a_run_is_left_alone_until_it_is_cancelled",
     "tests/cluster/test_deaths.py::test_an_api_server_that_stands_still_disturbs_no_warm_traffic",
     # The last, as it looks back on what all of them asked for.
     "tests/cluster/test_rbac.py::test_what_is_granted_is_used_and_nothing_else_is_asked_for",

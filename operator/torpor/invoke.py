@@ -34,6 +34,8 @@ from torpor.resources.names import HEADER_DETAIL, HEADER_REQUEST_ID, FunctionKey
 from torpor.resources.tokens import detail_token
 
 _LARGE_BYTES = 256 * 1024
+_OWN_BYTES = 1 << 20
+"""The most that is read of what the gateway tells itself."""
 
 
 class GatewayAway(TorporError):
@@ -178,19 +180,45 @@ class Invoker:
 
         Errors are those of `invoke`.
         """
+        complete = {**self._proof(key), **headers}
+        path = f"/function/{key}{path}"
+        async with self._answered(
+            str(key), method, path, complete, body, timeout_seconds
+        ) as answer:
+            yield answer
+
+    async def ask(self, method: str, path: str, timeout_seconds: float) -> Response:
+        """Return the answer to a request without a body at a path of the gateway's own.
+
+        Such is the location of a run. Errors are those of `invoke`, and AnswerTooLong above 1 MiB.
+        """
+        async with self._answered(path, method, path, {}, b"", timeout_seconds) as answer:
+            content = await answer.read(_OWN_BYTES)
+            return Response(answer.status, answer.headers, content, answer.request_id)
+
+    @asynccontextmanager
+    async def _answered(
+        self,
+        whom: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        timeout_seconds: float,
+    ) -> AsyncIterator[Answer]:
         request_id = _find(headers, HEADER_REQUEST_ID) or self.new_id()
         others = {k: v for k, v in headers.items() if k.lower() != HEADER_REQUEST_ID.lower()}
-        complete = {**self._proof(key), **others, HEADER_REQUEST_ID: request_id}
-        url = f"{self.gateway.rstrip('/')}/function/{key}{path}"
+        complete = {**others, HEADER_REQUEST_ID: request_id}
+        url = f"{self.gateway.rstrip('/')}{path}"
         try:
             async with asyncio.timeout(timeout_seconds):
                 opened = await self._open(method, url, complete, body)
                 async with opened:
                     yield Answer(opened.status, opened.headers.copy(), request_id, opened.content)
         except TimeoutError:
-            raise InvokeTimeout(f"{key}: no answer within {timeout_seconds:g} s") from None
+            raise InvokeTimeout(f"{whom}: no answer within {timeout_seconds:g} s") from None
         except ClientError as error:
-            raise GatewayAway(f"{key} by way of {self.gateway}: {error}") from error
+            raise GatewayAway(f"{whom} by way of {self.gateway}: {error}") from error
 
     def _proof(self, function: FunctionKey) -> dict[str, str]:
         return {HEADER_DETAIL: detail_token(self.key, function)} if self.key else {}

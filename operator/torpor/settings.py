@@ -94,6 +94,8 @@ class GatewaySettings(Settings):
     """How long open requests may go on after SIGTERM."""
     events_url: str = ""
     """The public API of the events role, http://host:port; empty: no events are taken."""
+    runs_url: str = ""
+    """The controllers' internal API, http://host:port; empty: no runs are started."""
     region: str = "us-east-1"
     """The region in ARNs of the Lambda API; no part of the installation is there."""
     account: str = "000000000000"

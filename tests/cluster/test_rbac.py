@@ -17,6 +17,7 @@ import pytest
 from tests.cluster.api import Json, condition, until
 from tests.cluster.audited import Ask, Grant, asks, grants, read
 from tests.cluster.harness import IMAGE, SCALING_QUICK, SYSTEM, Lab, command
+from tests.cluster.runs import Runs
 from tests.cluster.test_quiet import audited_node
 from tests.cluster.traffic import busy
 from torpor.platform.kubernetes.resources import CONFIG_MAPS, LEASES
@@ -34,6 +35,7 @@ async def test_what_is_granted_is_used_and_nothing_else_is_asked_for(lab: Lab) -
     await meet_objects_of_others(lab)
     await tell_the_same_twice(lab)
     await read_what_objects_name(lab)
+    await start_runs(lab)
     await lab.api.delete(LEASES.path(SYSTEM, "torpor-controller"))
     given = [grant for grant in await grants(lab.api) if not is_exception(grant)]
     assert given, "no role is bound to Torpor's accounts: it proves nothing"
@@ -156,6 +158,16 @@ async def read_what_objects_name(lab: Lab) -> None:
     away = {"url": "mqtt://127.0.0.1:1", "topics": ["a"], "secret": "login"}
     for name, source in (("watches", {"kubernetes": watched}), ("logs-in", {"mqtt": away})):
         await lab.api.apply(named(lab, "Trigger", name, {"source": source, "target": target}))
+
+
+async def start_runs(lab: Lab) -> None:
+    """One that no queue ever lets begin, one that may do without a GPU, and one nobody started."""
+    async with Runs.of(lab) as runs:
+        await runs.function("queued", job={"queue": "of-nobody", "ttlSeconds": 60})
+        await runs.function("either", job={"gpu": {"products": ["none"], "fallback": "cpu"}})
+        await runs.cancel(await runs.start("queued", {}))
+        await runs.ended(await runs.start("either", {}))
+        assert not await runs.is_known("of-nobody")
 
 
 def named(lab: Lab, kind: str, name: str, spec: Json) -> Json:

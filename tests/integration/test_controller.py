@@ -17,12 +17,14 @@ from tests.integration.controller_rig import (
 from tests.support.fake_api import Refusal, WatchFault
 from tests.support.platform_rig import until
 from torpor.controller import KopfEnded
+from torpor.resources.names import FunctionKey
+from torpor.resources.run import RunRequest, RunState
 
 COUNT = 50
 PATIENCE = 20.0
-WATCHES = 12
-"""One of Functions, Workflows, Triggers, pods, ConfigMaps, gateways, each kind of child; and Kopf's
-three."""
+WATCHES = 14
+"""One of Functions, Workflows, Triggers, pods, ConfigMaps, gateways, each kind of child, runs and
+their pods; and Kopf's three."""
 
 
 def all_ready(fake: DiscoverableApi, count: int = COUNT) -> bool:
@@ -139,9 +141,36 @@ async def test_each_kind_is_watched_once_and_functions_by_kopf_too() -> None:
             await until(lambda: leads(replica) and all_ready(fake, 1), PATIENCE)
             await until(lambda: fake.watching() == WATCHES, PATIENCE)
             watched = {plural: fake.requests["WATCH", plural] for plural in ("functions", "pods")}
-            assert watched == {"functions": 2, "pods": 2}
+            assert watched == {"functions": 2, "pods": 3}, "those of gateways and of runs besides"
             await asyncio.sleep(1.5)  # beyond the autoscaler's first pass
             assert fake.watching() == WATCHES
+
+
+async def test_a_job_functions_runs_are_counted_in_its_status() -> None:
+    async with serving() as fake, running(fake) as replica:
+        fake.put("functions", function("encode", image="registry/app:1", workload="Job"))
+        await until(lambda: fake.ready() == {"encode": "TakesRuns"}, PATIENCE)
+        assert fake.all("deployments") == []
+        assert replica.controller is not None
+        asked = RunRequest(FunctionKey("shop", "encode"), "{}", "order-7")
+        run = await replica.controller.keeper.start(asked)
+        assert await replica.controller.keeper.start(asked) == run
+        await until(lambda: runs_told(fake) == {**NONE, "active": 1, "last": run}, PATIENCE)
+        [job] = fake.all("jobs")
+        condition = {"type": "Complete", "status": "True", "lastTransitionTime": "2026-01-01"}
+        fake.put("jobs", {**job, "status": {"conditions": [condition]}})
+        await until(lambda: runs_told(fake) == {**NONE, "succeeded": 1, "last": run}, PATIENCE)
+        found = await replica.controller.keeper.find("shop", run, 10)
+        assert found.state is RunState.SUCCEEDED
+
+
+NONE = {"active": 0, "succeeded": 0, "failed": 0}
+
+
+def runs_told(fake: DiscoverableApi) -> object:
+    """What the status of the only Function says of its runs."""
+    [found] = fake.all("functions")
+    return (found.get("status") or {}).get("runs")
 
 
 async def test_a_watch_that_hears_nothing_any_more_fails_the_health_check(

@@ -40,9 +40,11 @@ KINDS = {
     "networkpolicies": "NetworkPolicy",
     "leases": "Lease",
     "events": "Event",
+    "jobs": "Job",
+    "nodes": "Node",
 }
 WITH_STATUS = frozenset(
-    {"functions", "workflows", "triggers", "deployments", "pods", "services", "namespaces"}
+    {"functions", "workflows", "triggers", "deployments", "pods", "services", "namespaces", "jobs"}
 )
 _PATH = re.compile(
     r"^/(?:api/(?P<core>v1)|apis/(?P<group>[^/]+)/(?P<version>[^/]+))"
@@ -63,6 +65,9 @@ class WatchFault(Enum):
     END = "ends at once"
 
 
+_FAULT = web.ResponseKey[WatchFault | None]("fault")
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer in place of the real one."""
@@ -73,6 +78,7 @@ class Refusal:
     """The request takes effect, only its answer is lost."""
     cause: str = ""
     """A reason among the causes in the answer's details."""
+    message: str = "refused on demand"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +195,7 @@ class FakeApi:
         """Let every watch that is open now meet `fault`."""
         self._break = (fault, id(object()))
         for answer in self._watches:
-            answer["fault"] = fault
+            answer[_FAULT] = fault
         self._ring()
 
     def compact(self) -> None:
@@ -235,6 +241,9 @@ class FakeApi:
             return self._patch(request, where, obj, await request.json())
         if obj is None:
             return _status(404, "NotFound", f"{where.plural} {where.name!r} not found")
+        if method == "DELETE":
+            self.remove(where.plural, where.namespace, where.name)
+            return web.json_response({"kind": "Status", "status": "Success"})
         return web.json_response(_scale(obj) if where.sub == "scale" else self._shown(obj))
 
     def _list(self, request: web.Request, where: _Where) -> web.Response:
@@ -267,7 +276,7 @@ class FakeApi:
         answer = web.StreamResponse(headers={"Content-Type": "application/json"})
         answer.enable_chunked_encoding()
         await answer.prepare(request)
-        answer["fault"] = fault
+        answer[_FAULT] = fault
         self._watches.add(answer)
         try:
             async with asyncio.timeout(float(request.query.get("timeoutSeconds", 60))):
@@ -281,7 +290,7 @@ class FakeApi:
     async def _stream(
         self, request: web.Request, where: _Where, answer: web.StreamResponse, version: int
     ) -> None:
-        while answer["fault"] is None:
+        while answer[_FAULT] is None:
             bell = self._bell
             for change in [item for item in self._log if item.version > version]:
                 event = self._event(request, where, change)
@@ -405,7 +414,7 @@ def _resources() -> list[Obj]:
 
 
 async def _misbehave(request: web.Request, answer: web.StreamResponse) -> None:
-    fault = answer["fault"]
+    fault = answer[_FAULT]
     if fault in (WatchFault.GONE_EVENT, WatchFault.ERROR_EVENT):
         code = 410 if fault is WatchFault.GONE_EVENT else 500
         status = {"kind": "Status", "code": code, "reason": "Expired", "message": "injected"}
@@ -474,7 +483,16 @@ def _selected(request: web.Request, where: _Where, obj: Mapping[str, Any]) -> bo
     if where.namespace and obj["metadata"].get("namespace") != where.namespace:
         return False
     labels = obj["metadata"].get("labels") or {}
-    return all(_matches(term, labels) for term in _terms(request.query.get("labelSelector", "")))
+    if not all(_matches(term, labels) for term in _terms(request.query.get("labelSelector", ""))):
+        return False
+    fields = [term.split("=") for term in _terms(request.query.get("fieldSelector", ""))]
+    return all(str(_field(obj, path)) == value for path, value in fields)
+
+
+def _field(obj: Any, path: str) -> Any:
+    for name in path.split("."):
+        obj = obj.get(name) or {}
+    return obj
 
 
 def _terms(selector: str) -> list[str]:
@@ -497,7 +515,7 @@ def _matches(term: str, labels: Mapping[str, str]) -> bool:
 
 def _refused(refusal: Refusal) -> web.Response:
     details = {"causes": [{"reason": refusal.cause}]} if refusal.cause else {}
-    answer = _status(refusal.status, "Injected", "refused on demand", details)
+    answer = _status(refusal.status, "Injected", refusal.message, details)
     if refusal.retry_after is not None:
         answer.headers["Retry-After"] = str(refusal.retry_after)
     return answer

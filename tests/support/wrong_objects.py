@@ -54,6 +54,16 @@ def runtime(said: str, **spec: Any) -> Wrong:
     return Wrong("Function", {**RUNTIME, **spec}, said)
 
 
+def run(said: str, **spec: Any) -> Wrong:
+    """A Job Function of an image with a wrong field."""
+    return image(said, workload="Job", **spec)
+
+
+def job(said: str, **spec: Any) -> Wrong:
+    """A Job Function with a wrong field of job."""
+    return run(said, job=spec)
+
+
 def without(field_name: str, said: str) -> Wrong:
     """A Function of a runtime that lacks a field."""
     spec = {name: value for name, value in RUNTIME.items() if name != field_name}
@@ -95,7 +105,40 @@ FUNCTIONS = (
         gpu={},
         resources={"limits": {"nvidia.com/gpu": 1}},
     ),
-    Wrong("Function", {**IMAGE, "workload": "Job"}, "use a Kubernetes Job for work of hours"),
+    image("Service (answers requests) or Job (each call is a run", workload="Batch"),
+    image("write workload: Job or remove job", job={}),
+    Wrong(
+        "Function",
+        {**IMAGE, "workload": "Job"},
+        "workload cannot change",
+        was=IMAGE,
+    ),
+    run("port and protocol go with Service", port=9000),
+    run("port and protocol go with Service", protocol="h2c"),
+    run("a run ends by itself, so remove them", livenessProbe={"tcpSocket": {}}),
+    run("write job.gpu", gpu={}),
+    run("write job.timeoutSeconds", timeoutSeconds=60),
+    run("reservedConcurrency limits how many runs", scaling={"minReplicas": 1}),
+    run("reservedConcurrency limits how many runs", scaling={"requestsPerSecond": 5}),
+    run("ask its Location", **{"async": {"onFailure": {"queue": {"name": "q"}}}}),
+    runtime("runs have no runtime nodejs", workload="Job", runtime="nodejs"),
+    job("raise completions or lower parallelism", parallelism=2),
+    job("spec.job.completions", completions=0),
+    job("spec.job.timeoutSeconds", timeoutSeconds=0),
+    job("spec.job.retries.perIndex", retries={"perIndex": -1}),
+    job("spec.job.ttlSeconds", ttlSeconds=1),
+    job("give job.checkpoint exactly one of store", checkpoint={}),
+    job("checkpoint.store must read s3://bucket/prefix", checkpoint={"store": "http://x/y"}),
+    job("add the volume there", checkpoint={"volume": "work"}),
+    job("spec.job.spot.graceSeconds", spot={"graceSeconds": 0}),
+    job("spec.job.gpu.fallback", gpu={"fallback": "tpu"}),
+    job("spec.job.gpu.mig", gpu={"mig": "half"}),
+    job("spec.job.queue", queue="A Queue"),
+    run(
+        "remove it from resources.limits",
+        job={"gpu": {"mig": "1g.10gb"}},
+        resources={"limits": {"nvidia.com/mig-1g.10gb": 1}},
+    ),
     Wrong(
         "Function",
         {**IMAGE, "protocol": "h2c"},

@@ -1,4 +1,7 @@
-"""Start: load the handler, listen, announce, serve. Imports here are paid on every cold start."""
+"""Start: load the handler, listen, announce, serve. Imports here are paid on every cold start.
+
+A run of a Job Function is no server: its handler is called once.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,18 @@ from torpor_runtime.prepare import prepare
 
 
 def main() -> int:
-    """Serve until SIGTERM; return 0, or 1 when the code cannot be loaded or the port is taken."""
+    """Serve until SIGTERM, or do the run that this is; return the exit status.
+
+    1 when the code cannot be loaded or the port is taken.
+    """
     configure_on_import()
     try:
         prepare(os.environ)
         handler = load_handler(os.environ)
+        if os.environ.get("TORPOR_RUN_ID"):
+            from torpor_runtime.job import run
+
+            return run(handler)
         listener = listen(os.environ.get("TORPOR_BIND", ""), int(os.environ.get("PORT", "8080")))
     except BaseException as error:  # user code may raise anything while it is imported
         from torpor_runtime.failure import report_start_failure

@@ -67,6 +67,13 @@ def answer_of(returned: Any) -> Answer:
     return raw_answer_of(returned)
 
 
+def events_of(found: Any) -> CloudEvent | list[CloudEvent]:
+    """Return the event that JSON in the event format is, or the list of them; or BadPayload."""
+    if isinstance(found, list):
+        return [_formatted(item) for item in found]
+    return _formatted(found)
+
+
 def _read(headers: Headers, body: bytes) -> CloudEvent | list[CloudEvent]:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == _STRUCTURED:
@@ -75,7 +82,7 @@ def _read(headers: Headers, body: bytes) -> CloudEvent | list[CloudEvent]:
         events = parsed(body, "a batch of CloudEvents")
         if not isinstance(events, list):
             raise BadPayload("a batch of CloudEvents must be a JSON array")
-        return [_formatted(item) for item in events]
+        return events_of(events)
     if "ce-specversion" not in headers:
         raise BadPayload(
             "not a CloudEvent: send ce-id, ce-source, ce-type and ce-specversion as headers, "

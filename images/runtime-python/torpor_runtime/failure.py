@@ -28,7 +28,12 @@ _LEFT_BYTES = 1024  # Kubernetes keeps 4,096 of all containers' messages togethe
 def report_start_failure(error: BaseException, environment: Mapping[str, str] = os.environ) -> int:
     """Tell why the function does not start; return the exit status."""
     write_line("error", "the function cannot be loaded", exception=traceback_of(error))
-    leave_reason(reason_of(error), environment)
+    if environment.get("TORPOR_RUN_ID"):
+        from torpor_runtime.job import leave_error
+
+        leave_error(environment, reason_of(error))
+    else:
+        leave_reason(reason_of(error), environment)
     return 1
 
 

@@ -18,8 +18,10 @@ from torpor.cli import cluster, gatewayreach
 from torpor.cli.cluster import Request
 from torpor.cli.gatewayreach import Gateway, NoGateway
 from torpor.cli.options import BadOption
+from torpor.cli.run.values import RunName
 from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
+from torpor.resources.run import RUNS_PREFIX, RunState
 
 RESPOND_ASYNC = {"prefer": "respond-async"}
 """RFC 7240, section 4.1."""
@@ -48,25 +50,50 @@ class Place:
 async def call(args: argparse.Namespace) -> int:
     """Send the request of the options and print the answer; 1 when something failed."""
     key = cluster.key_of(args)
-    request = _lambda_request(args, key) if args.as_lambda else request_of(args, key)
+    usual = "POST" if args.wait else "GET"
+    request = _lambda_request(args, key) if args.as_lambda else request_of(args, key, usual)
     if args.asynchronous:
         request = replace(request, headers={**request.headers, **RESPOND_ASYNC})
     clock = asyncio.get_running_loop().time
     deadline = clock() + args.timeout
     async with gatewayreach.connect(args) as gateway:
         told = await _exchange(gateway, args, request)
+        if isinstance(told, RunName):
+            return await _run(gateway, args, told)
         while isinstance(told, Place):
             if clock() + told.seconds > deadline:
                 raise NoResult(f"no result within {args.timeout:g} s (--timeout); ask {told.path}")
             await asyncio.sleep(told.seconds)
             later = Request("GET", told.path, {}, None, deadline - clock())
             told = await _exchange(gateway, args, later)
+        assert isinstance(told, int), "a result is no run"
         return told
 
 
-async def _exchange(gateway: Gateway, args: argparse.Namespace, request: Request) -> int | Place:
+async def _run(gateway: Gateway, args: argparse.Namespace, name: RunName) -> int:
+    """Print the id of the run that a Job Function began, or its result when it has ended."""
+    if not (args.wait or args.asynchronous):
+        print(name.id)
+        _note(f"it is a run: torpor run show {name} tells how it goes on, --wait waits for its end")
+        return 0
+    from torpor.cli.run.following import Patience, follow  # with a bar: only where it is used
+    from torpor.cli.run.texts import result_text
+
+    _note(f"run {name} is taken")
+    run = await follow(gateway, name, Patience.of(args))
+    if run.result is not None:
+        print(result_text(run.result))
+    return 0 if run.state is RunState.SUCCEEDED else 1
+
+
+async def _exchange(
+    gateway: Gateway, args: argparse.Namespace, request: Request
+) -> int | Place | RunName:
     """Send one request; return the exit status, or where to ask for the result."""
     async with gateway.send(request) as answer:
+        run = _run_of(gateway, request, answer)
+        if run is not None and not args.include:
+            return run
         place = _place(gateway, args, request, answer)
         if place is not None:
             return place
@@ -98,6 +125,16 @@ def _place(
     return Place(found.path.removeprefix(gateway.base) + query, seconds)
 
 
+def _run_of(gateway: Gateway, request: Request, answer: aiohttp.ClientResponse) -> RunName | None:
+    """Return the run that a Job Function answers with; an API server adds to its address."""
+    location = answer.headers.get("Location", "")
+    if answer.status != HTTPStatus.ACCEPTED or not location:
+        return None
+    path = urlsplit(urljoin(request.url, location)).path.removeprefix(gateway.base)
+    namespace, _, name = path.removeprefix(RUNS_PREFIX).partition("/")
+    return RunName(namespace, name) if path.startswith(RUNS_PREFIX) and name else None
+
+
 def _function_failed(answer: aiohttp.ClientResponse) -> int:
     """Say that a function failed whose answer is told with 200: Lambda's API, and results."""
     status = answer.headers.get(RESULT_STATUS, "")
@@ -123,11 +160,14 @@ def _lambda_request(args: argparse.Namespace, key: FunctionKey) -> Request:
     return Request("POST", path, headers, body, args.timeout)
 
 
-def request_of(args: argparse.Namespace, key: FunctionKey) -> Request:
-    """Return the request that --path, -X, -d and -H describe; BadOption if they make none."""
+def request_of(args: argparse.Namespace, key: FunctionKey, usual: str) -> Request:
+    """Return the request that --path, -X, -d and -H describe; BadOption if they make none.
+
+    `usual` is the method of one without -X and -d.
+    """
     headers = _headers(args)
     body = _body(args.data)
-    method = (args.method or ("GET" if body is None else "POST")).upper()
+    method = (args.method or (usual if body is None else "POST")).upper()
     if not args.path.startswith("/"):
         raise BadOption(f"--path {args.path}: it begins with /")
     path = gatewayreach.function_path(key, quote(args.path, safe=_SAFE))

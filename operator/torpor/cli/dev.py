@@ -5,6 +5,10 @@ stay, so that those that were running go on in the next run. Its Triggers as wel
 of their own, where events stay that are not delivered yet. A second run of the same folder at the
 same time has a state of its own.
 
+Its Job Functions run as local processes with the signals, retries and limits of a cluster's Jobs.
+Runs stay too: what is cut by the end of this goes on in the next run of the folder, without an
+attempt used up.
+
 The functions' logs stay in $XDG_STATE_HOME/torpor/dev (~/.local/state/torpor/dev) until the next
 run of the same folder. The first Ctrl-C waits for the requests in flight, at most 30 seconds; the
 second does not.

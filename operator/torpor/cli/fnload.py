@@ -35,7 +35,7 @@ async def load(args: argparse.Namespace) -> int:
     """Send the load and print what was measured; 0 when every answer was below 400."""
     key = cluster.key_of(args)
     pace = Pace(args.rps, args.seconds, args.concurrency)
-    request = request_of(args, key)
+    request = request_of(args, key, "GET")
     measured = Measured()
     async with gatewayreach.connect(args) as gateway, _watched(args, key) as replicas:
         try:

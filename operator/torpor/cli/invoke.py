@@ -2,6 +2,7 @@
 
 By default it goes through the API server to the gateway, so that nothing has to be exposed; with
 --gateway (or TORPOR_GATEWAY) it goes there directly. The exit status is 0 for an answer below 400.
+Of a Job Function it prints the id of the run that the request began.
 """
 
 from __future__ import annotations
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="as_lambda",
         action="store_true",
         help="through Lambda's API: the data is the event as JSON ({}), the answer its result",
+    )
+    way.add_argument(
+        "--wait",
+        action="store_true",
+        help="of a Job Function: show the run's progress, and print its result; 1 if it failed",
     )
     options.add_gateway(parser)
 

@@ -12,7 +12,9 @@ import signal
 from torpor.controller.kopf_events import KopfEnded
 from torpor.controller.replica import Controller
 from torpor.errors import TorporError
+from torpor.functions.runs.api import RunsApi
 from torpor.platform.kubernetes import Access, connect, ensure_key, find_access
+from torpor.resources.tokens import internal_token
 from torpor.settings import ControllerSettings
 from torpor.telemetry import logs
 from torpor.telemetry.health import HealthServer
@@ -30,10 +32,13 @@ async def run(settings: ControllerSettings, access: Access | None = None) -> Non
         controller = Controller(api, access, settings, key)
         live, ready = controller.checks()
         health = HealthServer(live, ready)
+        runs = RunsApi(controller.keeper, internal_token(key))
         await health.start("0.0.0.0", settings.metrics_port)  # noqa: S104 - the kubelet asks
         try:
+            await runs.start("0.0.0.0", settings.internal_port)  # noqa: S104 - gateways ask
             await _until_signal(controller)
         finally:
+            await runs.stop()
             await health.stop()
 
 

@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 import aiohttp
 
@@ -22,6 +23,12 @@ from torpor.functions.autoscaler import Autoscaler
 from torpor.functions.children import Installation
 from torpor.functions.gateways_http import HttpGateways
 from torpor.functions.reconcile import FunctionReconciler
+from torpor.functions.runs.counts import counts_of, differs
+from torpor.functions.runs.keeper import RunKeeper, Sources
+from torpor.functions.runs.leader import RunLeader
+from torpor.functions.runs.seen import RunJob
+from torpor.functions.runs.telling import Teller
+from torpor.functions.runs.watching import RunWatch
 from torpor.functions.status import Seen
 from torpor.functions.world import ClusterWorld
 from torpor.platform.kubernetes import (
@@ -31,6 +38,7 @@ from torpor.platform.kubernetes import (
     Lease,
     ObjectKey,
     Recorder,
+    Reflector,
     SharedPlatform,
     WorkQueue,
 )
@@ -50,6 +58,7 @@ STUCK_SECONDS = 300.0
 """A key that waited so long for a worker says that the workers are stuck."""
 RECONCILES_PER_SECOND = 500.0
 GATEWAYS = "gateway pods"
+RUNS = "jobs of runs"
 
 
 class Controller:
@@ -66,6 +75,8 @@ class Controller:
         namespace = settings.watch_namespace
         self._workflows: WorkflowLeader | None = None
         self._triggers: TriggerLeader | None = None
+        self._runs: RunLeader | None = None
+        self._run_watch = RunWatch(api, namespace, self._run_changed)
         self._world = ClusterWorld(api, namespace, self._enqueue, self._config_map_changed)
         self._gateways = GatewayPods(api, settings.namespace)
         named = {
@@ -77,12 +88,22 @@ class Controller:
         identity = settings.pod_name or f"controller-{random.randrange(16**8):08x}"  # noqa: S311
         self._lease = Lease(api, settings.namespace, LEASE_NAME, identity)
         self._recorder = Recorder(api, "controller", identity)
+        self.keeper = RunKeeper(
+            api,
+            self._run_watch,
+            Sources(self._world.watched.function, self._world.code_version),
+            settings,
+            clock=time.monotonic,
+            wall=_now,
+        )
+        """What gateways ask this replica for, whether it leads or not."""
 
     async def run(self) -> None:
         """Watch, and lead when it is this replica's turn, until cancelled or something breaks."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._world.run(), name="world")
             group.create_task(self._gateways.reflector.run(), name="reflect gateway pods")
+            group.create_task(self._run_watch.reflector.run(), name="reflect jobs of runs")
             group.create_task(self._run_kopf(), name="kopf")
             group.create_task(self._run_elected(), name="election")
 
@@ -103,6 +124,7 @@ class Controller:
     async def _run_elected(self) -> None:
         await self._world.synced()
         await self._gateways.reflector.synced.wait()
+        await self._run_watch.reflector.synced.wait()
         await self._lease.lead(self._lead)
 
     async def _lead(self) -> None:
@@ -113,6 +135,7 @@ class Controller:
             workflows = WorkflowLeader(*given)
             triggers = TriggerLeader(*given, functions=self._world.watched, workflows=workflows)
             self._workflows, self._triggers = workflows, triggers
+            runs = self._runs = self._run_leader(session)
             autoscaler = self._autoscaler(session, triggers)
             reconciler = self._reconciler(autoscaler)
             self._leading.set()
@@ -123,6 +146,7 @@ class Controller:
                     group.create_task(self._resync(), name="resync")
                     group.create_task(workflows.run(), name="workflows")
                     group.create_task(triggers.run(), name="triggers")
+                    group.create_task(runs.run(), name="runs")
                     group.create_task(
                         self._queue.run(
                             self._settings.workers, lambda key: self._work(reconciler, key)
@@ -131,7 +155,18 @@ class Controller:
                     )
             finally:
                 self._leading.clear()
-                self._workflows = self._triggers = None
+                self._workflows = self._triggers = self._runs = None
+
+    def _run_leader(self, session: aiohttp.ClientSession) -> RunLeader:
+        return RunLeader(
+            self._api,
+            self._run_watch,
+            Teller(self._api, self._recorder, self._world.function),
+            session,
+            self._settings.watch_namespace,
+            clock=time.monotonic,
+            wall=_now,
+        )
 
     def _autoscaler(self, session: aiohttp.ClientSession, triggers: TriggerLeader) -> Autoscaler:
         gateways = HttpGateways(
@@ -149,7 +184,7 @@ class Controller:
             self._world,
             self._recorder,
             Installation(self._settings, self._key),
-            seen=lambda key: _seen(autoscaler, key),
+            seen=lambda key: _seen(autoscaler, self._run_watch, key),
             clock=time.monotonic,
             wall=_now,
         )
@@ -158,6 +193,13 @@ class Controller:
         """Have the key worked on; a standby forgets it, as a new leader looks at every key."""
         if self.leads():
             self._queue.add(key)
+
+    def _run_changed(self, key: ObjectKey, old: RunJob | None, new: RunJob | None) -> None:
+        if self._runs:
+            self._runs.changed(key)
+        for job in (old, new):
+            if job and differs(old, new):
+                self._enqueue(job.key)
 
     def _workflow_changed(self, key: FunctionKey) -> None:
         if self._workflows:
@@ -200,8 +242,12 @@ class Controller:
     # Health
 
     def _silent(self) -> str | None:
-        gateways = {GATEWAYS: self._gateways.reflector.idle_seconds()}
-        silent = {**self._world.silent_seconds(), **gateways}
+        ours: Mapping[str, Reflector[Any]] = {
+            GATEWAYS: self._gateways.reflector,
+            RUNS: self._run_watch.reflector,
+        }
+        idle = {kind: reflector.idle_seconds() for kind, reflector in ours.items()}
+        silent = {**self._world.silent_seconds(), **idle}
         late = {kind: age for kind, age in silent.items() if age > SILENT_SECONDS}
         told = ", ".join(f"{kind} for {age:.0f} s" for kind, age in late.items())
         return f"nothing heard of {told}" if told else None
@@ -216,6 +262,8 @@ class Controller:
         missing = list(self._world.unsynced())
         if not self._gateways.reflector.synced.is_set():
             missing.append(GATEWAYS)
+        if not self._run_watch.reflector.synced.is_set():
+            missing.append(RUNS)
         return f"not listed yet: {', '.join(missing)}" if missing else None
 
 
@@ -223,9 +271,11 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _seen(autoscaler: Autoscaler, key: FunctionKey) -> Seen:
+def _seen(autoscaler: Autoscaler, runs: RunWatch, key: FunctionKey) -> Seen:
     view = autoscaler.view(key)
     moved = view is not None and view.decision.direction is not Direction.STAY
     reason = view.decision.reason if view and moved else None
-    cold_starts = autoscaler.cold_starts(key)
-    return Seen(reason, cold_starts, view.changes, view.late) if view else Seen(None, cold_starts)
+    cold_starts, counts = autoscaler.cold_starts(key), counts_of(runs.of(key))
+    if view is None:
+        return Seen(None, cold_starts, runs=counts)
+    return Seen(reason, cold_starts, view.changes, view.late, counts)

@@ -22,7 +22,7 @@ class LocalCapacity:
         """Return how many requests its ready processes may have; None where there is no limit."""
         found = self._function(function)
         limit = found.scaling.concurrency.limit if found else 0
-        if not limit:
+        if found is None or found.job or not limit:
             return None
         instances = self._platform.instances(function)
         return limit * sum(item.ready and not item.terminating for item in instances)

@@ -71,7 +71,7 @@ class Demo:
         return self.tally.passed
 
     async def _drive(self, client: ClientSession) -> None:
-        keys = tuple(self._session.entries)
+        keys = tuple(row.key for row in self._session.rows())
         await asyncio.sleep(REST_SECONDS)
         self._say("every function is at zero: one request wakes each")
         await self._each(client, keys, 1, 1)
@@ -147,7 +147,7 @@ class Demo:
     def _summary(self) -> None:
         tally = self.tally
         self._say("summary")
-        for key in self._session.entries:
+        for key in (row.key for row in self._session.rows()):
             self._line(
                 f"{key}: max replicas {tally.most_replicas[key]}, "
                 f"{tally.zero_seconds[key]:.1f} s at zero"

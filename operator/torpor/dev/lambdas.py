@@ -1,4 +1,4 @@
-"""The Lambda API of `torpor dev`, and its door for asynchronous calls: on this machine only."""
+"""The Lambda API of `torpor dev`, and its door for calls and runs: on this machine only."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from torpor.aws.access import Access
+from torpor.dev.runs.door import LocalRunsDoor
+from torpor.dev.runs.keeper import LocalRuns
 from torpor.gateway.activator import Activator
 from torpor.gateway.dataplane.base import Server
 from torpor.gateway.dataplane.inprocess import InProcessDataPlane
@@ -39,11 +41,15 @@ class EventsApi(Protocol):
 
 @asynccontextmanager
 async def lambda_api(
-    activator: Activator, plane: InProcessDataPlane, key: bytes, handover: Handover
+    activator: Activator,
+    plane: InProcessDataPlane,
+    key: bytes,
+    handover: Handover,
+    runs: LocalRuns,
 ) -> AsyncIterator[None]:
     """Serve the API behind `plane` inside the block."""
     async with invoker(f"http://{HOST}:{plane.port}", key) as invoking:
-        deferred = Deferred(activator, handover, Place(), new_id)
+        deferred = Deferred(activator, handover, Place(), new_id, runs)
         api = LambdaApi(Parts(activator, invoking, Place(), Access(), deferred))
         await api.start(HOST, 0)
         plane.set_lambda(Server("lambda", HOST, api.port, 0))
@@ -55,12 +61,13 @@ async def lambda_api(
 
 @asynccontextmanager
 async def async_door(
-    activator: Activator, plane: InProcessDataPlane, events: EventsApi | None
+    activator: Activator, plane: InProcessDataPlane, events: EventsApi | None, runs: LocalRuns
 ) -> AsyncIterator[Handover]:
-    """Take asynchronous calls behind `plane` inside the block; yields their way onward."""
+    """Take asynchronous calls and runs behind `plane` inside the block; yields the calls' way."""
     url, token = (events.url, events.token) if events else ("", "")
     async with Handover(url, token, _REMEDY) as handover:
-        door = AsyncDoor(DoorParts(activator, handover, Place(), new_id))
+        parts = DoorParts(activator, handover, Place(), new_id, runs=runs)
+        door = AsyncDoor(parts, LocalRunsDoor(runs, new_id))
         await door.start(HOST, 0)
         plane.set_async(Server("async", HOST, door.port, 0))
         try:

@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,20 +21,23 @@ from torpor.dev.folder import Folder, fingerprint, load_folder
 from torpor.dev.gateways import InProcessGateways
 from torpor.dev.lambdas import async_door, lambda_api
 from torpor.dev.manifests import BadFolder
-from torpor.dev.state import EVENTS, OBJECTS, WORKFLOWS
+from torpor.dev.rows import Row, Watched
+from torpor.dev.runs.keeper import LocalRuns
+from torpor.dev.state import EVENTS, OBJECTS, RUNS, WORKFLOWS
 from torpor.functions.autoscaler import Autoscaler
 from torpor.gateway.activator import Activator
 from torpor.gateway.dataplane.base import Server
 from torpor.gateway.dataplane.inprocess import InProcessDataPlane
-from torpor.gateway.gate import State
 from torpor.gateway.homes import Membership
 from torpor.gateway.http_table import HttpTable
 from torpor.gateway.probe import TcpProber
 from torpor.platform.local import LocalPlatform
+from torpor.platform.local_guardian import Guardian
 from torpor.resources.function import Function
 from torpor.resources.http_route import Claims, HttpRoute
 from torpor.resources.load import ColdStart, FunctionLoad
 from torpor.resources.names import FunctionKey
+from torpor.resources.run import Run
 
 if TYPE_CHECKING:
     from torpor.dev.engine import LocalEngine
@@ -47,20 +51,8 @@ _NAME = "dev"
 _CONNECTIONS_FOLDER = "TORPOR_CONNECTIONS_FOLDER"
 _LOOK_SECONDS = 0.5
 _START_SECONDS = 10.0
+_ROWS = 20
 _DRAIN_SECONDS = 30.0  # what a request may take unless its function says otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One function at one moment, for people. `cold_start` is its latest, if it had one."""
-
-    key: FunctionKey
-    state: str
-    replicas: int
-    ready: int
-    load: FunctionLoad
-    reason: str
-    cold_start: ColdStart | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +77,9 @@ class Session:
         self.problem: str | None = None
         self.cold_starts: dict[int, ColdStart] = {}
         self._folder = folder
-        self.platform = LocalPlatform(work)
+        guardian = Guardian()
+        self.platform = LocalPlatform(work, guardian=guardian)
+        self.runs = LocalRuns(work / RUNS, guardian=guardian)
         self._killed = asyncio.Event()
         self._plane = InProcessDataPlane(HOST, ports.gateway, drain_seconds=_DRAIN_SECONDS)
         self._activator = Activator(
@@ -123,14 +117,17 @@ class Session:
             events = await self._open_events(opened)
             tasks = await opened.enter_async_context(asyncio.TaskGroup())
             self._set_table(self._found)
-            door = async_door(self._activator, self._plane, events)
+            self._set_programs()
+            door = async_door(self._activator, self._plane, events, self.runs)
             handover = await opened.enter_async_context(door)
-            api = lambda_api(self._activator, self._plane, self.platform.key, handover)
+            key = self.platform.key
+            api = lambda_api(self._activator, self._plane, key, handover, self.runs)
             await opened.enter_async_context(api)
             for entry in self.entries.values():
                 self.platform.put(entry.program)
             jobs = {
                 "platform": self.platform.run(),
+                "runs": self.runs.run(),
                 "gateway": self._activator.run(),
                 "autoscaler": self._autoscaler.run(),
                 "files": self._follow_files(),
@@ -139,6 +136,7 @@ class Session:
             try:
                 async with asyncio.timeout(_START_SECONDS):
                     await self._plane.listening.wait()
+                    await self.runs.ready.wait()
                 async with AsyncExitStack() as served:
                     if engine:
                         await served.enter_async_context(engine.running(self._found.workflows))
@@ -146,6 +144,7 @@ class Session:
                         await served.enter_async_context(events.running(self._found))
                     yield
             finally:
+                self.runs.stop()
                 await self._drain()
                 for task in running:
                     task.cancel()
@@ -197,6 +196,11 @@ class Session:
         events = self._ports.events is not None
         self._activator.set_table(HttpTable.of(_claims(found).routes(), events=events))
 
+    def _set_programs(self) -> None:
+        """Have Job Functions be invoked as they are in the folder now."""
+        entries = self.entries.items()
+        self.runs.programs = {key: entry.program for key, entry in entries}
+
     def routes(self) -> Iterator[HttpRoute]:
         """Yield the addresses that Triggers had at the beginning."""
         yield from _claims(self._found).routes()
@@ -204,6 +208,10 @@ class Session:
     def execution_rows(self) -> Sequence[ExecutionRow]:
         """Return the latest executions, as they stood a moment ago."""
         return self.executions.rows if self.executions else ()
+
+    def run_rows(self) -> Sequence[Run]:
+        """Return the latest runs of Job Functions, as they are now."""
+        return list(islice(self.runs.all(), _ROWS))
 
     def trigger_rows(self) -> Sequence[Standing]:
         """Return how the Triggers stand, as of a moment ago."""
@@ -221,6 +229,7 @@ class Session:
         if self.events:
             self.events.abandon()
         self.platform.kill()
+        self.runs.kill()
         self._killed.set()
 
     async def _drain(self) -> None:
@@ -236,28 +245,15 @@ class Session:
             stop.result()
 
     def rows(self) -> list[Row]:
-        """Return every function as it is now."""
+        """Return every function that answers requests as it is now."""
         load = self._activator.load()
         remember(self.cold_starts, load.cold_starts)
-        return [self._row(key, load.functions.get(key, FunctionLoad())) for key in self.entries]
-
-    def _row(self, key: FunctionKey, load: FunctionLoad) -> Row:
-        gate, view = self._activator.gate(key), self._autoscaler.view(key)
-        instances = self.platform.instances(key)
-        troubles = [item.trouble.reason for item in instances if item.trouble]
-        reason = view.decision.reason if view else ""
-        return Row(
-            key=key,
-            state=gate.state.value if gate else State.ASLEEP.value,
-            replicas=len(instances),
-            ready=sum(item.ready and not item.terminating for item in instances),
-            load=load,
-            reason=", ".join(dict.fromkeys(troubles)) or reason,
-            cold_start=next(
-                (item for item in reversed(self.cold_starts.values()) if item.function == key),
-                None,
-            ),
-        )
+        watched = Watched(self._activator, self._autoscaler, self.cold_starts)
+        return [
+            watched.row(key, load.functions.get(key, FunctionLoad()), self.platform.instances(key))
+            for key, entry in self.entries.items()
+            if entry.program.function.job is None
+        ]
 
     async def _follow_files(self) -> None:
         before = await asyncio.to_thread(fingerprint, self._folder)
@@ -285,6 +281,7 @@ class Session:
                 log.info("%s %s", key, "changed" if key in self.entries else "is new")
                 self.platform.put(entry.program)
         self.entries = entries
+        self._set_programs()
         self._set_table(found)
         if self.executions is not None:
             await self.executions.follow(found.workflows)

@@ -21,9 +21,11 @@ WORKFLOWS = "workflows"
 """Executions, which go on in the next run."""
 EVENTS = "events"
 """Events that are not delivered yet, and the archives of buses."""
+RUNS = "runs"
+"""Runs of Job Functions, which go on in the next run of the folder."""
 OBJECTS = "objects"
 """The object store: each folder in it is a bucket."""
-KEPT = frozenset({WORKFLOWS, EVENTS, OBJECTS})
+KEPT = frozenset({WORKFLOWS, EVENTS, OBJECTS, RUNS})
 """What is not emptied."""
 _KEY_BYTES = 32
 _LOCK = ".lock"

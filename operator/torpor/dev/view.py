@@ -13,8 +13,10 @@ from rich.table import Table
 from rich.text import Text
 
 from torpor.dev.executions import ExecutionRow
-from torpor.dev.session import Row, Session
+from torpor.dev.rows import Row
+from torpor.dev.session import Session
 from torpor.resources.load import PHASES, ColdStart
+from torpor.resources.run import Run
 
 if TYPE_CHECKING:
     from torpor.triggers.standings import Standing
@@ -47,6 +49,11 @@ async def _show_lines(session: Session, console: Console) -> None:
             if shown.get(str(row.key)) != line:
                 shown[str(row.key)] = line
                 console.print(line, markup=False, highlight=False, soft_wrap=True)
+        for run in reversed(session.run_rows()):
+            line = run_line(run)
+            if shown.get(f"run {run.id}") != line:
+                shown[f"run {run.id}"] = line
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
         for execution in reversed(session.execution_rows()):
             line = execution_line(execution)
             if shown.get(execution.arn) != line:
@@ -75,6 +82,21 @@ def plain_line(row: Row) -> str:
     return "  ".join([*parts, row.reason])
 
 
+def run_line(run: Run) -> str:
+    """Return one run of a Job Function as a line of text; progress by the tenth of the way."""
+    ratio = (run.progress or {}).get("ratio")
+    parts = [
+        f"{run.key} run {run.id} {run.state.value}",
+        "" if ratio is None else f"{int(ratio * 10) * 10}%",
+        _why(run),
+    ]
+    return "  ".join(part for part in parts if part)
+
+
+def _why(run: Run) -> str:
+    return ": ".join(part for part in (run.reason, run.message) if part)
+
+
 def execution_line(row: ExecutionRow) -> str:
     """Return one execution as a line of text."""
     parts = [f"{row.workflow} execution {row.name} {row.status}", *row.states]
@@ -89,6 +111,8 @@ def trigger_line(row: Standing) -> str:
 
 def _all(session: Session) -> RenderableType:
     parts: list[RenderableType] = [_table(session)]
+    if runs := session.run_rows():
+        parts.append(_runs(runs))
     if triggers := session.trigger_rows():
         parts.append(_triggers(triggers))
     if executions := session.execution_rows():
@@ -105,6 +129,19 @@ def _triggers(rows: Sequence[Standing]) -> Table:
         counts = (row.lag, row.waiting, row.dead_letters)
         told = f"{row.reason} {row.message}".strip()
         table.add_row(str(row.key), *map(str, counts), Text(told))
+    return table
+
+
+def _runs(rows: Sequence[Run]) -> Table:
+    table = Table(title="runs", box=SIMPLE_HEAD, expand=True)
+    for name in ("function", "run", "state", "progress", "indexes"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("why", ratio=1)
+    for run in rows:
+        ratio = (run.progress or {}).get("ratio")
+        told = "" if ratio is None else f"{ratio:.0%}"
+        indexes = f"{run.indexes.succeeded}/{run.indexes.total}"
+        table.add_row(str(run.key), run.id, run.state.value, told, indexes, Text(_why(run)))
     return table
 
 

@@ -113,6 +113,9 @@ class ChildKeeper:
 
     async def ensure(self, function: Function) -> None:
         """Bring all children to what they should be; Blocked or Leaving if that cannot be."""
+        if function.job is not None:
+            await self._ensure_for_runs(function)
+            return
         key, wanted = function.key, self._wanted(function, await self._code(function))
         newborn = desired_children.newborn(
             wanted.deployment, desired_children.first_replicas(function)
@@ -121,14 +124,23 @@ class ChildKeeper:
         await self._ensure(SERVICES, key, wanted.service, wanted.service)
         await self._ensure(DEPLOYMENTS, key, wanted.deployment, newborn)
 
+    async def _ensure_for_runs(self, function: Function) -> None:
+        """Bring what a Job Function has to what it should be: no instances, but an address."""
+        self._code_version(function)
+        try:
+            policy, service = desired_children.run_children(function, self._installation.settings)
+        except UnknownRuntime as error:
+            raise _unknown_runtime(error) from error
+        await self._ensure(NETWORK_POLICIES, function.key, policy, policy)
+        await self._ensure(SERVICES, function.key, service, service)
+
     def _wanted(self, function: Function, code: CodeState | None) -> Children:
         installation = self._installation
         tokens = instance_tokens(installation.key, function.key, function.uid)
         try:
             return desired_children.children(function, installation.settings, tokens, code)
         except UnknownRuntime as error:
-            problem = Problem(UNKNOWN_RUNTIME, str(error), final=True)
-            raise Blocked(problem) from error
+            raise _unknown_runtime(error) from error
 
     async def _code(self, function: Function) -> CodeState | None:
         """Return the code's state; the ConfigMap is read only when it changed in any way."""
@@ -234,3 +246,7 @@ class ChildKeeper:
         """Hold nothing of a Function that is gone."""
         for kind in KINDS:
             self._accepted.pop((kind, key), None)
+
+
+def _unknown_runtime(error: UnknownRuntime) -> Blocked:
+    return Blocked(Problem(UNKNOWN_RUNTIME, str(error), final=True))

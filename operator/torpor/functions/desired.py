@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torpor.functions.pod_template import labels, pod_template, selector
+from torpor.functions.pod_template import labels, pod_template, runtime_image, selector
+from torpor.functions.runs.template import PROGRESS_PORT
 from torpor.resources.function import Function
 from torpor.resources.names import (
     ANNOTATION_CODE_SEEN,
@@ -19,6 +21,7 @@ from torpor.resources.names import (
     API_VERSION,
     GROUP,
     LABEL_COMPONENT,
+    LABEL_RUN_OF,
     MANAGER_AUTOSCALER,
 )
 from torpor.resources.tokens import InstanceTokens
@@ -30,6 +33,7 @@ ANNOTATION_REPLICAS_OWNER = f"{GROUP}/replicas-owner"
 """On a Deployment whose `spec.replicas` belongs to whoever scales, so that an apply without it
 leaves it alone."""
 COMPONENT_GATEWAY = "gateway"
+COMPONENT_CONTROLLER = "controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +72,18 @@ def children(
         service=_sealed(_service(function, settings)),
         network_policy=_sealed(_network_policy(function, settings)),
     )
+
+
+def run_children(function: Function, settings: ControllerSettings) -> tuple[Json, Json]:
+    """Return the NetworkPolicy and the Service of a Job Function, whose runs have no owner.
+
+    UnknownRuntime if no image is known for its runtime.
+    """
+    if function.runtime is not None:
+        runtime_image(function.runtime, settings)
+    pods = {LABEL_RUN_OF: function.key.name}
+    asked = _ingress(COMPONENT_CONTROLLER, PROGRESS_PORT, settings)
+    return _sealed(_policy(function, pods, asked)), _sealed(_service(function, settings))
 
 
 def first_replicas(function: Function) -> int:
@@ -150,26 +166,33 @@ def _service(function: Function, settings: ControllerSettings) -> Json:
 
 
 def _network_policy(function: Function, settings: ControllerSettings) -> Json:
-    gateways = {
-        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.namespace}},
-        "podSelector": {
-            "matchLabels": {
-                "app.kubernetes.io/name": "torpor",
-                LABEL_COMPONENT: COMPONENT_GATEWAY,
-            }
-        },
-    }
-    port = {"protocol": "TCP", "port": function.port}
+    return _policy(
+        function, selector(function), _ingress(COMPONENT_GATEWAY, function.port, settings)
+    )
+
+
+def _policy(function: Function, pods: Mapping[str, str], ingress: Json) -> Json:
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
         "metadata": _metadata(function),
         "spec": {
-            "podSelector": {"matchLabels": selector(function)},
+            "podSelector": {"matchLabels": dict(pods)},
             "policyTypes": ["Ingress"],
-            "ingress": [{"from": [gateways], "ports": [port]}],
+            "ingress": [ingress],
         },
     }
+
+
+def _ingress(component: str, port: int, settings: ControllerSettings) -> Json:
+    """Return that one of Torpor's own roles may come in at a port."""
+    allowed = {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": settings.namespace}},
+        "podSelector": {
+            "matchLabels": {"app.kubernetes.io/name": "torpor", LABEL_COMPONENT: component}
+        },
+    }
+    return {"from": [allowed], "ports": [{"protocol": "TCP", "port": port}]}
 
 
 def _deployment(

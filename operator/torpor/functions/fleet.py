@@ -41,9 +41,12 @@ class Fleet:
             case FunctionChanged(key, None):
                 self._drop(key)
             case FunctionChanged(key, function) if function is not None:
-                self._take_function(key, function)
+                if function.job is None:
+                    self._take_function(key, function)
+                else:
+                    self._drop(key)  # its runs are no instances: nothing scales them
             case FunctionRefused(key, instead):
-                if self.get(key) is None:
+                if self.get(key) is None and instead.job is None:
                     self._take_function(key, instead)
             case InstancesChanged(key, instances):
                 return self._take_instances(key, instances)

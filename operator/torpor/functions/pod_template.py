@@ -6,7 +6,7 @@ root.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torpor.errors import TorporError
@@ -98,12 +98,12 @@ def _pod(function: Function, settings: ControllerSettings, tokens: InstanceToken
         "tolerations": placement.tolerations(function),
         "topologySpreadConstraints": placement.spread(selector(function)),
         "volumes": mounts.volumes(function),
-        "initContainers": _fetcher(function, settings),
+        "initContainers": fetcher(function, settings),
     }
     first = [_announcer(settings, environment)] if announces(function) else []
     return {
         "containers": [*first, container],
-        "securityContext": _pod_security(function),
+        "securityContext": pod_security(function),
         "automountServiceAccountToken": function.service_account_name is not None,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": function.timeout_seconds + GRACE_SECONDS,
@@ -116,7 +116,8 @@ def announces(function: Function) -> bool:
     return function.image is not None and function.announcer
 
 
-def _pod_security(function: Function) -> Json:
+def pod_security(function: Function) -> Json:
+    """Return who the pod's processes run as."""
     user = {"runAsUser": RUNTIME_USER} if function.runtime else {}
     return {
         "runAsNonRoot": True,
@@ -126,7 +127,8 @@ def _pod_security(function: Function) -> Json:
     }
 
 
-def _container_security(function: Function) -> Json:
+def container_security(function: Function) -> Json:
+    """Return what the function's container may not do."""
     return {**_RESTRICTED, **({"readOnlyRootFilesystem": True} if function.runtime else {})}
 
 
@@ -156,9 +158,9 @@ def _container(
     container: Json = {
         "name": CONTAINER_FUNCTION,
         "image": function.image,
-        "env": [*_env(environment), *(dict(item) for item in function.env)],
+        "env": [*env_list(environment), *(dict(item) for item in function.env)],
         "ports": [{"name": "http", "containerPort": function.port, "protocol": "TCP"}],
-        "securityContext": _container_security(function),
+        "securityContext": container_security(function),
         "readinessProbe": {"periodSeconds": 1, **_probe(function.readiness_probe, function.port)},
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
     }
@@ -178,29 +180,37 @@ def _runtime(function: Function, settings: ControllerSettings, env: list[Json]) 
     """Return what a runtime's container has besides or instead of an image's."""
     if function.runtime is None:
         return {}
+    return runtime_container(function, settings, env)
+
+
+def runtime_container(
+    function: Function, settings: ControllerSettings, env: Sequence[Json]
+) -> Json:
+    """Return image and environment of a runtime's container, its handler in it; `env` besides."""
     own = {
         "TORPOR_HANDLER": function.handler or "",
         "TORPOR_PAYLOAD": function.payload.value,
         "TORPOR_CONCURRENCY_LIMIT": str(function.scaling.concurrency.limit),
         **_code(function.code),
     }
-    folder = {"workingDir": own["TORPOR_CODE_DIR"]} if _fetcher(function, settings) else {}
+    folder = {"workingDir": own["TORPOR_CODE_DIR"]} if fetcher(function, settings) else {}
     return {
         **folder,
-        "image": _runtime_image(function.runtime, settings),
+        "image": runtime_image(function.runtime or "", settings),
         "imagePullPolicy": settings.image_pull_policy,
-        "env": [*_env(own), *_memory(function), *env],
+        "env": [*env_list(own), *_memory(function), *env],
     }
 
 
-def _runtime_image(runtime: str, settings: ControllerSettings) -> str:
+def runtime_image(runtime: str, settings: ControllerSettings) -> str:
+    """Return the image of a runtime; UnknownRuntime if none is installed."""
     image = settings.runtime_images.get(runtime)
     if image is None:
         raise UnknownRuntime(runtime, tuple(sorted(settings.runtime_images)))
     return image
 
 
-def _fetcher(function: Function, settings: ControllerSettings) -> list[Json]:
+def fetcher(function: Function, settings: ControllerSettings) -> list[Json]:
     """Return what fetches an archive first, for a runtime that does not do so itself."""
     archive = function.code and function.code.archive
     if not archive or (function.runtime or "").startswith(_FETCHES):
@@ -208,11 +218,11 @@ def _fetcher(function: Function, settings: ControllerSettings) -> list[Json]:
     return [
         {
             "name": CONTAINER_CODE,
-            "image": _runtime_image(_FETCHES, settings),
+            "image": runtime_image(_FETCHES, settings),
             "imagePullPolicy": settings.image_pull_policy,
             "command": ["python", "-P", "-s", "-m", "torpor_runtime.archive"],
-            "env": _env(_code(function.code)),
-            "securityContext": _container_security(function),
+            "env": env_list(_code(function.code)),
+            "securityContext": container_security(function),
             "volumeMounts": [{"name": "code", "mountPath": mounts.CODE_DIRECTORY}],
         }
     ]
@@ -253,7 +263,7 @@ def _announcer(settings: ControllerSettings, environment: Mapping[str, str]) -> 
         "name": CONTAINER_ANNOUNCER,
         "image": settings.announcer_image,
         "imagePullPolicy": settings.image_pull_policy,
-        "env": _env({name: environment[name] for name in names}),
+        "env": env_list({name: environment[name] for name in names}),
         "resources": {
             "requests": {"cpu": "1m", "memory": "2Mi"},
             "limits": {"memory": "16Mi"},
@@ -267,5 +277,6 @@ def _announcer(settings: ControllerSettings, environment: Mapping[str, str]) -> 
     }
 
 
-def _env(values: Mapping[str, str]) -> list[Json]:
+def env_list(values: Mapping[str, str]) -> list[Json]:
+    """Return variables as a container has them."""
     return [{"name": name, "value": value} for name, value in values.items()]

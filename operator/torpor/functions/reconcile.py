@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from torpor.errors import ApiNamespaceEnding, ApiNotFound, InvalidResource
 from torpor.functions.children import KINDS, Api, Blocked, ChildKeeper, Installation, Leaving, World
 from torpor.functions.echo import TRUST_SECONDS, Echo
-from torpor.functions.status import Observed, Seen, refusal, status
+from torpor.functions.status import Observed, Seen, refusal, run_status, status
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.recorder import EventType
 from torpor.platform.kubernetes.resources import DEPLOYMENTS, FUNCTIONS
@@ -109,14 +109,16 @@ class FunctionReconciler:
                 "its namespace is being deleted", extra={"fields": {"key": str(function.key)}}
             )
             return None
-        observed = self._observe(function, blocked)
-        seen = self._seen(function.key)
-        domain = self._installation.settings.domain
-        told = status(function, observed, seen, domain, self._wall())
-        await self._tell(function.key, watched, obj, told)
+        await self._tell(function.key, watched, obj, self._status(function, blocked))
         return again or self._look_again(function.key)
 
     # Status
+
+    def _status(self, function: Function, blocked: Problem | None) -> Json:
+        seen, domain = self._seen(function.key), self._installation.settings.domain
+        if function.job is not None:
+            return run_status(function, blocked, seen.runs, domain, self._wall())
+        return status(function, self._observe(function, blocked), seen, domain, self._wall())
 
     def _observe(self, function: Function, blocked: Problem | None) -> Observed:
         live = self._children.live(DEPLOYMENTS, function.key)

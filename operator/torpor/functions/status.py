@@ -56,17 +56,28 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCounts:
+    """A Job Function's runs whose Jobs there are; `last` is the id of the newest, if any."""
+
+    active: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    last: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """What the autoscaler tells: why replicas last changed, and how cold starts went.
 
     `changes` of the replicas are those of late, the latest last. `late` while replicas are asked
-    for and none of them was ready within the startup time.
+    for and none of them was ready within the startup time. `runs` are those there are.
     """
 
     reason: str | None = None
     cold_starts: ColdStarts | None = None
     changes: Sequence[Rescaled] = ()
     late: bool = False
+    runs: RunCounts = RunCounts()
 
 
 def status(
@@ -80,7 +91,7 @@ def status(
     labels = selector(function)
     found = {
         "observedGeneration": function.generation,
-        "url": f"http://{function.key.name}.{function.key.namespace}.{domain}",
+        "url": _url(function, domain),
         "selector": ",".join(f"{name}={value}" for name, value in sorted(labels.items())),
         "replicas": {
             "desired": observed.desired,
@@ -105,6 +116,30 @@ def status(
     return {**known, "decisions": lately} if lately else known
 
 
+def run_status(
+    function: Function, blocked: Problem | None, runs: RunCounts, domain: str, now: datetime
+) -> dict[str, Any]:
+    """Return the whole status of a Job Function; equal to `function.status` when nothing is new."""
+    counts = {"active": runs.active, "succeeded": runs.succeeded, "failed": runs.failed}
+    found = (
+        Condition(READY, Truth.FALSE, blocked.reason, blocked.message)
+        if blocked
+        else Condition(READY, Truth.TRUE, "TakesRuns", "a call of it is a run"),
+        Condition(ACTIVE, Truth.TRUE, "Running", "runs of it have not ended")
+        if runs.active
+        else Condition(ACTIVE, Truth.FALSE, "NoRuns", "no run of it goes on"),
+        Condition(RECONCILING, Truth.FALSE, "UpToDate", "its objects are as they should be"),
+        _stalled(Observed(blocked=blocked), None),
+    )
+    previous = function.status.get("conditions", ())
+    return {
+        "observedGeneration": function.generation,
+        "url": _url(function, domain),
+        "runs": {**counts, **({"last": runs.last} if runs.last else {})},
+        "conditions": merge(previous, found, now, function.generation),
+    }
+
+
 def refusal(obj: Mapping[str, Any], problem: Problem, now: datetime) -> dict[str, Any]:
     """Return the status of an object that is not understood as a Function."""
     previous = obj.get("status") or {}
@@ -115,6 +150,10 @@ def refusal(obj: Mapping[str, Any], problem: Problem, now: datetime) -> dict[str
     )
     conditions = merge(previous.get("conditions", ()), found, now, generation)
     return {**previous, "observedGeneration": generation, "conditions": conditions}
+
+
+def _url(function: Function, domain: str) -> str:
+    return f"http://{function.key.name}.{function.key.namespace}.{domain}"
 
 
 def _cold_starts(found: ColdStarts | None) -> dict[str, Any] | None:

@@ -207,7 +207,7 @@ class Activator:
             gate.agree(self._part(key, terms))
         elif self._watcher.synced:
             self._open_if_live(key)
-        if known is None or known.reserved != terms.reserved or known.limit != terms.limit:
+        if known is None or known.published != terms.published:
             self._publisher.hurry()
 
     def instances_changed(self, key: FunctionKey, instances: tuple[Instance, ...]) -> None:
@@ -292,6 +292,8 @@ class Activator:
         division = Division(self._membership, dict(terms), self._peer_port)
         # First, so that no request goes uncounted.
         await self._plane.set_reserved(division.reserved())
-        await self._plane.set_routes(Routes.of((key for key, _ in terms), *self._domains, table))
+        jobs = frozenset(key for key, each in terms if each.is_job)
+        keys = (key for key, _ in terms)
+        await self._plane.set_routes(Routes.of(keys, *self._domains, table, jobs))
         await self._plane.set_homes(division.homes(), division.peers())
         return True

@@ -25,11 +25,15 @@ _RESULT = re.compile(f"{RESULTS_PREFIX}([^/]+)/([^/]+)")
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """Every address of every function and Trigger. Hosts are lower case and carry no port."""
+    """Every address of every function and Trigger. Hosts are lower case and carry no port.
+
+    A request to one of `jobs` starts a run: it goes to the door for calls that nobody waits for.
+    """
 
     hosts: Mapping[str, FunctionKey]
     keys: frozenset[FunctionKey]
     table: HttpTable = EMPTY
+    jobs: frozenset[FunctionKey] = frozenset()
 
     @classmethod
     def of(
@@ -38,11 +42,12 @@ class Routes:
         domain: str,
         cluster_domain: str,
         table: HttpTable = EMPTY,
+        jobs: frozenset[FunctionKey] = frozenset(),
     ) -> Routes:
         """Return the routes of all `keys`: `<name>.<namespace>.<domain>` and the names in DNS."""
         known = frozenset(keys)
         hosts = {host: key for key in known for host in hosts_of(key, domain, cluster_domain)}
-        return cls(hosts, known, table)
+        return cls(hosts, known, table, jobs)
 
     def find(self, host: str, path: str) -> tuple[FunctionKey, str] | None:
         """Return the function and the path that it is to see, or None if there is none.

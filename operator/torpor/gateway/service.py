@@ -20,6 +20,7 @@ from torpor.gateway.homes import Membership
 from torpor.gateway.http_table import HttpTable
 from torpor.gateway.lambda_api.serving import lambda_api
 from torpor.gateway.probe import TcpProber
+from torpor.gateway.runs.serving import kept_runs
 from torpor.platform.base import Platform
 from torpor.settings import GatewaySettings
 from torpor.telemetry.health import Check, HealthServer
@@ -94,8 +95,9 @@ async def run_gateway(
         live={"haproxy lost": plane.lost}, ready=_readiness(activator, plane, stop)
     )
     async with (
-        async_door(settings, activator, plane, key) as handover,
-        lambda_api(settings, activator, plane, key, handover),
+        kept_runs(settings, key) as runs,
+        async_door(settings, activator, plane, key, runs) as handover,
+        lambda_api(settings, activator, plane, key, handover, runs),
         asyncio.TaskGroup() as tasks,
     ):
         running = tasks.create_task(activator.run(), name="activator")

@@ -30,7 +30,8 @@ class Terms:
     none could be made when that was last tried, such as a quota. `is_probed_by_port` is
     False where only Kubernetes knows when an instance is ready: it has a readiness probe by HTTP.
     `reserved` is how many requests may be in all instances and wait for one, None for any number.
-    `asynchronous` is what becomes of calls that nobody waits for.
+    `asynchronous` is what becomes of calls that nobody waits for. `is_job` says that every call is
+    a run: it has no instances, and whoever keeps runs bounds how many there are.
     """
 
     uid: str
@@ -48,16 +49,22 @@ class Terms:
     is_probed_by_port: bool = True
     reserved: int | None = None
     asynchronous: Asynchronous = _USUAL
+    is_job: bool = False
 
     @property
     def limits(self) -> tuple[int, int]:
         """What gateways share: requests in one instance, and in the whole function; 0: no limit."""
         return self.limit, self.reserved or 0
 
+    @property
+    def published(self) -> tuple[object, ...]:
+        """What the data plane is told of all functions together."""
+        return self.reserved, self.limit, self.is_job
+
     @classmethod
     def of(cls, function: Function) -> Terms:
         """Return the terms that `function` asks for."""
-        concurrency = function.scaling.concurrency
+        concurrency, is_job = function.scaling.concurrency, function.job is not None
         return cls(
             uid=function.uid,
             port=function.port,
@@ -67,13 +74,14 @@ class Terms:
             hold_seconds=float(min(function.hold.max_seconds, function.startup_timeout_seconds)),
             hold_requests=function.hold.max_requests,
             target=concurrency.target,
-            limit=concurrency.limit,
+            limit=0 if is_job else concurrency.limit,
             wakes_most=_wakes_most(function.scaling),
             blocked=_told(function, BLOCKING),
             podless=_told(function, _PODLESS),
-            reserved=function.reserved_concurrency,
+            reserved=None if is_job else function.reserved_concurrency,
             is_probed_by_port=_is_probed_by_port(function.readiness_probe),
             asynchronous=_shared(function.asynchronous),
+            is_job=is_job,
         )
 
 

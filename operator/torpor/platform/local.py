@@ -56,7 +56,13 @@ class _Workload:
 class LocalPlatform:
     """Implements `Platform`; `put` and `remove` stand for applying and deleting objects."""
 
-    def __init__(self, folder: Path, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        guardian: Guardian | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.key = secrets.token_bytes(_KEY_BYTES)
         """The secret that the processes' tokens derive from, made anew for each run."""
         self._folder = folder
@@ -64,7 +70,7 @@ class LocalPlatform:
         self._workloads: dict[FunctionKey, _Workload] = {}
         self._watchers: set[asyncio.Queue[Change]] = set()
         self._tasks: asyncio.TaskGroup | None = None
-        self._guardian = Guardian()
+        self._guardian = guardian or Guardian()
 
     async def run(self) -> None:
         """Keep the processes running until cancelled; all of them have ended when it returns."""

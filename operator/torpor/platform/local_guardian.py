@@ -38,18 +38,28 @@ class Guardian:
     def __init__(self) -> None:
         self._reading = self._writing = -1
         self._groups: set[int] = set()
+        self._users = 0
+        self._keeper: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Run the guardian inside the block; one that ends is replaced."""
-        self._reading, self._writing = os.pipe()
-        keeper = asyncio.create_task(self._keep(await self._started()), name="guardian")
+        """Run the guardian inside the block; one that ends is replaced.
+
+        Several may use it: it runs until the last of their blocks ends.
+        """
+        self._users += 1
         try:
+            if self._users == 1:
+                self._reading, self._writing = os.pipe()
+                keeping = self._keep(await self._started())
+                self._keeper = asyncio.create_task(keeping, name="guardian")
             yield
         finally:
-            keeper.cancel()
-            await asyncio.wait((keeper,))
-            os.close(self._reading)
+            self._users -= 1
+            if not self._users and self._keeper is not None:
+                self._keeper.cancel()
+                await asyncio.wait((self._keeper,))
+                os.close(self._reading)
 
     def guarded(self, command: Sequence[str]) -> tuple[tuple[str, ...], int]:
         """Return how to start `command` so that it is known from its first moment, and its stdin.

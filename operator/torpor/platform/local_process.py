@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import logging
-import os
-import shutil
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 from torpor.platform.base import Instance, Trouble
@@ -18,6 +15,7 @@ from torpor.platform.local_guardian import Guardian
 from torpor.platform.local_output import Output
 from torpor.platform.local_ports import listens
 from torpor.platform.local_program import Program
+from torpor.platform.local_spawn import end, send, spawn, told
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +96,7 @@ class LocalProcess:
         self._killed = True
         self.stop()
         if self._process is not None:
-            _signal(self._process, signal.SIGKILL)
+            send(self._process, signal.SIGKILL)
 
     async def run(self) -> None:
         """Start it, and again after a crash with growing pauses; return once it was stopped."""
@@ -115,16 +113,16 @@ class LocalProcess:
         try:
             self._process = process = await self._spawn()
         except (OSError, ValueError) as error:
-            return Ending("its process cannot be started", _told(error))
+            return Ending("its process cannot be started", told(error))
         if self._killed:
-            _signal(process, signal.SIGKILL)
+            send(process, signal.SIGKILL)
         self._seen["started"] = self._clock()
         self._changed()
         with self._guardian.over(process.pid):
             try:
                 await self._attend(process)
             finally:
-                await _kill(process)
+                await end(process, _LAST_GRACE_SECONDS)
                 self._process = None
         return self._output.ending(process.returncode)
 
@@ -140,31 +138,18 @@ class LocalProcess:
     async def _spawn(self) -> asyncio.subprocess.Process:
         self.port = self._choose_port()
         await asyncio.to_thread(self._write_files)
-        command, stdin = self._guardian.guarded(self._found(self._program.command()))
-        with self._output.log.open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                *command,
-                env=self._environment(),
-                cwd=self._code,
-                stdin=stdin,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        return await spawn(
+            self._program.command(),
+            self._environment(),
+            self._code,
+            self._output.log,
+            self._guardian,
+        )
 
     def _write_files(self) -> None:
         self._program.write_files(self._code)
         self._output.log.parent.mkdir(parents=True, exist_ok=True)
         self._output.last_words.unlink(missing_ok=True)
-
-    def _found(self, command: Sequence[str]) -> Sequence[str]:
-        """Return the command; FileNotFoundError if there is no such program to be run."""
-        program = command[0]
-        path = self._environment().get("PATH")
-        place = str(self._code / program) if os.sep in program else program
-        if shutil.which(place, path=path) is None:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), program)
-        return command
 
     def _environment(self) -> dict[str, str]:
         found = self._program.environment(self.port, self._code, self._output.last_words)
@@ -184,14 +169,14 @@ class LocalProcess:
                 await asyncio.sleep(_LOG_SECONDS)
                 await asyncio.to_thread(self._output.keep_small)
         except OSError as error:  # such as a full disk
-            log.warning("%s: its log is no longer kept small: %s", self.name, _told(error))
+            log.warning("%s: its log is no longer kept small: %s", self.name, told(error))
 
     async def _end(self, process: asyncio.subprocess.Process) -> None:
         await self._stopping.wait()
         await asyncio.sleep(_UNLISTED_SECONDS)
-        _signal(process, signal.SIGTERM)
+        send(process, signal.SIGTERM)
         await asyncio.sleep(self._program.function.timeout_seconds + 5)
-        _signal(process, signal.SIGKILL)
+        send(process, signal.SIGKILL)
 
     def _crashed(self, ending: Ending, lived_seconds: float) -> None:
         self._crashes = 1 if lived_seconds >= _HEALTHY_SECONDS else self._crashes + 1
@@ -218,24 +203,3 @@ async def _accepts(port: int) -> bool:
         return False
     writer.close()
     return True
-
-
-def _told(error: OSError | ValueError) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return ": ".join(str(part) for part in (error.filename, error.strerror) if part)
-    return str(error)
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-async def _kill(process: asyncio.subprocess.Process) -> None:
-    """End what is left of the process and of its group, also when we are being cancelled."""
-    if process.returncode is None:
-        _signal(process, signal.SIGTERM)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), _LAST_GRACE_SECONDS)
-    _signal(process, signal.SIGKILL)
-    await process.wait()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torpor.errors import InvalidResource
-from torpor.platform.local_runtimes import command_of, fetching
+from torpor.platform.local_runtimes import command_of, fetching, program_of
 from torpor.resources.function import Function
 
 TERMINATION_LOG = "TORPOR_TERMINATION_LOG"
@@ -31,11 +31,12 @@ class Program:
 
     def __post_init__(self) -> None:
         function = self.function
-        if function.image is not None and not function.command:
+        if function.image is not None and not self.command():
+            wanted = "does the work" if function.job else "serves HTTP on $PORT"
             raise InvalidResource(
                 "spec.command",
                 f"needed to run {function.key} here: images are not run locally, "
-                "so say which command serves HTTP on $PORT",
+                f"so say which command {wanted}",
             )
         if function.runtime is not None and not command_of(function.runtime):
             raise InvalidResource("spec.runtime", f"{function.runtime!r} does not run locally")
@@ -71,19 +72,23 @@ class Program:
         if function.runtime is not None:
             command = command_of(function.runtime)
             return fetching(command) if function.code and function.code.archive else command
-        return (*function.command, *function.args)
+        command = function.command or (program_of(function.image) if function.job else ())
+        return (*command, *function.args) if command else ()
 
     def environment(self, port: int, code: Path, termination_log: Path) -> dict[str, str]:
         """Return the whole environment of the process."""
-        function = self.function
-        found = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        found |= _literal_environment(function)
-        found |= {
+        return {
+            **passed_on(),
+            **self.own_environment(code),
             "PORT": str(port),
-            "TORPOR_FUNCTION": str(function.key),
-            "TORPOR_TIMEOUT_SECONDS": str(function.timeout_seconds),
+            "TORPOR_TIMEOUT_SECONDS": str(self.function.timeout_seconds),
             TERMINATION_LOG: str(termination_log),
         }
+
+    def own_environment(self, code: Path) -> dict[str, str]:
+        """Return what the Function says of its environment, and what its runtime is told."""
+        function = self.function
+        found = {**_literal_environment(function), "TORPOR_FUNCTION": str(function.key)}
         if function.runtime is None:
             return found
         found |= {
@@ -108,6 +113,11 @@ class Program:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in self.files.items():
             (folder / name).write_text(text, encoding="utf-8")
+
+
+def passed_on() -> dict[str, str]:
+    """Return what every local process has of our own environment."""
+    return {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
 
 
 def _literal_environment(function: Function) -> dict[str, str]:

@@ -14,6 +14,8 @@ _NODE_PLACES = (
 _PROGRAM = (sys.executable, "-P", "-X", "frozen_modules=on", "-m")
 _PYTHON = (*_PROGRAM, "torpor_runtime")
 _FETCH = (*_PROGRAM, "torpor_runtime.archive")
+_TRANSCODER = "runtime-ffmpeg"
+_TRANSCODE = (sys.executable, "-P", "-m", "torpor.transcode")
 _NODE_NAMES = ("nodejs", "nodejs20", "nodejs22")
 
 
@@ -32,3 +34,12 @@ def command_of(runtime: str) -> tuple[str, ...]:
 def fetching(command: tuple[str, ...]) -> tuple[str, ...]:
     """Return the command that fetches the code's archive before `command`; Python's does itself."""
     return command if command == _PYTHON else (*_FETCH, *command)
+
+
+def program_of(image: str | None) -> tuple[str, ...]:
+    """Return the command line of an image whose program is here; empty for all others.
+
+    Whatever registry and tag a name has, `runtime-ffmpeg` is the transcoder.
+    """
+    name = (image or "").partition("@")[0].rpartition("/")[2].partition(":")[0]
+    return _TRANSCODE if name == _TRANSCODER else ()

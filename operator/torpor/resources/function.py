@@ -17,6 +17,7 @@ from torpor.resources.asynchronous import Asynchronous
 from torpor.resources.code import Code
 from torpor.resources.fields import Fields
 from torpor.resources.instance import Gpu, Probe, Volume, gpu, probe, volume
+from torpor.resources.job import Job, Workload
 from torpor.resources.names import FunctionKey
 from torpor.resources.rules import check_names, check_spec
 
@@ -85,7 +86,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A Function as its user wrote it, with the schema's defaults filled in."""
+    """A Function as its user wrote it, with the schema's defaults filled in.
+
+    `job` is what its runs are; None where an invocation is a request.
+    """
 
     key: FunctionKey
     uid: str
@@ -117,6 +121,7 @@ class Function:
     reserved_concurrency: int | None
     hold: Hold
     asynchronous: Asynchronous
+    job: Job | None
     labels: Mapping[str, str]
     status: Mapping[str, Any]
 
@@ -159,6 +164,7 @@ class Function:
             ),
             hold=_hold(spec.child("hold")),
             asynchronous=Asynchronous.parse(spec.child("async")),
+            job=_job(spec),
             labels=meta.mapping("labels"),
             status=obj.get("status") or {},
         )
@@ -168,6 +174,11 @@ def _key(meta: Fields) -> FunctionKey:
     key = FunctionKey(meta.text("namespace", "default"), meta.required_text("name"))
     check_names(key.namespace, key.name)
     return key
+
+
+def _job(spec: Fields) -> Job | None:
+    workload = spec.choice("workload", Workload, Workload.SERVICE)
+    return Job.parse(spec.child("job")) if workload is Workload.JOB else None
 
 
 def _hold(hold: Fields) -> Hold:

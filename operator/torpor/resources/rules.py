@@ -15,6 +15,7 @@ from torpor.errors import InvalidResource
 from torpor.resources.code import check_code
 from torpor.resources.fields import Fields
 from torpor.resources.instance import check_pod
+from torpor.resources.job import check_workload
 
 _LONGEST_NAME = 52
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
@@ -22,10 +23,6 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 _ONE_SOURCE = (
     "give exactly one of image (a container that serves HTTP on $PORT) and runtime "
     "(with handler and code)"
-)
-_NO_JOBS = (
-    "workload must be Service; this version of Torpor runs no Jobs, use a Kubernetes Job "
-    "for work of hours"
 )
 _NO_WARM = (
     "warm is not served by this version of Torpor; remove it, or keep an instance with "
@@ -58,8 +55,7 @@ def check_spec(spec: Fields) -> None:
     if spec.has("code"):
         check_code(spec.child("code"))
     check_pod(spec)
-    if spec.text("workload", "Service") != "Service":
-        raise InvalidResource("spec.workload", _NO_JOBS)
+    check_workload(spec)
     if spec.child("scaling").has("warm"):
         raise InvalidResource("spec.scaling.warm", _NO_WARM)
     for number, item in enumerate(spec.objects("env")):

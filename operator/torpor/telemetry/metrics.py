@@ -299,3 +299,25 @@ TRACE_SPANS_DROPPED = Counter(
     ("reason",),
     registry=REGISTRY,
 )
+RUNS_STARTED = Counter(
+    "torpor_run_started", "Runs of Job Functions that were made.", _FUNCTION, registry=REGISTRY
+)
+RUNS_FINISHED = Counter(
+    "torpor_run_finished",
+    "Runs that ended, by outcome: Succeeded, Failed, Cancelled.",
+    (*_FUNCTION, "outcome"),
+    registry=REGISTRY,
+)
+RUNS_ACTIVE = Gauge("torpor_run_active", "Runs that have not ended.", _FUNCTION, registry=REGISTRY)
+RUN_PROGRESS = Gauge(
+    "torpor_run_progress_ratio",
+    "How far the active runs that tell it are, on average: 0 to 1.",
+    _FUNCTION,
+    registry=REGISTRY,
+)
+RUN_POD_SECONDS = Counter(
+    "torpor_run_pod_seconds",
+    "How long programs of runs that ended ran, by outcome of the pod: succeeded, or lost.",
+    (*_FUNCTION, "outcome"),
+    registry=REGISTRY,
+)

@@ -56,7 +56,7 @@ class TargetFacts:
 
     Events of a target that does not exist wait. The rest is of Functions: how long one may take,
     what one pod is aimed to have and may have at once (0: no limit), and how many pods there may
-    be.
+    be. Of a Job Function every event is a run of its own, and none of that counts.
     """
 
     exists: bool
@@ -64,6 +64,7 @@ class TargetFacts:
     concurrency_target: int = 1
     concurrency_limit: int = 0
     max_replicas: int = 0
+    is_job: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return its JSON form."""
@@ -73,6 +74,7 @@ class TargetFacts:
             "concurrencyTarget": self.concurrency_target,
             "concurrencyLimit": self.concurrency_limit,
             "maxReplicas": self.max_replicas,
+            "isJob": self.is_job,
         }
 
     @classmethod
@@ -84,6 +86,7 @@ class TargetFacts:
             concurrency_target=int(body["concurrencyTarget"]),
             concurrency_limit=int(body["concurrencyLimit"]),
             max_replicas=int(body["maxReplicas"]),
+            is_job=bool(body.get("isJob", False)),
         )
 
 

@@ -84,6 +84,8 @@ def facts_of(function: Function | None) -> TargetFacts:
     """Return what the events role should know of a Function."""
     if function is None:
         return TargetFacts(exists=False)
+    if function.job is not None:
+        return TargetFacts(exists=True, is_job=True)
     scaling = function.scaling
     return TargetFacts(
         exists=True,
@@ -97,8 +99,11 @@ def facts_of(function: Function | None) -> TargetFacts:
 def instances_for(lag: float, trigger: Trigger, facts: TargetFacts) -> float:
     """Return how many instances such a lag is work for; it stays above 0 while there is any.
 
-    A delivery carries a batch. Events in order of a key come in no more than 16 deliveries at once.
+    It is 0 of a Job Function, which has none. A delivery carries a batch. Events in order of a key
+    come in no more than 16 deliveries at once.
     """
+    if facts.is_job:
+        return 0.0
     batch = trigger.batch.size if trigger.batch else 1
     deliveries = lag / batch
     if trigger.ordering_key is not None:

@@ -23,20 +23,21 @@ _STOP_SECONDS = 20.0
 
 @dataclass
 class Daemon:
-    """One process and its children, which listens on `port` when it is ready."""
+    """One process and its children, which listens on `port` of `host` when it is ready."""
 
     argv: Sequence[str]
     folder: Path
     port: int
     env: Mapping[str, str] = field(default_factory=dict)
     ready_seconds: float = 20.0
+    host: str = "127.0.0.1"
     process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
         """Return when the port is open."""
         process = self._spawn()
         deadline = time.monotonic() + self.ready_seconds
-        while not listens(self.port):
+        while not listens(self.port, self.host):
             if process.poll() is not None or time.monotonic() > deadline:
                 await self.kill()
                 raise AssertionError(f"{self.argv[0]} did not start: {self.log[-2000:]}")
@@ -80,7 +81,7 @@ class Daemon:
             _signal_group(process, signal.SIGKILL)
             process.wait(_STOP_SECONDS)
         deadline = time.monotonic() + _STOP_SECONDS
-        while listens(self.port) and time.monotonic() < deadline:  # noqa: ASYNC110 - its children
+        while listens(self.port, self.host) and time.monotonic() < deadline:  # noqa: ASYNC110 - its children
             await asyncio.sleep(0.02)
 
 
@@ -92,11 +93,11 @@ def free_port() -> int:
         return port
 
 
-def listens(port: int) -> bool:
-    """Return whether somebody listens on this port of the loopback."""
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    """Return whether somebody listens on this port, of the loopback unless told otherwise."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+        return probe.connect_ex((host, port)) == 0
 
 
 def needs(program: str) -> pytest.MarkDecorator:

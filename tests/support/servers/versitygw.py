@@ -95,19 +95,25 @@ class ObjectServer:
 
 
 @contextlib.asynccontextmanager
-async def object_server(webhook_url: str = "") -> AsyncIterator[ObjectServer]:
-    """A running server that posts its notifications to `webhook_url`, which must answer by then."""
+async def object_server(
+    webhook_url: str = "", host: str = "127.0.0.1"
+) -> AsyncIterator[ObjectServer]:
+    """A running server that posts its notifications to `webhook_url`, which must answer by then.
+
+    It listens on `host`, an address of this machine.
+    """
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="torpor-test-s3-") as name:
         folder = Path(name)
         data = folder / "data"
         data.mkdir()
-        argv = [str(program()), "--port", f"127.0.0.1:{port}", "--quiet"]
+        argv = [str(program()), "--port", f"{host}:{port}", "--quiet"]
         argv += ["--event-webhook-url", webhook_url] if webhook_url else []
         credentials = {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY}
-        server = Daemon([*argv, "posix", str(data)], folder, port, credentials)
+        command = [*argv, "posix", str(data)]
+        server = Daemon(command, folder, port, credentials, host=host)
         await server.start()
         try:
-            yield ObjectServer(f"http://127.0.0.1:{port}", data)
+            yield ObjectServer(f"http://{host}:{port}", data)
         finally:
             await server.kill()

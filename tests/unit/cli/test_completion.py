@@ -22,6 +22,8 @@ CASES = [
     ("torpor fn show ", ["mail", "thumb"]),
     ("torpor fn show -n shop t", ["thumb"]),
     ("torpor fn show thumb ", []),
+    ("torpor run c", ["cancel"]),
+    ("torpor run list --function m", ["mail"]),
     ("torpor fn list -n s", ["shop"]),
     ("torpor workflow list -o ", ["json", "name", "table", "wide", "yaml"]),
     ("torpor workflow signal s", ["success"]),

@@ -114,6 +114,14 @@ def test_every_field_of_the_spec_is_read() -> None:
         ("hold.maxSeconds", 1, 1800),
         ("async.maxAttempts", 1, 1000),
         ("async.maxAgeSeconds", 60, 21_600),
+        ("job.parallelism", 1, 1000),
+        ("job.completions", 1, 10_000),
+        ("job.timeoutSeconds", 1, 2_592_000),
+        ("job.retries.perIndex", 0, 100),
+        ("job.ttlSeconds", 60, 2_592_000),
+        ("job.checkpoint.intervalSeconds", 1, 86_400),
+        ("job.spot.graceSeconds", 1, 3600),
+        ("job.gpu.count", 1, 16),
     ],
 )
 def test_bounds_are_those_of_the_parser(path: str, low: int, high: int) -> None:
@@ -153,6 +161,7 @@ def empty(name: str, place: str) -> dict[str, Any]:
 
 
 IMAGE: dict[str, Any] = {"image": "x:1"}
+JOB: dict[str, Any] = {**IMAGE, "workload": "Job"}
 REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("a" * 53, IMAGE),
     ("1a", IMAGE),
@@ -168,7 +177,23 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("x", {**RUNTIME, "protocol": "h2c"}),
     ("x", {**RUNTIME, "code": {}}),
     ("x", {**RUNTIME, "code": {"inline": "x", "configMap": "x"}}),
-    ("x", {**IMAGE, "workload": "Job"}),
+    ("x", {**IMAGE, "workload": "Batch"}),
+    ("x", {**IMAGE, "job": {}}),
+    ("x", {**RUNTIME, "runtime": "nodejs", "workload": "Job"}),
+    ("x", {**JOB, "port": 81}),
+    ("x", {**JOB, "readinessProbe": {"tcpSocket": {}}}),
+    ("x", {**JOB, "gpu": {}}),
+    ("x", {**JOB, "timeoutSeconds": 31}),
+    ("x", {**JOB, "scaling": {"initialReplicas": 1}}),
+    ("x", {**JOB, "async": {"onSuccess": {"queue": {"name": "q"}}}}),
+    ("x", {**JOB, "job": {"parallelism": 2}}),
+    ("x", {**JOB, "job": {"checkpoint": {}}}),
+    ("x", {**JOB, "job": {"checkpoint": {"store": "http://host/x"}}}),
+    ("x", {**JOB, "job": {"checkpoint": {"volume": "work"}}}),
+    (
+        "x",
+        {**JOB, "job": {"gpu": {}}, "resources": {"limits": {"nvidia.com/gpu": 1}}},
+    ),
     ("x", {**IMAGE, "payload": "lambda"}),
     ("x", {**RUNTIME, "code": archive(url="ftp://host/code.zip")}),
     ("x", {**RUNTIME, "code": archive(url="https://me:secret@host/code.zip")}),

@@ -117,10 +117,10 @@ def test_what_the_rules_of_the_cluster_refuse(tmp_path: Path) -> None:
     found = problems(
         tmp_path,
         function("a" * 53),
-        function("two", workload="Job"),
+        function("two", workload="Job", timeoutSeconds=60),
         function("three", env=[{"name": "TORPOR_X", "value": "1"}]),
     )
-    told = ("at most 52", "workload must be Service", "are set by Torpor")
+    told = ("at most 52", "timeoutSeconds goes with Service", "are set by Torpor")
     assert [text in line for text, line in zip(told, found, strict=True)] == 3 * [True]
 
 

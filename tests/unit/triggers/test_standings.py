@@ -46,7 +46,8 @@ def test_what_only_one_replica_knows_is_known() -> None:
 def test_values_survive_the_wire() -> None:
     facts = TargetFacts(True, 30.0, 4, 8, 20)
     assert Standing.from_json(AWAY.to_json()) == AWAY
-    for wanted in (Wanted({"a": 1}, facts), Wanted({"a": 1}, None)):
+    job = TargetFacts(True, is_job=True)
+    for wanted in (Wanted({"a": 1}, facts), Wanted({"a": 1}, job), Wanted({"a": 1}, None)):
         assert Wanted.from_json(wanted.to_json()) == wanted
     lags: Lags = {FunctionKey("shop", "f"): {"orders": 7.0}}
     assert lags_from_json(lags_to_json(lags)) == lags

@@ -17,13 +17,14 @@ class Source(Enum):
     FILES = "files"
     NAMESPACES = "namespaces"
     FUNCTIONS = "fn"
+    RUNS = "run"
     WORKFLOWS = "workflow"
     TRIGGERS = "trigger"
 
     @property
     def is_listed(self) -> bool:
         """Whether a verb of that name lists the words."""
-        return self in (Source.FUNCTIONS, Source.WORKFLOWS, Source.TRIGGERS)
+        return self in (Source.FUNCTIONS, Source.RUNS, Source.WORKFLOWS, Source.TRIGGERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,7 @@ class Command:
 _NAMED = {
     "fn": Source.FUNCTIONS,
     "invoke": Source.FUNCTIONS,
+    "run": Source.RUNS,
     "workflow": Source.WORKFLOWS,
     "trigger": Source.TRIGGERS,
     "dlq": Source.TRIGGERS,
@@ -62,6 +64,7 @@ _OPTIONS = {
     "kubeconfig": Source.FILES,
     "file": Source.FILES,
     "trigger": Source.TRIGGERS,
+    "function": Source.FUNCTIONS,
 }
 _FILES = frozenset({"folder", "files"})
 

@@ -25,6 +25,7 @@ from torpor.platform.kubernetes.resources import (
     FUNCTIONS,
     LEASES,
     NAMESPACES,
+    NODES,
     PODS,
     SECRETS,
     TRIGGERS,
@@ -35,7 +36,6 @@ from torpor.resources.conditions import READY, find
 from torpor.resources.tokens import SECRET_NAME
 
 CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-NODES = Resource("", "v1", "nodes", "Node", namespaced=False)
 RESOLVE_SECONDS = 5.0
 _METRICS_PORT = 9090
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"

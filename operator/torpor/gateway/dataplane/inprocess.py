@@ -34,6 +34,7 @@ from torpor.resources.names import (
     HEADER_PATH,
     FunctionKey,
 )
+from torpor.resources.run import RUNS_PREFIX
 
 _BACKLOG = 1024
 _ATTEMPTS = 7  # over 1.3 s: longer than a process that died takes to be back
@@ -42,6 +43,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_ROUTES = Routes({}, frozenset())
 _DEFAULT_TIMEOUT_SECONDS = 30.0
 _EVENTS_SECONDS = 30.0
+_ASYNC_SECONDS = 60.0  # a run may be waited for 30 s
 _LAMBDA_SECONDS = 7200.0  # a call takes as long as its function may
 
 
@@ -121,7 +123,7 @@ class InProcessDataPlane:
 
     def set_async(self, door: Server) -> None:
         """Know where calls that nobody waits for are taken from now on."""
-        self._async = Neighbour(door, _EVENTS_SECONDS)
+        self._async = Neighbour(door, _ASYNC_SECONDS)
 
     async def set_homes(
         self, homes: Mapping[FunctionKey, str], peers: Mapping[str, tuple[str, int]]
@@ -152,6 +154,8 @@ class InProcessDataPlane:
         if target is None:
             return problems.problem(problems.NO_PATH, request_id)
         path, question, query = target.path.partition("?")
+        if path.startswith(RUNS_PREFIX):
+            return await self._to_neighbour(request, request_id, target, path, self._async)
         key, seen_path = self._routes.find(target.host, path) or (None, path)
         if key is None and is_lambda(path):
             return await self._to_neighbour(request, request_id, target, path, self._lambda)
@@ -163,7 +167,7 @@ class InProcessDataPlane:
         seen = Target(f"{seen_path}{question}{query}", target.host)
         if key is None:
             return await self._to_neighbour(request, request_id, seen, path, self._events)
-        if prefers_async(request.headers.getall("Prefer", ())):
+        if key in self._routes.jobs or prefers_async(request.headers.getall("Prefer", ())):
             named = {HEADER_FUNCTION: str(key)}
             return await self._to_neighbour(request, request_id, seen, path, self._async, named)
         if self._present[key] >= self._reserved.get(key, math.inf):

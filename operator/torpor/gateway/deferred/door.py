@@ -1,8 +1,9 @@
-"""Requests with `Prefer: respond-async` (RFC 7240 section 4.1), behind the data plane.
+"""Requests that nobody waits for, behind the data plane.
 
-The data plane names the function in X-Torpor-Function, and passes on the path that it is to see.
-The answer is 202 with the Location of the result, once the events role has stored the call; else a
-problem (RFC 9457).
+They prefer `respond-async` (RFC 7240 section 4.1), or they start or tell of runs: of those see
+`gateway.runs.door`. The data plane names the function in X-Torpor-Function, and passes on the path
+that it is to see. The answer is 202 with the Location of the result, once the events role has
+stored the call; else a problem (RFC 9457).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import orjson
@@ -30,6 +31,8 @@ from torpor.gateway.deferred.handover import (
 from torpor.gateway.lambda_api.calls import Catalog
 from torpor.gateway.lambda_api.names import Place
 from torpor.gateway.own_server import LARGE_BYTES, OwnServer
+from torpor.gateway.runs.base import NoRuns, Runs, RunsAway
+from torpor.gateway.runs.door import RunsDoor
 from torpor.resources.asynchronous import MAX_BODY_BYTES, UNAVAILABLE, AsyncCall, result_path
 from torpor.resources.names import (
     HEADER_DETAIL,
@@ -37,6 +40,7 @@ from torpor.resources.names import (
     HEADER_REQUEST_ID,
     FunctionKey,
 )
+from torpor.resources.run import RUNS_PREFIX, RunRefused, UnknownRun
 
 BODY_SECONDS = 30.0
 MEMORY_BYTES = 128 << 20
@@ -62,13 +66,16 @@ class Parts:
     place: Place
     new_id: Callable[[], str]
     memory_bytes: int = MEMORY_BYTES
+    runs: Runs = field(default_factory=NoRuns)
 
 
 class AsyncDoor(OwnServer):
     """Serves until stopped; calls that are not handed over by then are cancelled."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, runs: RunsDoor | None = None) -> None:
+        """`runs` answers for runs, where more is told of them than every gateway tells."""
         self._parts = parts
+        self._runs = runs or RunsDoor(parts.runs, parts.new_id)
         self._left_bytes = parts.memory_bytes
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_route("*", "/{rest:.*}", self._counted)
@@ -104,10 +111,15 @@ class AsyncDoor(OwnServer):
             return problems.problem(problems.INTERNAL, request_id)
 
     async def _take(self, request: web.Request, request_id: str) -> web.Response:
+        if request.path.startswith(RUNS_PREFIX):
+            return await self._runs.answer(request, request_id)
         key = FunctionKey.parse(request.headers.get(HEADER_FUNCTION, ""))
         terms = self._parts.catalog.terms(key)
         if terms is None:
             raise UnknownFunction(f"there is no function {key}")
+        if terms.is_job:
+            async with asyncio.timeout(BODY_SECONDS):
+                return await self._runs.start(request, key, request_id)
         if (request.content_length or 0) > MAX_BODY_BYTES:
             return problems.problem(_TOO_LARGE, request_id)
         async with asyncio.timeout(BODY_SECONDS):
@@ -156,6 +168,12 @@ def _refused(error: TorporError) -> Refused:
         return Refused(HTTPStatus.NOT_IMPLEMENTED, error.code, str(error))
     if isinstance(error, EventsRoleAway):
         return Refused(HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), 1)
+    if isinstance(error, RunsAway):
+        return Refused(HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error), 1)
+    if isinstance(error, RunRefused):
+        return Refused(error.status, error.code, str(error), error.retry_after_seconds)
+    if isinstance(error, UnknownRun):
+        return Refused(HTTPStatus.NOT_FOUND, error.code, str(error))
     if isinstance(error, UnknownFunction):
         return problems.NOT_FOUND
     raise error

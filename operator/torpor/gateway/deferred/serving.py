@@ -12,6 +12,7 @@ from torpor.gateway.deferred.door import AsyncDoor, Parts
 from torpor.gateway.deferred.handover import Handover
 from torpor.gateway.lambda_api.calls import Catalog
 from torpor.gateway.lambda_api.names import Place
+from torpor.gateway.runs.base import Runs
 from torpor.resources.tokens import internal_token
 from torpor.settings import GatewaySettings
 
@@ -26,12 +27,12 @@ class Doors(Protocol):
 
 @asynccontextmanager
 async def async_door(
-    settings: GatewaySettings, catalog: Catalog, doors: Doors, key: bytes
+    settings: GatewaySettings, catalog: Catalog, doors: Doors, key: bytes, runs: Runs
 ) -> AsyncIterator[Handover]:
     """Serve inside the block; yields the way to the events role, which the Lambda API takes too."""
     place = Place(settings.region, settings.account)
     async with Handover(settings.events_url, internal_token(key)) as handover:
-        door = AsyncDoor(Parts(catalog, handover, place, new_id))
+        door = AsyncDoor(Parts(catalog, handover, place, new_id, runs=runs))
         await door.start_at(doors.async_socket)
         try:
             yield handover

@@ -98,6 +98,7 @@ class Calls:
         """
         terms = self.terms(call.function)
         if call.kind is InvocationType.REQUEST_RESPONSE:
+            check_waits(call.function, terms)
             return await self._wait(call, terms, room)
         if call.kind is InvocationType.EVENT:
             await room.more(len(call.payload))  # a copy of it is sent
@@ -129,6 +130,15 @@ class Calls:
         response = Response(answer.status, answer.headers, body, answer.request_id)
         result = results.result_of(response, asked)
         return results.with_log(result, response) if _LOG_TYPE in call.headers else result
+
+
+def check_waits(function: FunctionKey, terms: Terms) -> None:
+    """Refuse to wait for a run, which may take hours."""
+    if terms.is_job:
+        raise errors.bad_content(
+            f"{function} is a Job Function, and nobody waits for a run: call it with "
+            "InvocationType=Event, or have a state machine start it and go on when it ends"
+        )
 
 
 def read_call(

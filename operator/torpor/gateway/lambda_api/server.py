@@ -34,6 +34,7 @@ from torpor.gateway.lambda_api.calls import (
     Catalog,
     InvocationType,
     NoAsyncCalls,
+    check_waits,
     read_call,
 )
 from torpor.gateway.lambda_api.errors import Later
@@ -145,6 +146,7 @@ class LambdaApi(OwnServer):
             await self._calls.do(call, request[_ROOM])
             return web.Response(status=HTTPStatus.NO_CONTENT)
         terms = self._calls.terms(call.function)
+        check_waits(call.function, terms)
         asked = Asked(self._parts.place.arn(call.function), terms.timeout_seconds)
         return await self._streaming.answer(request, call, terms, asked, request[_ROOM])
 

@@ -14,6 +14,7 @@ from torpor.gateway.lambda_api.calls import Catalog
 from torpor.gateway.lambda_api.deferred import Deferred
 from torpor.gateway.lambda_api.names import DEFAULT_NAMESPACE, Place
 from torpor.gateway.lambda_api.server import LambdaApi, Parts
+from torpor.gateway.runs.base import Runs
 from torpor.invoke import Invoker
 from torpor.settings import BadSetting, GatewaySettings
 
@@ -32,13 +33,18 @@ class Doors(Protocol):
 
 @asynccontextmanager
 async def lambda_api(
-    settings: GatewaySettings, catalog: Catalog, doors: Doors, key: bytes, handover: Handover
+    settings: GatewaySettings,
+    catalog: Catalog,
+    doors: Doors,
+    key: bytes,
+    handover: Handover,
+    runs: Runs,
 ) -> AsyncIterator[None]:
     """Serve the API inside the block; BadSetting if the settings make no sense."""
     access = access_of(settings)
     place = Place(settings.region, settings.account, settings.watch_namespace or DEFAULT_NAMESPACE)
     async with invoker(f"http://127.0.0.1:{doors.port}", key) as invoking:
-        deferred = Deferred(catalog, handover, place, new_id)
+        deferred = Deferred(catalog, handover, place, new_id, runs)
         api = LambdaApi(Parts(catalog, invoking, place, access, deferred))
         await api.start_at(doors.lambda_socket)
         try:

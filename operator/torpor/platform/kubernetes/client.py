@@ -191,6 +191,15 @@ class KubernetesApi:
         params = {"fieldManager": manager}
         return await self._transport.send(Call("patch", "PATCH", path, params, body, _MERGE))
 
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> None:
+        """Delete the object and what it owns; ApiNotFound if there is none, ApiConflict if another.
+
+        `uid` says which object of that name is meant.
+        """
+        body: Body = {"preconditions": {"uid": uid}, "propagationPolicy": "Background"}
+        path = resource.path(namespace, name)
+        await self._transport.send(Call("delete", "DELETE", path, body=body))
+
     async def get_scale(self, resource: Resource, namespace: str, name: str) -> Scale:
         """Return the replicas asked for; ApiNotFound if the object does not exist."""
         path = resource.path(namespace, name, "scale")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from torpor.resources.trigger import Trigger
@@ -32,7 +32,11 @@ class Attempting:
 
     def ended(self, answer: Answer) -> None:
         """Tell what came of it: an answer's status is its error, what it said is not told."""
-        status = {} if answer.status is None else {"http.response.status_code": answer.status}
+        status: dict[str, str | int] = {}
+        if answer.status is not None:
+            status["http.response.status_code"] = answer.status
+        if answer.run:
+            status["torpor.run"] = answer.run
         failure = "absent" if answer.absent else str(answer.status or "no answer")
         self._tell(None if answer.ok else failure, status)
 
@@ -40,7 +44,7 @@ class Attempting:
         """Tell that it was not waited for: the broker was lost, or the process ends."""
         self._tell("abandoned", {})
 
-    def _tell(self, error: str | None, more: dict[str, int]) -> None:
+    def _tell(self, error: str | None, more: Mapping[str, str | int]) -> None:
         events = (piece.event for piece in self.pieces)
         attributes: dict[str, str | int] = {
             "torpor.trigger": str(self._trigger.key),

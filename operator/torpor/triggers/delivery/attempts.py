@@ -68,6 +68,8 @@ class Answer:
     content_type: str = ""
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """Of the answer to a call of a Function that its caller did not wait for."""
+    run: str = ""
+    """Namespace and id of the run that it started, or had started before."""
 
     @property
     def ok(self) -> bool:

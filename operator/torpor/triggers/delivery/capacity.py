@@ -42,7 +42,8 @@ class Capacity(Protocol):
         """Return how many requests this process may have in flight to a Function.
 
         That is its ready instances times their concurrency limit, less what other dispatchers are
-        to have; 0 when it is at zero, None when it is not known now. It must not block.
+        to have; 0 when it is at zero, None when it is not known now, as of a Job Function, which
+        has no instances. It must not block.
         """
         ...
 

@@ -26,7 +26,7 @@ _UNKNOWN_SECONDS = 3_600.0
 _WAKING_SECONDS = 120.0
 """What a gateway may hold a request for, besides."""
 _PROMPT_SECONDS = 30.0
-"""For a workflow, bus or queue to take an event."""
+"""For a workflow, bus, queue or Job Function to take an event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def _target(definition: Definition, parts: DeliveryParts) -> Target:
     if implied is not None and implied.role is Role.CALLS:
         key = FunctionKey(found.key.namespace, implied.function)
         return CallTarget(parts.world.invoker, key)
-    return open_target(found, found.target, parts.world)
+    return open_target(found, found.target, parts.world, _facts(definition.facts))
 
 
 def _aftermath(definition: Definition, parts: DeliveryParts) -> Aftermath | None:
@@ -107,7 +107,7 @@ def _dedupe(found: Trigger, parts: DeliveryParts, working_seconds: float) -> Ded
 
 def _allowed_seconds(found: Trigger, facts: TargetFacts | None) -> tuple[float, float]:
     """How long the target may work, and how long it may take to wake."""
-    if found.target.kind is not TargetKind.FUNCTION:
+    if found.target.kind is not TargetKind.FUNCTION or (facts and facts.is_job):
         return _PROMPT_SECONDS, 0.0
     allowed = facts.timeout_seconds if facts is not None else 0.0
     return allowed or _UNKNOWN_SECONDS, _WAKING_SECONDS

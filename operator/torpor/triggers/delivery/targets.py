@@ -17,8 +17,10 @@ from torpor.triggers.delivery.attempts import Answer
 from torpor.triggers.delivery.function_target import FunctionTarget
 from torpor.triggers.delivery.piece import Piece
 from torpor.triggers.delivery.publish_target import BusTarget, QueueTarget
+from torpor.triggers.delivery.run_target import RunTarget
 from torpor.triggers.delivery.workflow_target import StartsExecutions, WorkflowTarget
 from torpor.triggers.queue_partitions import QueuePartitions
+from torpor.triggers.standings import TargetFacts
 
 
 class Target(Protocol):
@@ -63,11 +65,18 @@ class TargetWorld:
     partitions: QueuePartitions
 
 
-def open_target(owner: Trigger, target: trigger.Target, world: TargetWorld) -> Target:
-    """Return what delivers to a target of the Trigger: its own, its fallback, its last resort."""
+def open_target(
+    owner: Trigger, target: trigger.Target, world: TargetWorld, facts: TargetFacts | None = None
+) -> Target:
+    """Return what delivers to a target of the Trigger: its own, its fallback, its last resort.
+
+    `facts` are of the target, where they are known.
+    """
     key = FunctionKey(owner.key.namespace, target.name)
     scope = owner.uid or str(owner.key)
     match target.kind:
+        case TargetKind.FUNCTION if facts is not None and facts.is_job:
+            return RunTarget(world.invoker, key)
         case TargetKind.FUNCTION:
             return FunctionTarget(world.invoker, key, target.method, target.path)
         case TargetKind.WORKFLOW:

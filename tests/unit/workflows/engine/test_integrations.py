@@ -35,7 +35,7 @@ from torpor.workflows.engine.integrations.http import Http
 from torpor.workflows.engine.integrations.objects import StoreFailed, open_divided_store, open_store
 from torpor.workflows.engine.integrations.reach import EVERYWHERE, BadReach, Reach, Refused
 from torpor.workflows.engine.integrations.store import S3, StoredItems
-from torpor.workflows.engine.integrations.unavailable import BUS, JOBS, TOPICS
+from torpor.workflows.engine.integrations.unavailable import BUS, TOPICS
 from torpor.workflows.engine.world import WallClock
 from torpor.workflows.records import MachineType, Options
 
@@ -325,7 +325,6 @@ async def test_http_tasks() -> None:
     [
         ("arn:aws:states:::sqs:sendMessage", BUS, "TORPOR_EVENTS_URL"),
         ("arn:aws:states:::sns:publish", TOPICS, "topics"),
-        ("torpor:job:encode.sync", JOBS, "Job Functions"),
     ],
 )
 async def test_what_is_missing_is_named(resource: str, integration: Any, missing: str) -> None:

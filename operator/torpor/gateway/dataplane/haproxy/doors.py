@@ -38,6 +38,7 @@ from torpor.gateway.dataplane.haproxy.layout import (
 from torpor.gateway.http_table import CALLS_PATTERN, EVENTS
 from torpor.gateway.routes import LAMBDA, LAMBDA_PATTERN, RESULTS_PREFIX
 from torpor.resources.http_route import ANY_HOST, METHODS, OTHER_METHOD
+from torpor.resources.run import RUNS_PREFIX
 
 MAX_AGAIN = 8
 """How often one request may come back; each time is one more connection through HAProxy."""
@@ -216,6 +217,8 @@ def _find_others(options: Options) -> str:
         f"  http-request set-var(txn.fn) str({EVENTS}) if {{ {each} }}\n" for each in events
     )
     return f"""\
+  http-request set-var(txn.be) str({ASYNC_BACKEND}) if {{ path_beg {RUNS_PREFIX} }}
+  http-request allow if {{ var(txn.be) -m found }}
 {to_events}\
   http-request return status 404 content-type {CONTENT_TYPE} \
 lf-string '{UNKNOWN.text()}' if {{ path_beg /function/ }} {unknown}

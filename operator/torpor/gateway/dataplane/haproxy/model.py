@@ -16,6 +16,7 @@ from torpor.gateway.dataplane.base import Lane, Server
 from torpor.gateway.dataplane.haproxy.config import render_config
 from torpor.gateway.dataplane.haproxy.layout import (
     ALLOW_MAP,
+    ASYNC_BACKEND,
     HOME_MAP,
     HOST_MAP,
     MAPS,
@@ -84,9 +85,8 @@ class Model:
     def set_routes(self, routes: Routes) -> list[Step]:
         """Want these routes; return the steps to them."""
         self._routes = routes
-        return [
-            step for name, wanted in self._route_maps().items() for step in self._map(name, wanted)
-        ]
+        maps = self._route_maps().items()
+        return [*self._job_steps(), *(step for each in maps for step in self._map(*each))]
 
     def set_homes(
         self, homes: Mapping[FunctionKey, str], peers: Mapping[str, tuple[str, int]]
@@ -141,6 +141,16 @@ class Model:
     def retire(self, key: FunctionKey) -> None:
         """Give the function's slot back: it rests."""
         self.slots.give_back(key, self._clock())
+
+    def _job_steps(self) -> Iterator[Step]:
+        """Yield the steps after which requests of Job Functions, and no others, go to the door."""
+        jobs = {str(key) for key in self._routes.jobs}
+        shown, path = self._shown[SLOT_MAP], self._options.map(SLOT_MAP)
+        for key in [key for key, name in shown.items() if name == ASYNC_BACKEND]:
+            if key not in jobs:
+                yield from set_entry(shown, path, key, None)
+        for key in jobs:
+            yield from set_entry(shown, path, key, ASYNC_BACKEND)
 
     def _map(self, name: str, wanted: Mapping[str, str]) -> list[Step]:
         return list(set_map(self._shown[name], self._options.map(name), wanted))
@@ -203,7 +213,10 @@ class Model:
             **self._route_maps(),
             HOME_MAP: self._home_map(),
             RESERVED_MAP: dict(self._reserved),
-            SLOT_MAP: {str(key): slot.name for key, slot in bound.items() if self.lanes[key].open},
+            SLOT_MAP: {
+                **{str(key): slot.name for key, slot in bound.items() if self.lanes[key].open},
+                **{str(key): ASYNC_BACKEND for key in self._routes.jobs},
+            },
             TIMEOUT_MAP: {
                 str(key): str(int(self.lanes[key].timeout_seconds * 1000)) for key in bound
             },

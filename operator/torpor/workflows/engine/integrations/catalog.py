@@ -13,16 +13,15 @@ from torpor.workflows.engine.base import Api, Integration, Items
 from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
 from torpor.workflows.engine.integrations.events import Events
 from torpor.workflows.engine.integrations.executions import Executions
-from torpor.workflows.engine.integrations.functions import Functions, Invokes
+from torpor.workflows.engine.integrations.functions import Functions
 from torpor.workflows.engine.integrations.http import NO_CONNECTIONS, PUBLIC, Http
+from torpor.workflows.engine.integrations.jobs import JOB_SERVICES, Asks, Jobs
 from torpor.workflows.engine.integrations.objects import ObjectStore
 from torpor.workflows.engine.integrations.reach import Reach
 from torpor.workflows.engine.integrations.store import S3, StoredItems
 from torpor.workflows.engine.integrations.unavailable import (
     BUS,
     BUS_SERVICES,
-    JOB_SERVICES,
-    JOBS,
     TOPICS,
     Unavailable,
 )
@@ -54,7 +53,7 @@ class NoItems:
 
 
 def catalog(
-    invoker: Invokes,
+    invoker: Asks,
     ledger: Ledger,
     engine: Callable[[], Api],
     clock: Clock,
@@ -71,7 +70,7 @@ def catalog(
         "lambda": Functions(invoker),
         "states": Executions(ledger, engine, clock),
         "http": Http(connections, reach, clock),
-        **dict.fromkeys(JOB_SERVICES, JOBS),
+        **dict.fromkeys(JOB_SERVICES, Jobs(invoker)),
         **dict.fromkeys(BUS_SERVICES, events or BUS),
         "sns": TOPICS,
     }

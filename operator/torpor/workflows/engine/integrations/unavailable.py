@@ -1,8 +1,7 @@
 """Services that need a part which this installation does not have.
 
-Jobs are runs of Job Functions (`torpor:job:NAME`, ecs, batch, eks); buses and queues (events, sqs)
-are those of the events role; topics (sns) there are none. Their tasks fail at once with
-States.TaskFailed and a cause that names the part.
+Buses and queues (events, sqs) are those of the events role; topics (sns) there are none. Their
+tasks fail at once with States.TaskFailed and a cause that names the part.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ class Unavailable:
         return failed(job, "States.TaskFailed", f"{resource} needs {self.needs}.")
 
 
-JOBS = Unavailable("Job Functions, which this installation does not run")
 BUS = Unavailable("an event bus: set TORPOR_EVENTS_URL")
 TOPICS = Unavailable("SNS topics: publish to an event bus by events:putEvents instead")
-JOB_SERVICES = ("job", "ecs", "batch", "eks")
 BUS_SERVICES = ("sqs", "events")

@@ -1,0 +1,229 @@
+"""The runs of `torpor dev`: started once for a key, told of, cancelled, and forgotten in the end.
+
+A run outlives the session that started it, as a Job outlives the operator: when `torpor dev` ends,
+its processes are told to stop, and the next one here starts the indexes that had not ended anew.
+That uses up no attempt, and a program with a checkpoint goes on from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
+from pathlib import Path
+
+from torpor.dev.runs.index import Around, Pauses
+from torpor.dev.runs.live import LiveRun
+from torpor.dev.runs.record import (
+    CODE,
+    LOG,
+    IndexRecord,
+    Launch,
+    RunRecord,
+    input_file,
+    load,
+    rfc3339,
+)
+from torpor.errors import UnknownFunction
+from torpor.gateway.runs.base import RunsAway
+from torpor.platform.local_guardian import Guardian
+from torpor.platform.local_program import Program
+from torpor.resources.job import Job
+from torpor.resources.names import FunctionKey
+from torpor.resources.run import Run, RunRefused, RunRequest, UnknownRun, run_id
+from torpor.resources.run_details import RunDetails
+
+log = logging.getLogger(__name__)
+
+_SWEEP_SECONDS = 1.0
+_TRY_AGAIN_SECONDS = 1
+_CUT = "torpor dev was ended while it ran; it went on at {}"
+
+
+class LocalRuns:
+    """Implements `Runs` below `folder`; `wall` is Unix time, `clock` monotonic, both in seconds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        guardian: Guardian | None = None,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        pauses: Pauses = Pauses(),  # noqa: B008 - a frozen value
+    ) -> None:
+        self.programs: Mapping[FunctionKey, Program] = {}
+        """The Job Functions that can be invoked now; replaced when the folder changes."""
+        self.ready = asyncio.Event()
+        """The runs of earlier sessions are known, and others can be started."""
+        self._folder = folder
+        self._wall = wall
+        self._around = Around(guardian or Guardian(), clock, pauses, set())
+        self._runs: dict[tuple[str, str], LiveRun] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._working: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Keep runs going until cancelled; all processes have ended when it returns."""
+        async with self._around.guardian.watching(), asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            self._take_up()
+            self.ready.set()
+            sweeping = tasks.create_task(self._sweep(), name="runs that ended")
+            try:
+                await asyncio.Event().wait()
+            finally:
+                sweeping.cancel()
+                self.stop()
+                if self._working:
+                    await asyncio.wait(list(self._working))
+
+    def stop(self) -> None:
+        """Tell every program to end; no run is started any more, and who waits for one is told."""
+        self._tasks = None
+        for live in self._runs.values():
+            live.stop()
+
+    def kill(self) -> None:
+        """End every process at once."""
+        self._tasks = None
+        for live in self._runs.values():
+            live.kill()
+
+    async def start(self, request: RunRequest) -> str:
+        """Start the run, or find the one that there is under this key; return its id."""
+        program = self.programs.get(request.key)
+        job = program.function.job if program else None
+        if program is None:
+            raise UnknownFunction(f"there is no function {request.key}")
+        if job is None:
+            text = f"{request.key} is no Job Function: send it requests, or write workload: Job"
+            raise RunRefused(HTTPStatus.CONFLICT, "not-a-job", text)
+        function = program.function
+        name = run_id(request.key, function.uid, request.idempotency_key)
+        place = (request.key.namespace, name)
+        if place in self._runs:
+            return name
+        if self._tasks is None:
+            raise RunsAway("torpor dev is ending")
+        self._check_room(request.key, function.reserved_concurrency)
+        folder = self._folder / request.key.namespace / name
+        indexes = [IndexRecord() for _ in range(job.completions)]
+        try:
+            launch = _prepared(folder, program, job, request)
+            record = RunRecord(name, request.key, launch, self._wall(), indexes)
+            record.save(folder)
+        except OSError as error:
+            raise RunsAway(f"the run cannot be kept: {error}") from error
+        self._begin(record, folder, self._tasks)
+        return name
+
+    async def find(self, namespace: str, run: str, wait_seconds: float) -> Run:
+        """Return the run, at the latest after `wait_seconds`, sooner once it is final."""
+        live = self._live(namespace, run)
+        try:
+            async with asyncio.timeout(wait_seconds):
+                await live.over.wait()
+        except TimeoutError:
+            return live.record.view()
+        return live.record.view()
+
+    async def cancel(self, namespace: str, run: str) -> None:
+        """Have the run end; nothing happens to one that has ended."""
+        self._live(namespace, run).cancel()
+
+    def all(self) -> Iterator[Run]:
+        """Yield the runs that are known, the latest first."""
+        runs = sorted(self._runs.values(), key=lambda live: -live.record.created)
+        return (live.record.view() for live in runs)
+
+    def details(self, namespace: str, run: str) -> RunDetails:
+        """Return all that is known of a run; UnknownRun."""
+        live = self._live(namespace, run)
+        given = input_file(live.folder).read_text(encoding="utf-8")
+        return RunDetails(live.record.view(), tuple(live.record.attempts()), given)
+
+    def logs(self, namespace: str, run: str) -> Mapping[int, Path]:
+        """Return the file with what each index wrote, of those that wrote; UnknownRun."""
+        live = self._live(namespace, run)
+        files = {n: live.folder / LOG.format(n) for n in range(len(live.record.indexes))}
+        return {number: file for number, file in files.items() if file.exists()}
+
+    def _live(self, namespace: str, run: str) -> LiveRun:
+        try:
+            return self._runs[namespace, run]
+        except KeyError:
+            text = "it never was, or it ended longer than the Function's job.ttlSeconds ago"
+            raise UnknownRun(f"there is no run {namespace}/{run}: {text}") from None
+
+    def _check_room(self, key: FunctionKey, most: int | None) -> None:
+        running = sum(
+            not live.record.state.is_final and live.record.key == key
+            for live in self._runs.values()
+        )
+        if most is not None and running >= most:
+            text = f"{running} runs of {key} have not ended; reservedConcurrency is {most}"
+            status = HTTPStatus.TOO_MANY_REQUESTS
+            raise RunRefused(status, "reserved-concurrency", text, _TRY_AGAIN_SECONDS)
+
+    def _begin(self, record: RunRecord, folder: Path, tasks: asyncio.TaskGroup) -> None:
+        live = LiveRun(record, folder, self._around, self._wall)
+        self._runs[record.key.namespace, record.id] = live
+        working = tasks.create_task(live.run(), name=f"run {record.id}")
+        self._working.add(working)
+        working.add_done_callback(self._working.discard)
+
+    def _take_up(self) -> None:
+        """Go on with the runs that an earlier session left, and know those that ended in it."""
+        for file in sorted(self._folder.glob("*/*/run.json")):
+            try:
+                record = load(file.parent)
+            except (OSError, LookupError, TypeError, ValueError) as error:
+                log.warning("%s is no run and stays as it is: %s", file, error)
+                continue
+            if record.state.is_final or self._tasks is None:
+                live = LiveRun(record, file.parent, self._around, self._wall)
+                self._runs[record.key.namespace, record.id] = live
+                continue
+            if not record.cancelled:
+                record.message = _CUT.format(rfc3339(self._wall()))
+                log.warning("run %s: %s; no attempt was used up", record.id, record.message)
+            self._begin(record, file.parent, self._tasks)
+
+    async def _sweep(self) -> None:
+        while True:
+            now = self._wall()
+            for place, live in list(self._runs.items()):
+                ended, kept_seconds = live.record.finished, live.record.launch.ttl_seconds
+                if ended is not None and now >= ended + kept_seconds:
+                    del self._runs[place]
+                    await asyncio.to_thread(shutil.rmtree, live.folder, ignore_errors=True)
+            await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _prepared(folder: Path, program: Program, job: Job, request: RunRequest) -> Launch:
+    """Return how to launch a run, once its folder has its code and its input."""
+    if folder.exists():  # of a run that was not begun, or is forgotten
+        shutil.rmtree(folder)
+    program.write_files(folder / CODE)
+    input_file(folder).write_text(request.input, encoding="utf-8")
+    environment = program.own_environment(folder / CODE)
+    environment["TORPOR_TIMEOUT_SECONDS"] = str(job.timeout_seconds)
+    if job.checkpoint and job.checkpoint.store:
+        environment["TORPOR_CHECKPOINT"] = job.checkpoint.store
+        environment["TORPOR_CHECKPOINT_SECONDS"] = str(job.checkpoint.interval_seconds)
+    if request.traceparent:
+        environment["TRACEPARENT"] = request.traceparent
+    return Launch(
+        command=program.command(),
+        environment=environment,
+        completions=job.completions,
+        parallelism=job.parallelism,
+        retries_per_index=job.retries_per_index,
+        timeout_seconds=job.timeout_seconds,
+        ttl_seconds=job.ttl_seconds,
+        grace_seconds=job.grace_seconds,
+    )

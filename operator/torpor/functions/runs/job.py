@@ -1,0 +1,115 @@
+"""What one invocation of a Job Function becomes: a Kubernetes Job that carries all it needs. Pure.
+
+The Job has no owner, so that changing or deleting its Function leaves it alone; Kubernetes deletes
+it `ttlSeconds` after its end.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from torpor.functions.runs.template import run_pod
+from torpor.resources.function import Function
+from torpor.resources.job import Job
+from torpor.resources.names import (
+    ANNOTATION_RUN_DEVICE,
+    ANNOTATION_RUN_INPUT,
+    CONTAINER_FUNCTION,
+    LABEL_COMPONENT,
+    LABEL_MANAGED_BY,
+    LABEL_RUN,
+    LABEL_RUN_OF,
+    MANAGED_BY,
+)
+from torpor.resources.run import RunRequest, run_id
+from torpor.settings import ControllerSettings
+
+Json = dict[str, Any]
+
+COMPONENT_RUN: Final = "run"
+EXIT_BAD_INPUT: Final = 64
+"""EX_USAGE (sysexits.h): the input is bad, and trying again would not help."""
+EXIT_STOPPED: Final = 143
+"""128 + SIGTERM: only a program that heard SIGTERM and stopped by itself exits so."""
+LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Whether the pods get the GPUs that their Function asks for; `reason` is why they do not."""
+
+    has_gpu: bool = True
+    reason: str = ""
+
+
+def run_job(
+    function: Function,
+    job: Job,
+    request: RunRequest,
+    settings: ControllerSettings,
+    device: Device,
+) -> Json:
+    """Return the Job of a run; UnknownRuntime if no image is known for the function's runtime."""
+    name = run_id(function.key, function.uid, request.idempotency_key)
+    labels = {
+        LABEL_RUN_OF: function.key.name,
+        LABEL_RUN: name,
+        LABEL_MANAGED_BY: MANAGED_BY,
+        LABEL_COMPONENT: COMPONENT_RUN,
+    }
+    template = {
+        "metadata": {
+            "labels": labels,
+            "annotations": {
+                "kubectl.kubernetes.io/default-container": CONTAINER_FUNCTION,
+                ANNOTATION_RUN_INPUT: request.input,
+            },
+        },
+        "spec": run_pod(function, job, request, settings, has_gpu=device.has_gpu),
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {
+            "name": name,
+            "namespace": function.key.namespace,
+            "labels": {**labels, **({LABEL_QUEUE: job.queue} if job.queue else {})},
+            **({"annotations": {ANNOTATION_RUN_DEVICE: device.reason}} if device.reason else {}),
+        },
+        "spec": {**_spec(job), "template": template},
+    }
+
+
+def _spec(job: Job) -> Json:
+    """Return all but the template. One index that failed for good fails the run."""
+    return {
+        "completionMode": "Indexed",
+        "completions": job.completions,
+        "parallelism": job.parallelism,
+        "backoffLimitPerIndex": job.retries_per_index,
+        "maxFailedIndexes": 0,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": _failure_rules()},
+        "activeDeadlineSeconds": job.timeout_seconds,
+        "ttlSecondsAfterFinished": job.ttl_seconds,
+        # Kueue starts what is suspended; nobody else may.
+        **({"suspend": True} if job.queue else {}),
+    }
+
+
+def _failure_rules() -> list[Json]:
+    """Return what becomes of an index whose pod failed; the first that fits holds.
+
+    137 is not ignored: an index that runs out of memory exits so as well, and would for ever.
+    """
+
+    def exits(code: int) -> Json:
+        return {"containerName": CONTAINER_FUNCTION, "operator": "In", "values": [code]}
+
+    disrupted = [{"type": "DisruptionTarget", "status": "True"}]
+    return [
+        {"action": "Ignore", "onPodConditions": disrupted},
+        {"action": "Ignore", "onExitCodes": exits(EXIT_STOPPED)},
+        {"action": "FailIndex", "onExitCodes": exits(EXIT_BAD_INPUT)},
+    ]

@@ -1,0 +1,51 @@
+"""What the leader remembers of a run while it goes on; all of it can be learned again."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, field
+
+from torpor.functions.runs.progress import Progress
+from torpor.functions.runs.seen import RunJob, RunPod
+from torpor.resources.run import Indexes, Run
+
+
+@dataclass(slots=True)
+class Memory:
+    """Every pod that was seen, by uid; what they told; what was last written of the run."""
+
+    pods: dict[str, RunPod] = field(default_factory=dict)
+    progress: dict[int, Progress] = field(default_factory=dict)
+    blocked: str = ""
+    asked_at: float = -math.inf
+    told: Run | None = None
+
+    def is_due(self, now: float, every_seconds: float) -> bool:
+        """Return whether the pods may be asked again."""
+        return now - self.asked_at >= every_seconds
+
+    def latest(self, job: RunJob) -> Run | None:
+        """Return what was told last: by this leader, else what the Job says; None for nothing."""
+        if self.told is None:
+            self.told = written(job)
+        return self.told
+
+
+def written(job: RunJob) -> Run | None:
+    """Return what the Job's annotation says; None for nothing, or what nobody here wrote."""
+    try:
+        return Run.from_json(json.loads(job.told)) if job.told else None
+    except (ValueError, LookupError, TypeError):
+        return None
+
+
+def told_of(job: RunJob) -> Run:
+    """Return what the Job's annotation says of the run; one that was just made is pending."""
+    return written(job) or Run(
+        job.id,
+        job.key,
+        reason="Created",
+        created=job.created,
+        indexes=Indexes(total=job.completions),
+    )

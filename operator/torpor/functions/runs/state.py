@@ -1,0 +1,209 @@
+"""How a run is, from its Job, its pods and what was told of it before. Pure.
+
+What was learned is kept: pods that ended are deleted with their nodes, results and reasons are not.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from torpor.functions.runs.job import EXIT_BAD_INPUT, EXIT_STOPPED
+from torpor.functions.runs.progress import Progress, together, whole
+from torpor.functions.runs.seen import RunJob, RunPod, indexes_of
+from torpor.resources.run import Indexes, Run, RunState
+
+MAX_RESULTS_BYTES = 100_000
+"""Of all indexes together: an object's annotations may have 256 KiB."""
+MAX_MESSAGE = 1000
+_NAMED_FAILURES = 3
+_OUT_OF_MEMORY = "OOMKilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """What is known of a run beside its Job and pods.
+
+    `before` is what was told last. `progress` is what the pods told, by index. `blocked` is why
+    Kubernetes makes no pods for it, in its own words.
+    """
+
+    before: Run | None = None
+    progress: Mapping[int, Progress] = field(default_factory=dict)
+    blocked: str = ""
+
+
+def run_state(job: RunJob, pods: Sequence[RunPod], learned: Learned) -> Run:
+    """Return how the run is now; equal to `learned.before` when there is nothing new to tell."""
+    before = learned.before or Run(job.id, job.key)
+    succeeded = indexes_of(job.completed_indexes)
+    started = before.started or min((pod.started for pod in pods if pod.started), default="")
+    state = _state(job, started)
+    reason, message = _why(job, pods, learned, state)
+    result, fits = _result(job, pods, before.result)
+    progress = together(learned.progress, succeeded, job.completions) or before.progress
+    if not fits:
+        reason = "ResultTooLarge"
+        message = f"the results are over {MAX_RESULTS_BYTES} bytes together: have the program "
+        message += "store them, and give where they are"
+    return Run(
+        id=job.id,
+        key=job.key,
+        state=state,
+        reason=reason,
+        message=message[:MAX_MESSAGE],
+        created=job.created,
+        started=started,
+        finished=_finished(job),
+        attempt=max([before.attempt, *(pod.attempt for pod in pods)]),
+        indexes=Indexes(
+            succeeded=len(succeeded),
+            failed=len(indexes_of(job.failed_indexes)),
+            active=0 if state.is_final else job.active,
+            total=job.completions,
+        ),
+        progress=whole(progress) if progress and state is RunState.SUCCEEDED else progress,
+        result=result,
+        pod_seconds=max(before.pod_seconds, round(sum(map(seconds_of, pods)), 1)),
+    )
+
+
+def seconds_of(pod: RunPod) -> float:
+    """Return how long the pod's program ran, 0 while it has not ended."""
+    if not pod.started or not pod.finished:
+        return 0.0
+    ran = datetime.fromisoformat(pod.finished) - datetime.fromisoformat(pod.started)
+    return max(0.0, ran.total_seconds())
+
+
+def _state(job: RunJob, started: str) -> RunState:
+    if job.is_over and job.cancelled and not (job.ending and job.ending.succeeded):
+        return RunState.CANCELLED
+    if job.ending:
+        return RunState.SUCCEEDED if job.ending.succeeded else RunState.FAILED
+    return RunState.RUNNING if started else RunState.PENDING
+
+
+def _finished(job: RunJob) -> str:
+    if job.ending:
+        return job.ending.at
+    return job.cancelled if job.is_over else ""
+
+
+def _why(job: RunJob, pods: Sequence[RunPod], learned: Learned, state: RunState) -> tuple[str, str]:
+    match state:
+        case RunState.SUCCEEDED:
+            return "", job.device
+        case RunState.CANCELLED:
+            return "Cancelled", f"it was cancelled at {job.cancelled}"
+        case RunState.FAILED:
+            return _failure(job, pods, learned.before)
+    if job.cancelled:
+        return "Cancelling", "its pods have been told to stop"
+    return _waiting(job, pods, learned.blocked) or _retrying(job, pods) or ("", job.device)
+
+
+def _waiting(job: RunJob, pods: Sequence[RunPod], blocked: str) -> tuple[str, str] | None:
+    """Return why nothing of it runs; None if something does."""
+    if any(pod.is_running for pod in pods):
+        return None
+    if job.suspended:
+        return "Queued", f"it waits until Kueue's queue {job.queue} admits it"
+    waiting = [pod for pod in pods if pod.reason and not pod.leaving]
+    if waiting:
+        troubled = min(waiting, key=lambda pod: (pod.reason == "Starting", pod.index))
+        where = f" on {troubled.node}" if troubled.node and troubled.reason == "Starting" else ""
+        return troubled.reason, f"{troubled.message}{where}"
+    if blocked:
+        return "FailedCreate", blocked
+    if retried := _retrying(job, pods):
+        return retried
+    return ("Created", "its pods are being made") if not pods else None
+
+
+def _retrying(job: RunJob, pods: Sequence[RunPod]) -> tuple[str, str] | None:
+    """Return what is started anew; None if nothing had to be."""
+    ended = [pod for pod in pods if pod.exit_code]
+    done = {pod.index for pod in pods if pod.exit_code == 0 or pod.is_running}
+    done.update(indexes_of(job.completed_indexes))
+    again = [pod for pod in ended if pod.index not in done]
+    if not again:
+        return None
+    last = max(again, key=lambda pod: (pod.finished, pod.name))
+    if last.disrupted or last.exit_code == EXIT_STOPPED:
+        return "Disrupted", f"index {last.index} was stopped on its node and is started anew"
+    return "Retrying", f"index {last.index}: {_ended(last)}; it is tried again"
+
+
+def _failure(job: RunJob, pods: Sequence[RunPod], before: Run | None) -> tuple[str, str]:
+    assert job.ending is not None
+    if job.ending.reason == "DeadlineExceeded":
+        text = f"it took longer than job.timeoutSeconds, which is {job.timeout_seconds}"
+        return "DeadlineExceeded", text
+    failures = list(_failures(pods, set(indexes_of(job.failed_indexes))))
+    if not failures:
+        told = before if before and before.reason in ("Retrying", "Failed") else None
+        return "Failed", told.message if told else job.ending.message
+    texts = [
+        _ended(pod) if job.completions == 1 else f"index {pod.index}: {_ended(pod)}"
+        for pod in failures[:_NAMED_FAILURES]
+    ]
+    more = len(failures) - len(texts)
+    return _failure_word(failures[0]), "; ".join([*texts, *([f"and {more} more"] if more else [])])
+
+
+def _failure_word(pod: RunPod) -> str:
+    if pod.exit_code == EXIT_BAD_INPUT:
+        return "BadInput"
+    return "OutOfMemory" if pod.exit_reason == _OUT_OF_MEMORY else "Failed"
+
+
+def _failures(pods: Iterable[RunPod], failed: set[int]) -> Iterable[RunPod]:
+    """Yield the last pod that failed of each index which did for good."""
+    last: dict[int, RunPod] = {}
+    for pod in sorted(pods, key=lambda pod: (pod.finished, pod.name)):
+        if pod.index in failed and pod.exit_code and not pod.disrupted:
+            last[pod.index] = pod
+    return (last[index] for index in sorted(last))
+
+
+def _ended(pod: RunPod) -> str:
+    """Return how a program ended: by the reason that it gave, else by its exit code."""
+    said = _parsed(pod.output)
+    if isinstance(said, Mapping) and said.get("error"):
+        return str(said["error"])[:MAX_MESSAGE]
+    how = f"exit code {pod.exit_code}"
+    if pod.exit_reason not in ("", "Error"):
+        how += f" ({pod.exit_reason})"
+    return f"{how}: {pod.output.strip()[:MAX_MESSAGE]}" if pod.output.strip() else how
+
+
+def _result(job: RunJob, pods: Iterable[RunPod], before: Any) -> tuple[Any, bool]:
+    """Return the run's result, and whether it could be kept."""
+    found = {pod.index: _parsed(pod.output) for pod in pods if pod.exit_code == 0}
+    if job.completions == 1:
+        return found.get(0, before), True
+    kept = before if isinstance(before, list) else []
+    results = [*kept, *[None] * (job.completions - len(kept))]
+    for index, value in found.items():
+        if index < job.completions:
+            results[index] = value
+    if all(value is None for value in results):
+        return None, True
+    fits = len(json.dumps(results)) <= MAX_RESULTS_BYTES
+    return results if fits else None, fits
+
+
+def _parsed(text: str) -> Any:
+    """Return JSON, or the text itself if it is none that can be told again."""
+    try:
+        value = orjson.loads(text) if text.strip() else None
+        orjson.dumps(value)  # reads what is nested deeper than it writes
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        return text
+    return value
