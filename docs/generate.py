@@ -78,9 +78,7 @@ def _rows(schema: Mapping[str, Any], path: str) -> Iterator[str]:
     for name, field in sorted(schema.get("properties", {}).items()):
         here = f"{path}.{name}"
         items = field.get("items", {})
-        kind = f"[]{items.get('type', 'object')}" if items else field.get("type", "any")
-        if "enum" in field:
-            kind = " \\| ".join(str(value) for value in field["enum"])
+        kind = f"[]{items.get('type', 'object')}" if items else _type_of({"type": "any", **field})
         default = f"`{field['default']}`" if field.get("default") not in (None, {}) else ""
         meaning = " ".join(str(field.get("description", "")).split()).replace("|", "\\|")
         yield f"| `{here}` | {kind} | {default} | {meaning} |"

@@ -30,21 +30,23 @@ def main(run):
     plan = {**wanted, "etag": file.etag, "size": file.size_bytes}
     work = run.checkpoint(f"csv-totals-{checkpoint.hash_of(plan)}")
     work.plan(plan)
-    columns = columns_of(source.get_range(name, 0, LONGEST_LINE_BYTES), wanted)
+    columns = columns_of(source.get_range(file, 0, LONGEST_LINE_BYTES), wanted)
     step = wanted["unitMiB"] << 20
-    units = {checkpoint.Unit(f"{at // step:06d}"): at for at in range(0, file.size_bytes, step)}
+    starts = {checkpoint.Unit(f"{at // step:06d}"): at for at in range(0, file.size_bytes, step)}
+    units = list(starts)
 
-    done = len(work.committed(list(units)))
-    progress = run.progress(len(units), "units", done=done)
-    for unit in work.remaining(list(units), run.index, run.completions):
-        with work.claim(unit) as claim:
-            totals = add_up(lines(source, file, units[unit], step), columns, units[unit] == 0)
-            claim.commit(json.dumps(totals, sort_keys=True).encode(), ".json")
-        progress.advance()
+    progress = run.progress(len(units), "units", done=len(work.committed(units)))
+    while left := run.left(work, units):
+        for unit in left:
+            with work.claim(unit) as claim:
+                totals = add_up(lines(source, file, starts[unit], step), columns, starts[unit] == 0)
+                claim.commit(json.dumps(totals, sort_keys=True).encode(), ".json")
+            progress.advance()
 
-    if work.remaining(list(units)):
+    records = run.gather(work, units)
+    if records is None:
         return {"waitsFor": "the other indexes"}
-    return finish(work, list(units), wanted)
+    return finish(work, records.values(), wanted)
 
 
 def asked(run):
@@ -71,11 +73,11 @@ def columns_of(beginning, wanted):
 def lines(source, file, start, length):
     """The text of the lines that begin in this range, which may end behind it."""
     begin = max(0, start - 1)  # a line begins at `start` if the byte before ends one
-    content = source.get_range(file.key, begin, start + length - begin)
+    content = source.get_range(file, begin, start + length - begin)
     if start:
         content = content.partition(b"\n")[2]
     if not content.endswith(b"\n") and start + length < file.size_bytes:
-        rest = source.get_range(file.key, start + length, LONGEST_LINE_BYTES)
+        rest = source.get_range(file, start + length, LONGEST_LINE_BYTES)
         if b"\n" not in rest and len(rest) == LONGEST_LINE_BYTES:
             raise checkpoint.BadInput(f"near byte {start + length}: a line of more than 1 MiB")
         content = content + rest.partition(b"\n")[0] if content else b""
@@ -103,13 +105,12 @@ def add_up(text, columns, has_header):
     return {name: [count, str(total)] for name, (count, total) in totals.items()}
 
 
-def finish(work, units, wanted):
+def finish(work, records, wanted):
     whole = {}
-    records = work.committed(units)
     with localcontext() as exact:
         exact.prec = 60
-        for unit in units:
-            for name, (count, total) in json.loads(work.read(records[unit])).items():
+        for record in records:
+            for name, (count, total) in json.loads(work.read(record)).items():
                 before = whole.get(name, (0, Decimal(0)))
                 whole[name] = (before[0] + count, before[1] + Decimal(total))
     text = io.StringIO()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import runpy
 import subprocess
 import time
 from decimal import Decimal
@@ -14,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.support.checkpoint_victim import ROOT, ended, kill, output, start
+from torpor.checkpoint import Claim, ObjectChanged, Record, Run
 
 KILLS = int(os.environ.get("TORPOR_CHAOS_KILLS", "20"))
 PROGRAM = (str(ROOT / "examples/csv-totals/csv_totals.py"),)
@@ -101,6 +104,43 @@ def test_two_at_once_make_the_same_bytes(
     programs = [begin(tmp_path, rides, JOB_COMPLETION_INDEX=index, **told) for index in indexes]
     assert [ended(program)[0] for program in programs] == [0, 0]
     assert totals(tmp_path) == expected
+
+
+@pytest.mark.parametrize("harm", ["removed", "damaged"])
+def test_a_unit_lost_by_an_index_that_has_ended_is_made_by_the_last(
+    rides: Path, expected: bytes, tmp_path: Path, harm: str
+) -> None:
+    told = {"TORPOR_COMPLETIONS": "2"}
+    assert ended(begin(tmp_path, rides, JOB_COMPLETION_INDEX="0", **told))[0] == 0
+    assert output(tmp_path) == {"waitsFor": "the other indexes"}
+    lost = next((tmp_path / "store").glob("*/seg/0/000001-*"))
+    lost.unlink() if harm == "removed" else lost.write_bytes(bytes(lost.stat().st_size))
+    assert ended(begin(tmp_path, rides, JOB_COMPLETION_INDEX="1", **told))[0] == 0
+    assert totals(tmp_path) == expected
+
+
+def test_a_source_that_is_replaced_meanwhile_is_never_mixed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, commit = tmp_path / "rides.csv", Claim.commit
+    source.write_text("city,fare\n" + "a,1\n" * 600_000)
+
+    def replacing(claim: Claim, content: bytes, suffix: str) -> Record:
+        (tmp_path / "new").write_text("city,fare\n" + "a,5\n" * 600_000)
+        (tmp_path / "new").replace(source)
+        return commit(claim, content, suffix)
+
+    (tmp_path / "input").write_text(json.dumps({**INPUT, "source": str(source)}))
+    run = Run(input_path=tmp_path / "input", store_url=str(tmp_path / "store"))
+    with monkeypatch.context() as patched:
+        patched.setattr("torpor.checkpoint.run", lambda main: None)
+        main = runpy.run_path(PROGRAM[0])["main"]
+    with monkeypatch.context() as patched:
+        patched.setattr(Claim, "commit", replacing)
+        with pytest.raises(ObjectChanged):
+            main(run)
+    main(run)
+    assert totals(tmp_path) == b"city,rows,fare\na,600000,3000000\n"
 
 
 @pytest.mark.parametrize(

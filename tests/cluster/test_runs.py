@@ -14,14 +14,14 @@ from tests.cluster import test_triggers as triggers
 from tests.cluster import test_workflows as workflows
 from tests.cluster.api import Json, condition, until
 from tests.cluster.harness import SYSTEM, Lab
-from tests.cluster.runs import STORE, Runs, bucket, is_half_way
+from tests.cluster.runs import PROGRAM, PYTHON, STORE, Runs, bucket, is_half_way
 from tests.cluster.test_cli import printed
 from tests.cluster.test_disruption import role_pods
 from tests.support.servers.versitygw import needs_versitygw
 from torpor.functions.placement import GPU_PRODUCT
-from torpor.platform.kubernetes.resources import FUNCTIONS, NAMESPACES, NODES, PODS
+from torpor.platform.kubernetes.resources import CONFIG_MAPS, FUNCTIONS, NAMESPACES, NODES, PODS
 from torpor.resources.instance import GPU_RESOURCE
-from torpor.resources.names import LABEL_COMPONENT
+from torpor.resources.names import LABEL_COMPONENT, LABEL_RUN
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -116,6 +116,19 @@ async def test_how_a_pod_ends_decides_whether_an_attempt_is_used(lab: Lab) -> No
     assert ends[crashing]["attempt"] == 2
     assert (ends[bad]["reason"], len(pods[bad])) == ("BadInput", 1)
     assert (ends[hungry]["reason"], len(pods[hungry])) == ("OutOfMemory", 1)
+
+
+async def test_a_run_keeps_its_code_whatever_becomes_of_the_config_map(lab: Lab) -> None:
+    await lab.config_map("report-code", {"main.py": PROGRAM})
+    code = {"code": {"configMap": "report-code"}}
+    async with Runs.of(lab) as runs:
+        await lab.make("report", workload="Job", **{**PYTHON, **code})
+        run = await runs.start("report", {"how": "crashing", "say": "the same"})
+        await lab.api.delete(CONFIG_MAPS.path(lab.namespace, "report-code"))
+        told = await runs.ended(run)
+        assert (told["attempt"], told["result"]["said"]) == (2, "the same")
+        copies = await lab.api.items(CONFIG_MAPS, lab.namespace, f"{LABEL_RUN}={run}")
+        assert [copy["immutable"] for copy in copies] == [True]
 
 
 async def test_a_gpu_is_waited_for_and_chosen_or_done_without(lab: Lab) -> None:

@@ -40,6 +40,39 @@ def test_each_index_makes_its_share(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("index", ["0", "1"])
+def test_a_damaged_unit_is_made_anew_by_the_same_start(tmp_path: Path, index: str) -> None:
+    """Also one of an index that has ended, which nobody starts again."""
+    two = {"TORPOR_COMPLETIONS": "2"}
+    for each in ("0", "1"):
+        assert ended(start(tmp_path, {"units": 4}, {**two, "JOB_COMPLETION_INDEX": each}))[0] == 0
+    (damaged,) = tmp_path.glob("store/work/seg/0/000-*")
+    damaged.write_bytes(bytes(damaged.stat().st_size))
+    program = start(tmp_path, {"units": 4}, {**two, "JOB_COMPLETION_INDEX": index})
+    code, said, told = ended(program)
+    assert (code, re.findall(r"committed (\d+)", said)) == (0, ["000"])
+    assert "000 will be made anew" in told
+    assert list(of_folder(tmp_path, 4)) == ["000", "001", "002", "003"]
+
+
+def test_a_store_that_keeps_damaging_a_unit_costs_an_attempt(tmp_path: Path) -> None:
+    program = (
+        "from torpor import checkpoint\n"
+        "def main(run):\n"
+        "    raise checkpoint.UnitDamaged('not what was committed', checkpoint.Unit('a'))\n"
+        "checkpoint.run(main)"
+    )
+    code, _, told = ended(start(tmp_path, {}, {}, ("-c", program)))
+    assert (code, output(tmp_path)) == (1, {"error": "not what was committed"})
+    assert told.count("again: ") == 1
+
+
+def test_other_work_in_the_same_place_is_not_tried_again(tmp_path: Path) -> None:
+    assert ended(start(tmp_path, {"units": 2}, {}))[0] == 0
+    assert ended(start(tmp_path, {"units": 3}, {}))[0] == 64
+    assert "it differs in units" in output(tmp_path)["error"]
+
+
 def test_bad_input_ends_with_64_and_one_line_of_reason(tmp_path: Path) -> None:
     code, _, said = ended(start(tmp_path, {"units": 2, "then": {"001": "bad"}}, {}))
     assert (code, output(tmp_path)) == (64, {"error": "line 7 is no number"})
@@ -64,7 +97,7 @@ def test_an_exit_of_the_programs_own_is_kept(tmp_path: Path) -> None:
         ({"TORPOR_COMPLETIONS": "many"}, 64, "TORPOR_COMPLETIONS is 'many'"),
         ({"TORPOR_GRACE_SECONDS": "-1"}, 64, "TORPOR_GRACE_SECONDS is '-1'"),
         ({"TORPOR_CHECKPOINT": ""}, 1, "set spec.job.checkpoint.store"),
-        ({"TORPOR_CHECKPOINT": "ftp://x"}, 1, "no address of a store"),
+        ({"TORPOR_CHECKPOINT": "ftp://x"}, 64, "no address of a store"),
         ({"TORPOR_CHECKPOINT": "/proc/nothing"}, 1, "/proc/nothing"),
     ],
 )

@@ -58,9 +58,19 @@ def test_an_object_is_what_was_written_last(store: Store) -> None:
     store.put("a/b.json", b"second")
     assert store.get("a/b.json") == b"second"
     assert store.stat("a/b.json").size_bytes == 6
-    assert store.get_range("a/b.json", 2, 3) == b"con"
-    assert store.get_range("a/b.json", 4, 100) == b"nd"
-    assert store.get_range("a/b.json", 60, 1) == b""
+    entry = store.stat("a/b.json")
+    assert store.get_range(entry, 2, 3) == b"con"
+    assert store.get_range(entry, 4, 100) == b"nd"
+    assert store.get_range(entry, 60, 1) == b""
+
+
+def test_ranges_of_an_object_that_was_replaced_are_not_mixed(store: Store) -> None:
+    store.put("rides.csv", b"first")
+    entry = store.stat("rides.csv")
+    assert store.get_range(entry, 0, 2) == b"fi"
+    store.put("rides.csv", b"other")
+    with pytest.raises(ObjectChanged, match=r"rides\.csv was replaced"):
+        store.get_range(entry, 2, 3)
 
 
 def test_only_the_first_writes_a_new_object(store: Store) -> None:

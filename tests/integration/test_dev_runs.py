@@ -13,14 +13,15 @@ from typing import Any
 
 import pytest
 
-from torpor.dev.runs.ends import After, judge, result_of
+from torpor.dev.runs.ends import After, judge
 from torpor.dev.runs.index import Pauses
 from torpor.dev.runs.keeper import LocalRuns
 from torpor.errors import InvalidResource, UnknownFunction
+from torpor.functions.runs.words import RESULT_TOO_LARGE, is_cut, result_of
 from torpor.platform.local_program import Program
 from torpor.resources.function import Function
 from torpor.resources.names import FunctionKey
-from torpor.resources.run import Run, RunRefused, RunRequest, RunState, UnknownRun
+from torpor.resources.run import MAX_RESULT_BYTES, Run, RunRefused, RunRequest, RunState, UnknownRun
 
 KEY = FunctionKey("default", "work")
 _BEGIN = """
@@ -118,17 +119,55 @@ async def test_a_run_has_its_input_and_tells_its_result(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("left", "result"),
     [
-        (b"", None),
-        (b" \n", None),
-        (b'{"n": 1}', {"n": 1}),
-        (b"done\n", "done\n"),
-        (b"NaN", "NaN"),
-        (b"[" * 500 + b"]" * 500, "[" * 500 + "]" * 500),
-        (b"\xff", "\ufffd"),
+        ("", None),
+        (" \n", None),
+        ('{"n": 1}', {"n": 1}),
+        ("done\n", "done\n"),
+        ("NaN", "NaN"),
+        ("[" * 500 + "]" * 500, "[" * 500 + "]" * 500),
     ],
 )
-def test_what_a_program_left_is_json_or_text(left: bytes, result: object) -> None:
+def test_what_a_program_left_is_json_or_text(left: str, result: object) -> None:
     assert result_of(left) == result
+
+
+def test_a_whole_result_that_fills_its_room_is_not_cut() -> None:
+    whole = json.dumps("x" * (MAX_RESULT_BYTES - 2))
+    assert len(whole) == MAX_RESULT_BYTES
+    assert [is_cut(whole), is_cut(whole[:-1]), is_cut("x" + whole[1:])] == [False, False, True]
+
+
+async def test_a_result_that_is_too_large_is_none_and_not_half_of_it(tmp_path: Path) -> None:
+    async with keeping(tmp_path / "runs", program(tmp_path, "give(['x' * 9000])")) as runs:
+        done = await ended(runs, await started(runs))
+    assert (done.state, done.reason, done.result) == (RunState.SUCCEEDED, RESULT_TOO_LARGE, None)
+
+
+@pytest.mark.parametrize(
+    "leave",
+    ["os.mkfifo(path)", "os.mkdir(path)", "os.symlink('/etc/hostname', path)"],
+    ids=["fifo", "folder", "link"],
+)
+async def test_what_is_no_file_is_no_result_and_holds_nobody_up(tmp_path: Path, leave: str) -> None:
+    code = f"path = os.environ['TORPOR_OUTPUT']; os.unlink(path); {leave}; os._exit(not failures)"
+    async with keeping(tmp_path / "runs", program(tmp_path, code)) as runs:
+        async with asyncio.timeout(20):
+            done = await ended(runs, await started(runs))
+    assert (done.state, done.result, done.attempt) == (RunState.SUCCEEDED, None, 2)
+
+
+async def test_a_program_that_stops_unasked_is_started_again_with_growing_pauses(
+    tmp_path: Path,
+) -> None:
+    assert [Pauses(1, 60).after(ends) for ends in (1, 2, 3, 99)] == [1, 2, 4, 60]
+    found = program(tmp_path, "note(str(time.monotonic())); os._exit(143)")
+    async with keeping(tmp_path / "runs", found) as runs:
+        await started(runs)
+        async with asyncio.timeout(15):
+            while len(notes(tmp_path)) < 4:  # noqa: ASYNC110 - a file has no event
+                await asyncio.sleep(0.02)
+    began = [float(line) for line in notes(tmp_path)]
+    assert began[3] - began[2] >= 0.2, "the third pause is four times the first"
 
 
 async def test_one_key_is_one_run(tmp_path: Path) -> None:
@@ -362,10 +401,11 @@ async def test_runs_are_forgotten_after_their_time(tmp_path: Path) -> None:
     name = await started(runs)
     await ended(runs, name)
     now[0] += 61
+    folder = tmp_path / "runs" / "default" / name
     async with asyncio.timeout(10):
-        while list(runs.all()):  # noqa: ASYNC110
+        while folder.exists():  # noqa: ASYNC110
             await asyncio.sleep(0.05)
-    assert not (tmp_path / "runs" / "default" / name).exists()
+    assert not list(runs.all())
     task.cancel()
     await asyncio.wait((task,))
 
@@ -376,7 +416,7 @@ async def test_what_a_run_wrote_and_was_given_can_be_read(tmp_path: Path) -> Non
         name = await started(runs, given=json.dumps({"n": 1}))
         await ended(runs, name)
         texts = [file.read_text() for file in runs.logs(KEY.namespace, name).values()]
-        told = runs.details(KEY.namespace, name)
+        told = await runs.details(KEY.namespace, name)
     assert texts == ["hello 0\n", "hello 1\n"]
     assert json.loads(told.input) == {"n": 1}
     assert [(one.index, one.how) for one in told.attempts] == [(0, "succeeded"), (1, "succeeded")]

@@ -27,6 +27,10 @@ def stop(*_):
     sys.exit(143)
 signal.signal(signal.SIGTERM, stop)
 print("counting to", given.get("to"), flush=True)
+for number in range(given.get("lines", 0)):
+    print("line", number, "." * 100)
+if "lines" in given:
+    print("that was all", end="")
 if "bad" in given:
     json.dump({"error": given["bad"]}, open(os.environ["TORPOR_OUTPUT"], "w"))
     sys.exit(64)
@@ -168,6 +172,23 @@ async def test_on_the_command_line(tmp_path: Path) -> None:
         code, out, err = await torpor("run", "show", "count-0", *way)
         assert code == 1
         assert "there is no run default/count-0" in err
+
+
+async def test_a_log_of_some_mebibytes_is_shown_to_its_end(tmp_path: Path) -> None:
+    folder = write(tmp_path / "app", tmp_path)
+    async with serving(folder) as dev:
+        way = ("--gateway", dev.url)
+        given = json.dumps({"lines": 20_000})
+        _, out, _ = await torpor("invoke", "count", "-d", given, *way)
+        run = out.strip()
+        address = f"{dev.url}/function/@runs/default/{run}?wait=20"
+        async with ClientSession() as client, client.get(address) as it:
+            assert (await it.json())["state"] == "Succeeded"
+        code, out, _ = await torpor("run", "logs", run, *way)
+        lines = out.splitlines()
+        assert (code, len(lines), lines[-1]) == (0, 20_002, "that was all")
+        code, _, err = await torpor("run", "logs", run, "--index", "7", *way)
+        assert (code, err.rstrip()[-19:]) == (1, "only index 0, not 7")
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])

@@ -16,8 +16,8 @@ from tests.support.haproxy import needs_haproxy
 from tests.support.lambda_rig import call, client
 from tests.support.platform_rig import until
 from tests.support.real_gateway import free_port
-from tests.support.run_rig import ENDED, RUNNING, job_function, run_rig, terminated
-from torpor.resources.run import MAX_INPUT_BYTES, run_id
+from tests.support.run_rig import ENDED, RUNNING, Rig, job_function, run_rig, terminated
+from torpor.resources.run import MAX_INPUT_BYTES, MAX_INPUTS_BYTES, run_id
 from torpor.telemetry.metrics import REGISTRY
 
 pytestmark = needs_haproxy
@@ -74,6 +74,22 @@ async def test_one_key_is_one_run_however_often_it_comes() -> None:
         assert len(rig.jobs()) == 4
 
 
+async def test_a_run_is_found_and_cancelled_by_its_key_and_never_made_so() -> None:
+    async with run_rig() as rig:
+        path = "/function/shop/encode"
+        for method in ("GET", "DELETE"):
+            status, _, told = await rig.send(method, path, Idempotency_Key="a/7 b+c")
+            assert (status, told["code"]) == (404, "unknown-run")
+        assert rig.jobs() == []
+        location = await rig.start(b"1", Idempotency_Key="a/7 b+c")
+        status, _, told = await rig.send("GET", path, Idempotency_Key="a/7 b+c")
+        assert (status, told["id"]) == (200, location.rpartition("/")[2])
+        status, _, told = await rig.send("DELETE", path, Idempotency_Key="a/7 b+c")
+        assert (status, told["location"]) == (202, location)
+        [job] = rig.jobs()
+        assert job["spec"]["activeDeadlineSeconds"] == 1
+
+
 async def test_the_functions_own_host_leads_there_too() -> None:
     async with run_rig() as rig:
         host = {"Host": "encode.shop.svc", "Prefer": "respond-async"}
@@ -111,6 +127,70 @@ async def test_an_answer_that_is_lost_makes_no_second_run() -> None:
         assert (await rig.run(location))["state"] == "Pending"
 
 
+async def test_an_input_that_every_index_keeps_is_bounded_by_their_number() -> None:
+    async with run_rig(job_function(job={"completions": 1000})) as rig:
+        body = b"x" * (MAX_INPUTS_BYTES // 1000 + 1)
+        status, _, told = await rig.send("POST", "/function/shop/encode", body)
+        assert (status, told["code"]) == (413, "request-too-large")
+        assert "of 1000 indexes is at most 16777 bytes" in told["detail"]
+        assert rig.jobs() == []
+        await rig.start(body[:-1])
+
+
+PYTHON: dict[str, Any] = {
+    "runtime": "python3",
+    "handler": "main.handler",
+    "image": None,
+    "code": {"configMap": "code"},
+}
+
+
+def code_map(text: str) -> dict[str, Any]:
+    return {"metadata": {"namespace": "shop", "name": "code"}, "data": {"main.py": text}}
+
+
+def mounted(rig: Rig) -> list[dict[str, Any]]:
+    """The ConfigMaps with the code of each run, as its pods find them."""
+    found = []
+    for job in rig.jobs():
+        volumes = {item["name"]: item for item in job["spec"]["template"]["spec"]["volumes"]}
+        copy = rig.fake.find("configmaps", "shop", volumes["code"]["configMap"]["name"])
+        assert copy is not None
+        found.append(copy)
+    return found
+
+
+async def test_a_run_keeps_the_code_that_it_was_started_with() -> None:
+    async with run_rig(job_function(**PYTHON)) as rig:
+        rig.fake.put("configmaps", code_map("first"))
+        await rig.start()
+        rig.fake.put("configmaps", code_map("second"))
+        await rig.start()
+        rig.fake.remove("configmaps", "shop", "code")
+        copies = mounted(rig)
+        assert {copy["data"]["main.py"] for copy in copies} == {"first", "second"}
+        assert all(copy["immutable"] for copy in copies)
+        owners = {copy["metadata"]["ownerReferences"][0]["uid"] for copy in copies}
+        assert owners == {job["metadata"]["uid"] for job in rig.jobs()}, "it goes with its run"
+
+
+async def test_the_leader_makes_the_copy_that_a_maker_who_died_did_not() -> None:
+    async with run_rig(job_function(**PYTHON)) as rig:
+        rig.fake.put("configmaps", code_map("first"))
+        await rig.controller.retire()
+        location = await rig.start()
+        [copy] = mounted(rig)
+        name = copy["metadata"]["name"]
+        rig.fake.remove("configmaps", "shop", name)
+        rig.fake.remove("configmaps", "shop", "code")
+        rig.controller.lead(rig.session)
+        told = await rig.told(location, reason="FailedCreate")
+        assert "the ConfigMap code with its code is gone" in told["message"]
+        rig.fake.put("configmaps", code_map("first"))
+        await until(lambda: rig.fake.find("configmaps", "shop", name) is not None)
+        assert mounted(rig)[0]["data"] == {"main.py": "first"}
+
+
 async def test_a_name_that_is_taken_is_said() -> None:
     async with run_rig() as rig:
         [function] = rig.functions.values()
@@ -128,6 +208,7 @@ async def test_a_name_that_is_taken_is_said() -> None:
     [
         (Refusal(403, message='jobs "x" is forbidden: exceeded quota: few'), 429, "quota"),
         (Refusal(422, message="spec.template.spec.volumes[1].name: Duplicate"), 409, "job-refused"),
+        (Refusal(422, message='Job.batch "quota-report-1" is invalid'), 409, "job-refused"),
     ],
 )
 async def test_what_the_api_server_refuses_is_told(
@@ -160,7 +241,7 @@ async def test_cancelling_ends_the_job_with_grace() -> None:
         status, _, told = await rig.send("DELETE", location)
         assert (status, told["location"]) == (202, location)
         [job] = rig.jobs()
-        assert job["spec"]["activeDeadlineSeconds"] == 1
+        assert job["spec"]["activeDeadlineSeconds"] == 1, "which ends what runs with its grace"
         assert (await rig.told(location, reason="Cancelling"))["state"] == "Running"
         rig.pod(location, terminated(143))
         rig.end(location, "Failed", "DeadlineExceeded")
@@ -253,6 +334,22 @@ async def test_a_new_leader_goes_on_and_writes_nothing_that_is_known() -> None:
         assert (await rig.told(location, state="Succeeded"))["result"] == 7
 
 
+async def test_what_a_former_leader_counted_is_not_lost_with_its_pods() -> None:
+    async with run_rig(job_function(job={"completions": 2})) as rig:
+        unseen = counted("torpor_run_pod_seconds_total", "unseen")
+        location = await rig.start()
+        rig.pod(location, terminated(143), index=0)
+        await rig.told(location, podSeconds=60)
+        await rig.controller.retire()
+        rig.fake.remove("pods", "shop", f"{location.rpartition('/')[2]}-0")
+        rig.controller.lead(rig.session)
+        later = {"startedAt": ENDED, "finishedAt": "2026-01-01T00:01:40Z", "exitCode": 0}
+        rig.pod(location, {"terminated": later}, index=1)
+        rig.end(location, "Complete", completedIndexes="0,1")
+        assert (await rig.told(location, state="Succeeded"))["podSeconds"] == 90
+        await until(lambda: counted("torpor_run_pod_seconds_total", "unseen") == unseen + 60)
+
+
 async def test_a_function_that_is_gone_leaves_its_runs_alone() -> None:
     async with run_rig() as rig:
         location = await rig.start()
@@ -286,13 +383,13 @@ async def test_reserved_concurrency_is_the_most_runs_at_once() -> None:
 
 
 async def test_what_the_function_lacks_is_said() -> None:
-    code = {"runtime": "python3", "handler": "main.handler", "image": None}
     functions = (
-        job_function("lacks", **code, code={"configMap": "gone"}),
-        job_function("ruby", **{**code, "runtime": "ruby"}, code={"configMap": "code"}),
-        job_function("fits", **code, code={"configMap": "code"}),
+        job_function("lacks", **{**PYTHON, "code": {"configMap": "gone"}}),
+        job_function("ruby", **{**PYTHON, "runtime": "ruby"}),
+        job_function("fits", **PYTHON),
     )
     async with run_rig(*functions) as rig:
+        rig.fake.put("configmaps", code_map("pass"))
         status, _, told = await rig.send("POST", "/function/shop/lacks", b"1")
         assert (status, told["code"]) == (503, "config-map-missing")
         status, _, told = await rig.send("POST", "/function/shop/ruby", b"1")
@@ -400,6 +497,7 @@ async def test_a_queued_run_that_is_cancelled_is_collected() -> None:
         await rig.send("DELETE", location)
         await rig.told(location, state="Cancelled")
         [job] = rig.jobs()
+        assert job["spec"]["parallelism"] == 0, "were it admitted now, no pod would be made"
         notes = {
             **job["metadata"]["annotations"],
             "torpor.dev/run-cancelled": "2026-01-01T00:00:00Z",

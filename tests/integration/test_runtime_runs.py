@@ -94,7 +94,7 @@ async def test_a_cloudevent_is_given_as_one(tmp_path: Path) -> None:
         ("import sys; sys.exit(3)", 3, None),
         ("import sys; sys.exit('no disk')", 1, "no disk"),
         ("return {1, 2}", 1, "MarshalError"),
-        ("return 'x' * 5000", 1, "return where it is"),
+        ("return 'x' * 5000", 64, "return where it is"),
         (
             "from torpor.checkpoint import BadInput; raise BadInput('no video stream')",
             64,

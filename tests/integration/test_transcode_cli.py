@@ -197,8 +197,17 @@ def test_what_no_other_try_mends_exits_64(
 
 def test_other_work_in_the_same_place_is_refused(source: Path, made: Path) -> None:
     done = torpor("run", source, "--variants", "h264", "--to", made)
-    assert done.returncode == 1
+    assert done.returncode == 64
     assert "give this work a place of its own" in done.stderr
+
+
+def test_a_source_among_the_results_is_not_replaced(source: Path, tmp_path: Path) -> None:
+    film = tmp_path / "h264-180p.mp4"
+    film.write_bytes(source.read_bytes())
+    done = torpor("run", film, *_QUICK, "--to", tmp_path)
+    assert (done.returncode, "the source lies where the results go" in done.stderr) == (64, True)
+    assert film.read_bytes() == source.read_bytes()
+    assert list(tmp_path.iterdir()) == [film]
 
 
 @pytest.fixture(scope="module")

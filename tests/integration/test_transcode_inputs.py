@@ -209,7 +209,13 @@ def _sound_only(folder: Path) -> Path:
 
 def _still(folder: Path) -> Path:
     ffmpeg("-f", "lavfi", "-i", "testsrc2=duration=1", "-frames:v", "1", folder / "a.jpg")
-    return folder / "a.jpg"
+    return (folder / "a.jpg").rename(folder / "a")
+
+
+def _pictures(folder: Path) -> Path:
+    """A file whose name stands for others, for an ffmpeg that may take it so."""
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=duration=1", "-frames:v", "3", folder / "%d.jpg")
+    return (folder / "1.jpg").rename(folder / "%d.jpg")
 
 
 def _playlist(folder: Path) -> Path:
@@ -231,6 +237,7 @@ def _playlist(folder: Path) -> Path:
         (_text, "not a video that can be read"),
         (_sound_only, "no video stream: it holds audio"),
         (_still, "still picture"),
+        (_pictures, "a format that is not read"),
         (_playlist, "a format that is not read"),
         (lambda folder: folder / "none.mp4", "there is no file"),
         (lambda folder: folder, "is a folder"),

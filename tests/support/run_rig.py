@@ -21,7 +21,7 @@ from tests.support.fake_platform import FakePlatform, function
 from tests.support.platform_rig import client_of
 from tests.support.real_gateway import KEY, RealGateway, real_gateway
 from torpor.functions.runs.api import RunsApi
-from torpor.functions.runs.keeper import RunKeeper, Sources
+from torpor.functions.runs.keeper import RunKeeper
 from torpor.functions.runs.leader import RunLeader
 from torpor.functions.runs.telling import Teller
 from torpor.functions.runs.watching import RunWatch
@@ -54,7 +54,7 @@ class Controller:
         keeper = RunKeeper(
             api,
             self.watch,
-            Sources(functions.get, lambda _namespace, name: "1" if name == "code" else None),
+            functions.get,
             ControllerSettings(runtime_images={"python3": "runtime:1"}),
             clock=time.monotonic,
             wall=lambda: datetime.now(UTC),

@@ -37,7 +37,8 @@ async def transcoded(
     watch: Callable[[Mapping[str, Any]], None] = lambda snapshot: None,
 ) -> dict[str, Any]:
     """The result of a transcode."""
-    return await transcode(Job(wanted, run or Run(), read_prices(None), watch=watch))
+    job = Job(wanted, run or Run(), read_prices(None), watch=watch)
+    return (await transcode(job)).document
 
 
 @dataclass(frozen=True)

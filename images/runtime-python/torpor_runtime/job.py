@@ -33,7 +33,9 @@ _DEFAULT_SECONDS = 86_400.0
 
 
 class ResultTooLarge(Exception):
-    """The handler's result does not fit into the status of the run."""
+    """The handler's result does not fit into the status of the run; the next would not either."""
+
+    exit_code = BAD_INPUT
 
 
 def run(handler: Handler, environment: Mapping[str, str] = os.environ) -> int:

@@ -10,11 +10,15 @@ where the store is not a folder, so an image takes it alone.
         work = run.checkpoint("totals-" + checkpoint.hash_of(run.input()))
         units = [checkpoint.Unit(f"{number:05d}") for number in range(100)]
         progress = run.progress(len(units), "units", done=len(work.committed(units)))
-        for unit in work.remaining(units, run.index, run.completions):
-            with work.claim(unit) as claim:
-                claim.commit(make(unit))
-            progress.advance(1)
-        return {"units": len(units)}
+        while left := run.left(work, units):
+            for unit in left:
+                with work.claim(unit) as claim:
+                    claim.commit(make(unit))
+                progress.advance()
+        records = run.gather(work, units)
+        if records is None:
+            return {"waitsFor": "the other indexes"}
+        return work.done({"units": len(records)})
 
     checkpoint.run(main)
 """
@@ -26,6 +30,7 @@ from torpor.checkpoint.environment import Run
 from torpor.checkpoint.errors import (
     BadInput,
     CheckpointError,
+    NoStore,
     ObjectChanged,
     ObjectMissing,
     PlanDiffers,
@@ -47,6 +52,7 @@ __all__ = [
     "CheckpointError",
     "Claim",
     "Entry",
+    "NoStore",
     "ObjectChanged",
     "ObjectMissing",
     "Patience",

@@ -29,7 +29,7 @@ from torpor.checkpoint.errors import (
 )
 from torpor.checkpoint.stopping import Stop
 from torpor.checkpoint.store import Entry, Store
-from torpor.checkpoint.unit import Record, Unit, canonical
+from torpor.checkpoint.unit import LONE_SURROGATES, Record, Unit, canonical
 
 _PLAN: Final = "plan.json"
 _DONE: Final = "done.json"
@@ -82,13 +82,10 @@ class Checkpoint:
             kept = [record for record in records if record and self._holds(record, there)]
         return {record.unit: record for record in kept}
 
-    def remaining(self, units: Sequence[Unit], index: int = 0, of: int = 1) -> list[Unit]:
-        """Return what is not done of one share: the units are divided into `of` equal runs."""
-        if not 0 <= index < of:
-            raise ValueError(f"there is no share {index} of {of}")
-        share = units[len(units) * index // of : len(units) * (index + 1) // of]
-        done = self.committed(share)
-        return [unit for unit in share if unit not in done]
+    def remaining(self, units: Sequence[Unit]) -> list[Unit]:
+        """Return those of the units that are not done."""
+        done = self.committed(units)
+        return [unit for unit in units if unit not in done]
 
     @contextmanager
     def claim(self, unit: Unit) -> Iterator[Claim]:
@@ -141,7 +138,8 @@ class Checkpoint:
         A store may call a write that is still under way "there already", so nothing may be there
         yet: it is tried again.
         """
-        content = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False).encode()
+        text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
+        content = text.encode(errors=LONE_SURROGATES)
         for _ in range(_TRIES):
             if self.store.put_new(self.key(name), content):
                 return document
@@ -184,7 +182,8 @@ class Checkpoint:
         self.store.delete(self.key(record.unit.record))
         return UnitDamaged(
             f"{self.store.url_of(self.key(record.object))} is not what was committed: "
-            f"{record.unit.name} will be made anew"
+            f"{record.unit.name} will be made anew",
+            record.unit,
         )
 
 

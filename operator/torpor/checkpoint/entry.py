@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from torpor.checkpoint.environment import Run
-from torpor.checkpoint.errors import BadInput, CheckpointError, Stopped
+from torpor.checkpoint.errors import BadInput, CheckpointError, Stopped, UnitDamaged
+from torpor.checkpoint.unit import Unit
 
 _RESERVE_SECONDS = 1.0
 """How long before the end of its grace a program is ended: being killed then would use an attempt.
@@ -24,13 +25,14 @@ def run(main: Callable[[Run], object]) -> NoReturn:
     """Call `main` with the run's environment, and exit: 0, or what its error says.
 
     What it returns is the run's result, unless it is None. `main` is called in a thread of its own:
-    the main thread hears signals, whatever the program is doing. A program that does not end within
-    the grace is ended as Stopped, as is one that is sent SIGINT when it was asked to stop already.
+    the main thread hears signals, whatever the program is doing. If it raises UnitDamaged it is
+    called again, unless that unit was damaged before. A program that does not end within the grace
+    is ended as Stopped, as is one that is sent SIGINT when it was asked to stop already.
 
     | it ended with | exit | in the output file |
     | --- | --- | --- |
     | a value | 0 | the result |
-    | BadInput | 64: the run fails at once | {"error": reason} |
+    | an error whose `exit_code` is 64 | 64: the run fails at once | {"error": reason} |
     | Stopped | 143: no attempt is used | nothing |
     | any other error | 1: an attempt is used | {"error": reason} |
     """
@@ -64,7 +66,7 @@ def _watched(this: Run, main: Callable[[Run], object]) -> int:
 
 def _outcome(this: Run, main: Callable[[Run], object]) -> int:
     try:
-        value = main(this)
+        value = _whole(this, main)
         if value is not None:
             this.result(value)
     except Stopped as error:
@@ -78,6 +80,19 @@ def _outcome(this: Run, main: Callable[[Run], object]) -> int:
         traceback.print_exc()
         return _failed(this, CheckpointError(f"{type(error).__name__}: {error}"))
     return 0
+
+
+def _whole(this: Run, main: Callable[[Run], object]) -> object:
+    """Call `main`, and once more for each unit that it finds damaged: then that is made anew."""
+    anew: set[Unit] = set()
+    while True:
+        try:
+            return main(this)
+        except UnitDamaged as error:
+            if error.unit in anew:
+                raise
+            anew.add(error.unit)
+            _say(f"again: {error}")
 
 
 def _own(code: object) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,8 +14,10 @@ from torpor.checkpoint.checkpoint import Checkpoint
 from torpor.checkpoint.errors import BadInput, ResultTooLarge, StoreRefused
 from torpor.checkpoint.patience import Patience
 from torpor.checkpoint.progress import Progress
+from torpor.checkpoint.shares import Shares
 from torpor.checkpoint.stopping import GRACE_SECONDS, Stop
 from torpor.checkpoint.store import Store
+from torpor.checkpoint.unit import LONE_SURROGATES, Record, Unit
 
 log = logging.getLogger(__name__)
 
@@ -94,9 +96,34 @@ class Run:
         """Return the work that is kept under that name in the run's store.
 
         The name decides what is resumed: make it of what the work is (`hash_of` the input), so that
-        a second run of the same work goes on where the first ended.
+        a second run of the same work goes on where the first ended. Raises ValueError if it is
+        empty.
         """
+        if not prefix.strip("/"):
+            raise ValueError("the work needs a name, under which it is kept")
         return Checkpoint(self.store(), prefix, stop=self.stop, attempt=self.attempt)
+
+    def left(self, work: Checkpoint, units: Sequence[Unit]) -> list[Unit]:
+        """Return what this index has to make now; commit all of it, and ask again until it is none.
+
+        That is its share of the units, then what is missing of the shares of all indexes that have
+        made theirs: the last one also makes what was lost after its index had ended.
+        """
+        return self._shares().left(work, units)
+
+    def gather(self, work: Checkpoint, units: Sequence[Unit]) -> dict[Unit, Record] | None:
+        """Return the records of all units when nothing is left, None while others make theirs.
+
+        Raises UnitDamaged if a unit was lost meanwhile: ask what is left again.
+        """
+        return self._shares().gather(work, units)
+
+    def share(self, units: Sequence[Unit]) -> Sequence[Unit]:
+        """Return this index's share of the units, made or not."""
+        return self._shares().share(units, self.index)
+
+    def _shares(self) -> Shares:
+        return Shares(self.id, self.index, self.completions)
 
     def progress(self, total: float | None, unit: str = "units", *, done: float = 0) -> Progress:
         """Return a new count, served from now on if the run has a port for it."""
@@ -119,7 +146,8 @@ class Run:
 
         Raises ResultTooLarge if it is larger and there is no store.
         """
-        content = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        content = text.encode(errors=LONE_SURROGATES)
         if len(content) > MOST_RESULT_BYTES and self.output_path:
             content = json.dumps({"object": self._kept(content)}).encode()
         self._write(content)

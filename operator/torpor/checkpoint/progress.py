@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -36,15 +37,15 @@ class Progress:
         self._seen: deque[tuple[float, float]] = deque([(clock(), done)])
 
     def advance(self, count: float = 1) -> None:
-        """Count so much more as done."""
+        """Count so much more as done; raises ValueError for what is no finite number."""
         with self._lock:
-            self._done += count
+            self._done += _finite(count)
             self._note()
 
     def reach(self, done: float) -> None:
         """Set what is done, as a whole: less than before if work was lost."""
         with self._lock:
-            self._done = done
+            self._done = _finite(done)
             self._note()
 
     def say(self, message: str) -> None:
@@ -84,3 +85,9 @@ class Progress:
         first_at, first = self._seen[0]
         seconds = self._clock() - first_at
         return (self._done - first) / seconds if seconds > 0 and self._done > first else None
+
+
+def _finite(count: float) -> float:
+    if math.isfinite(count):
+        return count
+    raise ValueError(f"{count} is no count")

@@ -7,6 +7,7 @@ help, with a sentence that says what to do. Files pass through in pieces, never 
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from torpor.checkpoint.errors import StoreRefused
+from torpor.checkpoint.errors import NoStore
 from torpor.checkpoint.patience import Patience
 
 _T = TypeVar("_T")
@@ -24,6 +25,8 @@ MOST_CONTENT_BYTES = 64 << 20
 _PIECE_BYTES = 16 << 20
 _SCHEMES = ("s3", "s3a", "gs", "az", "abfs", "abfss", "http", "https")
 """http and https are for reading."""
+_SLIP = re.compile(rf"({'|'.join(_SCHEMES)}|file):(?!//)|[a-z][a-z0-9+.-]+:/(?!/)")
+"""An address that lacks a slash, which would be a folder of that name."""
 _WRITE = "is no address of a store: write s3://bucket/prefix, gs://…, az://…, or a folder"
 _OUTSIDE = {"", ".", "..", ".staging"}
 
@@ -96,7 +99,7 @@ class Store:
         """Return the store at `s3://bucket/prefix`, `gs://…`, `az://…`, `file:///path`, or a path.
 
         Credentials are taken from the environment (`AWS_*`, `GOOGLE_*`, `AZURE_*`), `options` go
-        before it. Raises StoreRefused for what is no address of a store.
+        before it. Raises NoStore for what is no address of a store.
         """
         url = url.rstrip("/") or url
         return cls(url, _backend(url, options or {}), patience or Patience())
@@ -113,10 +116,12 @@ class Store:
         """Return an object of at most 64 MiB; raises ObjectMissing, and StoreRefused if larger."""
         return self._do("read", key, lambda: self._backend.get(key, MOST_CONTENT_BYTES))
 
-    def get_range(self, key: str, start_bytes: int, length_bytes: int) -> bytes:
-        """Return so many bytes from there, fewer at the end; raises ObjectMissing."""
-        entry = self.stat(key)
-        return self._read(entry, start_bytes, min(length_bytes, entry.size_bytes - start_bytes))
+    def get_range(self, entry: Entry, start_bytes: int, length_bytes: int) -> bytes:
+        """Return so many bytes of the object that `stat` or `list` told of, fewer at its end.
+
+        Raises ObjectMissing, and ObjectChanged if it was replaced since.
+        """
+        return self._read(entry, start_bytes, length_bytes)
 
     def put(self, key: str, content: bytes) -> None:
         """Write an object."""
@@ -175,14 +180,14 @@ class Store:
 
 def _backend(url: str, options: Mapping[str, str]) -> Backend:
     scheme, _, rest = url.partition("://")
-    if not scheme or url.endswith(":"):
-        raise StoreRefused(f"{url!r} {_WRITE}")
+    if not scheme or url.endswith(":") or _SLIP.match(url):
+        raise NoStore(f"{url!r} {_WRITE}")
     if not rest:
         return _folder(Path(url))
     if scheme == "file":
         return _folder(Path(unquote(urlsplit(url).path)))
     if scheme not in _SCHEMES:
-        raise StoreRefused(f"{url!r} {_WRITE}")
+        raise NoStore(f"{url!r} {_WRITE}")
     from torpor.checkpoint.remote import Remote
 
     return Remote(url, options)

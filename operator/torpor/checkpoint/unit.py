@@ -16,6 +16,10 @@ _LIKE_AN_OBJECT: Final = re.compile(r"-[0-9a-f]{8}$")
 MOST_NAME_CHARACTERS: Final = 200
 
 
+LONE_SURROGATES: Final = "backslashreplace"
+"""How JSON text is encoded: what is no UTF-8 in a file's name becomes JSON's own escape of it."""
+
+
 def hash_of(document: object) -> str:
     """Return 16 hexadecimal digits that are the same for the same JSON, whatever its key order."""
     return hashlib.sha256(canonical(document)).hexdigest()[:16]
@@ -24,16 +28,17 @@ def hash_of(document: object) -> str:
 def canonical(document: object) -> bytes:
     """Return JSON with one form for each value."""
     text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return text.encode()
+    return text.encode(errors=LONE_SURROGATES)
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
     """A piece of work whose result is one object.
 
-    `name` is parts of letters, digits, `.`, `_` and `-`, divided by slashes, such as
-    `h264-720p/00003`. `args` is a hash of all that decides the result besides the name (`hash_of`):
-    with other arguments it is another unit, so results of two versions never mix.
+    `name` is parts of letters, digits, `.`, `_` and `-`, each beginning with a letter or digit,
+    divided by slashes, such as `h264-720p/00003`; it does not end in `-` and 8 hexadecimal digits.
+    `args` is a hash of all that decides the result besides the name (`hash_of`): with other
+    arguments it is another unit, so results of two versions never mix.
     """
 
     name: str
@@ -41,7 +46,11 @@ class Unit:
 
     def __post_init__(self) -> None:
         if len(self.name) > MOST_NAME_CHARACTERS or not _NAME.fullmatch(self.name):
-            raise ValueError(f"{self.name[:80]!r} cannot name a unit: letters, digits, . _ - and /")
+            raise ValueError(
+                f"{self.name[:80]!r} cannot name a unit: parts of letters, digits, . _ and -, each "
+                "beginning with a letter or digit, divided by /; at most "
+                f"{MOST_NAME_CHARACTERS} characters"
+            )
         if _LIKE_AN_OBJECT.search(self.name):
             raise ValueError(f"{self.name!r} ends as the names of objects do: choose another name")
         if not _ARGS.fullmatch(self.args):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from torpor.checkpoint import BadInput, CheckpointError, ObjectMissing, Run, Stopped, Store
 from torpor.cli.output import Form, document
@@ -20,6 +20,7 @@ from torpor.cli.transcodeshow import plan_text, result_text, verdict_text
 from torpor.transcode.cost import read_prices
 from torpor.transcode.finish import PLAN
 from torpor.transcode.model import Plan
+from torpor.transcode.places import check_target, is_remote, local, split
 from torpor.transcode.preparing import draw_up, look
 from torpor.transcode.probe import Probed
 from torpor.transcode.request import Packaging, Request
@@ -85,12 +86,13 @@ async def _run(args: argparse.Namespace, this: Run) -> int:
             least_ssim=args.least_ssim,
             watch=shown.show,
         )
-        result = await transcode(job)
+        result = (await transcode(job)).document
     _print(args, result, lambda: f"{result_text(result)}\n\nthe result is in {_target(args)}")
     return 0
 
 
 async def _verify(args: argparse.Namespace, this: Run) -> int:
+    check_target(_target(args))
     results = this.open(_target(args))
     with _scratch(args) as folder:
         tools, probed, _ = await look(Request(args.source), this, Path(folder), _say)
@@ -169,15 +171,14 @@ def _target(args: argparse.Namespace) -> str:
     """Return where results go: beside us, called after the source, unless it is said."""
     if args.to:
         return str(args.to)
-    name = Path(unquote(urlsplit(args.source).path)).stem or "video"
-    return f"{name}.transcoded"
+    path = split(args.source).path
+    name = Path(unquote(path) if "://" in args.source else path).stem
+    printable = "".join(each if each.isprintable() and each != "/" else "_" for each in name)
+    return f"./{printable or 'video'}.transcoded"
 
 
 def _folder(target: str) -> Path | None:
-    parts = urlsplit(target)
-    if parts.scheme == "file":
-        return Path(unquote(parts.path))
-    return None if "://" in target else Path(target)
+    return None if is_remote(target) else local(target)
 
 
 def _scratch(args: argparse.Namespace) -> tempfile.TemporaryDirectory[str]:

@@ -24,7 +24,7 @@ from torpor.functions.children import Installation
 from torpor.functions.gateways_http import HttpGateways
 from torpor.functions.reconcile import FunctionReconciler
 from torpor.functions.runs.counts import counts_of, differs
-from torpor.functions.runs.keeper import RunKeeper, Sources
+from torpor.functions.runs.keeper import RunKeeper
 from torpor.functions.runs.leader import RunLeader
 from torpor.functions.runs.seen import RunJob
 from torpor.functions.runs.telling import Teller
@@ -91,7 +91,7 @@ class Controller:
         self.keeper = RunKeeper(
             api,
             self._run_watch,
-            Sources(self._world.watched.function, self._world.code_version),
+            self._world.watched.function,
             settings,
             clock=time.monotonic,
             wall=_now,

@@ -28,6 +28,11 @@ def mounts(function: Function) -> list[Json]:
     return [*own, *(_mount(item) for item in function.volumes)]
 
 
+def is_read_only(function: Function) -> bool:
+    """Return whether the container writes to volumes and /tmp alone: in runtimes, and in Jobs."""
+    return function.runtime is not None or function.job is not None
+
+
 def security(function: Function, group: int) -> Json:
     """Return what lets a user that is not root write into what it may: the volumes' group.
 
@@ -39,8 +44,8 @@ def security(function: Function, group: int) -> Json:
 
 
 def _own(function: Function) -> Iterator[tuple[str, Json, Json]]:
-    """Yield name, place and source of what a runtime needs; its root file system is read-only."""
-    if function.runtime is None:
+    """Yield name, place and source of what is mounted where the root file system is read-only."""
+    if not is_read_only(function):
         return
     if all(item.mount_path.rstrip("/") != _TEMPORARY for item in function.volumes):
         yield "tmp", {"mountPath": _TEMPORARY}, {"emptyDir": {}}

@@ -129,7 +129,8 @@ def pod_security(function: Function) -> Json:
 
 def container_security(function: Function) -> Json:
     """Return what the function's container may not do."""
-    return {**_RESTRICTED, **({"readOnlyRootFilesystem": True} if function.runtime else {})}
+    read_only = {"readOnlyRootFilesystem": True} if mounts.is_read_only(function) else {}
+    return {**_RESTRICTED, **read_only}
 
 
 _RESTRICTED: Mapping[str, Any] = {

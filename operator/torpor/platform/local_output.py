@@ -6,11 +6,14 @@ its log has to do.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from torpor.platform.ending import Ending
 
@@ -19,6 +22,19 @@ _READ_BYTES = 8192
 _LINE_LENGTH = 300
 _MOST_BYTES = 32 * 2**20
 _KEPT_BYTES = 2**20
+
+
+def opened(file: Path) -> BinaryIO:
+    """Open what a program left for reading; OSError unless it is a regular file.
+
+    A program can put anything in the place of its files. Opening a FIFO would wait for its writer,
+    and a symbolic link would show what the program was not asked for.
+    """
+    handle = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file", str(file))
+    return os.fdopen(handle, "rb")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +78,14 @@ def _how(code: int | None) -> str:
 def _tail(file: Path) -> list[str]:
     try:
         return _last_bytes(file, _READ_BYTES).decode(errors="replace").splitlines()
-    except FileNotFoundError:
+    except OSError:  # there is none, or none that can be read
         return []
 
 
 def _last_bytes(file: Path, count: int) -> bytes:
-    with file.open("rb") as opened:
-        opened.seek(max(0, opened.seek(0, os.SEEK_END) - count))
-        return opened.read(count)
+    with opened(file) as source:
+        source.seek(max(0, source.seek(0, os.SEEK_END) - count))
+        return source.read(count)
 
 
 def _readable(line: str) -> list[str]:

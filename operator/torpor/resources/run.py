@@ -10,12 +10,15 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from http import HTTPStatus
 from typing import Any, Final
 
 from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
 
 MAX_INPUT_BYTES: Final = 128 << 10
+MAX_INPUTS_BYTES: Final = 16 << 20
+"""Of all indexes together: Kubernetes keeps the input with every pod."""
 MAX_RESULT_BYTES: Final = 4096
 """Of one index: what Kubernetes keeps of a container's termination message."""
 MAX_IDEMPOTENCY_KEY: Final = 255
@@ -176,6 +179,18 @@ class Run:
         )
 
 
+def check_inputs(text: str, completions: int) -> None:
+    """Refuse an input that is too long for so many indexes: RunRefused."""
+    size = len(text.encode())
+    if size * completions <= MAX_INPUTS_BYTES:
+        return
+    problem = (
+        f"the input of a run of {completions} indexes is at most {MAX_INPUTS_BYTES // completions} "
+        f"bytes, as each has it, and this has {size}: store it, and send where it is"
+    )
+    raise RunRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "request-too-large", problem)
+
+
 def run_id(key: FunctionKey, function_uid: str, idempotency_key: str) -> str:
     """Return the id of a run, which is the name of its Job: the same for the same arguments.
 
@@ -184,6 +199,12 @@ def run_id(key: FunctionKey, function_uid: str, idempotency_key: str) -> str:
     asked = "\0".join((function_uid, key.namespace, key.name, idempotency_key))
     digest = hashlib.sha256(asked.encode()).hexdigest()[:_HASH_DIGITS]
     return f"{key.name[:_PREFIX_LETTERS].rstrip('-')}-{digest}"
+
+
+def unknown_run(namespace: str, run: str) -> UnknownRun:
+    """Return what is told of a run that there is not."""
+    text = "it never was, or it ended longer than the Function's job.ttlSeconds ago"
+    return UnknownRun(f"there is no run {namespace}/{run}: {text}")
 
 
 def run_location(namespace: str, run: str) -> str:

@@ -317,7 +317,8 @@ RUN_PROGRESS = Gauge(
 )
 RUN_POD_SECONDS = Counter(
     "torpor_run_pod_seconds",
-    "How long programs of runs that ended ran, by outcome of the pod: succeeded, or lost.",
+    "How long programs of runs that ended ran, by outcome of the pod: succeeded, lost, or unseen: "
+    "gone before the leader that counts began to lead.",
     (*_FUNCTION, "outcome"),
     registry=REGISTRY,
 )

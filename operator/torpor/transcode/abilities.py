@@ -23,7 +23,7 @@ from torpor.transcode.encoders import (
     last_filters,
 )
 from torpor.transcode.model import Codec
-from torpor.transcode.process import Advance, Stalled, run
+from torpor.transcode.process import Advance, Died, Stalled, run
 from torpor.transcode.request import Devices
 from torpor.transcode.running import run_ffmpeg
 from torpor.transcode.tools import Tools
@@ -104,6 +104,6 @@ async def _said(tools: Tools, output: object) -> str:
     argv = [tools.ffmpeg, *compiled(output)[1:]]
     try:
         ended = await run_ffmpeg(argv, stall_seconds=_STALL_SECONDS)
-    except Stalled as error:
+    except (Stalled, Died) as error:
         return str(error)
     return "" if ended.code == 0 else ended.reason

@@ -6,6 +6,7 @@ import json
 import os
 from dataclasses import dataclass
 from importlib import resources
+from math import inf
 from pathlib import Path
 
 from torpor.checkpoint import BadInput
@@ -54,8 +55,8 @@ def read_prices(path: Path | None) -> Prices:
     except (OSError, ValueError, UnreadableDocument) as error:
         names = "asOf, currency, note, vcpuHour, gibHour and gpuHour"
         raise BadInput(f"{path} cannot be read as prices, which are {names}: {error}") from error
-    if min(prices.vcpu_hour, prices.gib_hour, prices.gpu_hour) < 0:
-        raise BadInput(f"{path} has a price below 0")
+    if not all(0 <= each < inf for each in (prices.vcpu_hour, prices.gib_hour, prices.gpu_hour)):
+        raise BadInput(f"{path} has a price below 0, or one that is no number")
     return prices
 
 

@@ -13,10 +13,11 @@ from torpor.transcode.check import Planned, UnitWrong, check_unit
 from torpor.transcode.command import FRAMES, SEEK, SOURCE, TARGET, decode_template, fill, input_url
 from torpor.transcode.model import AudioPlan, Plan, UnitPlan, Variant
 from torpor.transcode.process import Ended
-from torpor.transcode.running import run_ffmpeg
+from torpor.transcode.running import ignore, run_ffmpeg
 from torpor.transcode.tools import Tools
 
 OnFrames = Callable[[int], None]
+OnSeconds = Callable[[float], None]
 
 
 class EncodeFailed(TorporError):
@@ -65,10 +66,13 @@ async def encode_unit(
         raise
 
 
-async def encode_audio(bench: Bench, audio: AudioPlan, target: Path) -> None:
+async def encode_audio(
+    bench: Bench, audio: AudioPlan, target: Path, on_seconds: OnSeconds = ignore
+) -> None:
     """Write all audio to `target`; raises BadInput where it does not decode."""
     values = {SOURCE: input_url(bench.source), TARGET: input_url(target)}
-    ended = await run_ffmpeg(fill(audio.args, bench.tools.ffmpeg, values))
+    argv = fill(audio.args, bench.tools.ffmpeg, values)
+    ended = await run_ffmpeg(argv, on_seconds=on_seconds)
     if ended.code != 0:
         raise BadInput(f"the source's audio cannot be decoded to its end: {ended.reason}")
 

@@ -83,7 +83,7 @@ BITS: Mapping[Codec, Fraction] = {
     Codec.AV1: Fraction(1, 2),
 }
 """Of H.264's bits for the same picture."""
-SMALLEST_SIDE: Mapping[Codec, int] = {Codec.H264: 2, Codec.HEVC: 32, Codec.AV1: 64}
+SMALLEST_SIDE: Mapping[Codec, int] = {Codec.H264: 16, Codec.HEVC: 32, Codec.AV1: 64}
 VAAPI_DEVICE = "/dev/dri/renderD128"
 
 _X264 = {Speed.DRAFT: "ultrafast", Speed.FAST: "veryfast", Speed.GOOD: "medium"}

@@ -22,6 +22,7 @@ T = TypeVar("T")
 class InHand:
     """A unit that is being made: so many of its frames are done since `begun`.
 
+    The audio has no frames: `heard` is the share of its length that is done.
     `counts` says that what was made of it was not lost, nor made by another worker before.
     """
 
@@ -29,6 +30,7 @@ class InHand:
     frames: int
     clock: Callable[[], float] = time.monotonic
     done: int = 0
+    heard: float = 0.0
     is_encoded: bool = False
     counts: bool = False
     begun: float = field(init=False)
@@ -48,9 +50,10 @@ class InHand:
         """
         if self.is_encoded:
             return 0.0
-        if not self.done:
+        done, whole = (self.done, self.frames) if self.frames else (self.heard, 1.0)
+        if not done:
             return _UNKNOWN_SECONDS
-        return (self.frames - self.done) * self.seconds / self.done
+        return max(_UNKNOWN_SECONDS, (whole - done) * self.seconds / done)
 
 
 async def unless_stopped(
@@ -61,7 +64,7 @@ async def unless_stopped(
     Too long is what would not end RESERVE_SECONDS before the grace does. Work that has 0 seconds
     left is never cancelled.
     """
-    task = asyncio.create_task(work)
+    task = asyncio.create_task(work, name="transcode work")
     try:
         while not task.done():
             await asyncio.wait({task}, timeout=_LOOK_SECONDS)

@@ -69,6 +69,7 @@ async def compare(program: str, plan: Plan, reference: Path, rung: Path) -> Comp
     whole = ["-filter_complex", graph, "-map", "[like]", "-map", "1:a?", *_AS_NUMBERED]
     errors = await ffmpeg(program, [*read, *whole], "decoding it")
     lines = (await asyncio.to_thread(told.read_text)).splitlines()
+    told.unlink()
     found = [match for line in lines if (match := _ALL.match(line))]
     if len(found) != len(wanted):
         raise CallFailed(f"{len(found)} of {len(wanted)} frames can be compared with the source")

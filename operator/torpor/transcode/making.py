@@ -58,13 +58,18 @@ class Maker:
         """Make the one unit that holds all audio."""
         audio, target = self._bench.plan.audio, self._folder / f"{AUDIO_UNIT}.mp4"
         assert audio
+        hand = InHand(AUDIO_UNIT, 0)
+        length_seconds = float(self._bench.plan.source.video.duration_seconds)
+
+        def heard(seconds: float) -> None:
+            hand.heard = min(1.0, seconds / length_seconds) if length_seconds else 1.0
 
         async def make() -> Path:
-            await encode_audio(self._bench, audio, target)
+            await encode_audio(self._bench, audio, target, heard)
             return target
 
         self._progress.say("encoding the audio")
-        await self._one(unit, InHand(AUDIO_UNIT, 0), make, {"codec": audio.codec})
+        await self._one(unit, hand, make, {"codec": audio.codec})
 
     async def piece(self, piece: Piece) -> None:
         """Make a unit by an ffmpeg of its own."""

@@ -103,7 +103,7 @@ class Subtitles:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """An input and the object that it was: `etag` and `size_bytes` tell when it is another.
+    """An input, and the bytes that it was: another `sha256` is another source.
 
     `url` has no credentials and no query. `start_seconds` is the container's: `-ss` counts from it.
     `is_remuxed` says that the units are cut from a copy in an indexed container, whose times these
@@ -111,7 +111,7 @@ class Source:
     """
 
     url: str
-    etag: str
+    sha256: str
     size_bytes: int
     container: str
     start_seconds: Fraction
@@ -194,14 +194,6 @@ class Plan:
     def variant(self, name: str) -> Variant:
         """Return the variant called `name`; KeyError when the plan has none."""
         return {variant.name: variant for variant in self.variants}[name]
-
-    @property
-    def unit_names(self) -> tuple[str, ...]:
-        """The checkpoint's units: the audio, then variant by variant in the order of time."""
-        audio = (AUDIO_UNIT,) if self.audio else ()
-        return audio + tuple(
-            unit_name(variant, unit) for variant in self.variants for unit in self.units
-        )
 
 
 def unit_name(variant: Variant, unit: UnitPlan) -> str:

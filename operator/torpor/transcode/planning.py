@@ -184,7 +184,7 @@ class _Planner:
         """All that decides a unit's bytes besides its number."""
         source = self.source
         units = str(self.grid.unit_frames)
-        return args_hash(args, self.settings.ffmpeg, source.etag, str(source.size_bytes), units)
+        return args_hash(args, self.settings.ffmpeg, source.sha256, units)
 
 
 def _unit_seconds(source: Source, mode: Mode) -> float:

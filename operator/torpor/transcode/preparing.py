@@ -17,6 +17,7 @@ from torpor.transcode.cost import own_size
 from torpor.transcode.document import to_json
 from torpor.transcode.fetch import Fetched, fetch
 from torpor.transcode.model import Mode, Plan, Variant
+from torpor.transcode.places import ANYWHERE, Reach, check_apart, check_target
 from torpor.transcode.probe import Probed, probe
 from torpor.transcode.request import MOST_THREADS, Request
 from torpor.transcode.tools import Tools, find_tools
@@ -44,7 +45,11 @@ class Ready:
 
 
 async def look(
-    request: Request, run: Run, scratch: Path, say: Callable[[str], None]
+    request: Request,
+    run: Run,
+    scratch: Path,
+    say: Callable[[str], None],
+    sources: Reach = ANYWHERE,
 ) -> tuple[Tools, Probed, str]:
     """Return the tools, the source, and the key of the work: the same for the same request.
 
@@ -52,7 +57,7 @@ async def look(
     """
     tools = await asyncio.to_thread(find_tools)
     say("fetching the source")
-    fetched = await asyncio.to_thread(fetch, request.source, scratch, run)
+    fetched = await asyncio.to_thread(fetch, request.source, scratch, run, sources)
     say("counting the source's frames")
     return tools, await probe(tools, fetched, scratch), work_key(request, fetched)
 
@@ -74,13 +79,22 @@ async def draw_up(request: Request, tools: Tools, probed: Probed, key: str) -> P
     return planning.plan(probed.source, probed.frames, settings, abilities)
 
 
-async def prepare(request: Request, run: Run, scratch: Path, say: Callable[[str], None]) -> Ready:
+async def prepare(
+    request: Request,
+    run: Run,
+    scratch: Path,
+    say: Callable[[str], None],
+    sources: Reach = ANYWHERE,
+) -> Ready:
     """Return all that encoding needs; the plan is the stored one, or is stored now.
 
     Raises what `look` and `draw_up` do, PlanDiffers where other work is kept in that place, and
     CannotFollow.
     """
-    tools, probed, key = await look(request, run, scratch, say)
+    for place_url in (request.to, run.store_url):
+        check_target(place_url)
+    check_apart(request.source, request.to)
+    tools, probed, key = await look(request, run, scratch, say, sources)
     checkpoint = place(request, run, key)
     kept = await asyncio.to_thread(checkpoint.planned)
     if kept is None:
@@ -109,7 +123,7 @@ def place(request: Request, run: Run, key: str) -> Checkpoint:
 def work_key(request: Request, fetched: Fetched) -> str:
     """Return a hash of what is asked for and of the source's content."""
     asked = to_json(replace(request, source=fetched.url))
-    return hash_of({"request": asked, "etag": fetched.etag, "size": fetched.size_bytes})
+    return hash_of({"request": asked, "sha256": fetched.sha256})
 
 
 def threads(request: Request) -> int:

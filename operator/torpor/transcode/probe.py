@@ -24,9 +24,9 @@ from torpor.transcode.tools import Tools
 
 FORMATS = (
     "mov,matroska,webm,avi,ogg,asf,mpegts,mpeg,mpegvideo,m4v,h264,hevc,obu,ivf,flv,gif,nut,mxf,dv,"
-    "mp3,wav,flac,aac,image2,png_pipe,jpeg_pipe,webp_pipe"
+    "mp3,wav,flac,aac,png_pipe,jpeg_pipe,webp_pipe"
 )
-"""Containers that are read: none that names other files or addresses (HLS, DASH, concat)."""
+"""Containers that are read: none that names other files or addresses (HLS, DASH, image2)."""
 _STALL_SECONDS = 120.0
 _CUT_OFF = ("partial file", "ended prematurely", "truncat")
 _FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"free", b"wide", b"skip", b"styp")
@@ -118,7 +118,7 @@ async def _packets(tools: Tools, path: Path, described: reading.Described) -> _P
     entries = _entries(described, "packet=pts,duration,flags")
     ended = await _ffprobe(tools, path, entries, packets.take)
     cut_off = any(sign in line for line in ended.complaint for sign in _CUT_OFF)
-    packets.is_corrupt = packets.is_corrupt or cut_off
+    packets.is_corrupt = packets.is_corrupt or cut_off or ended.code != 0
     return packets
 
 
@@ -128,7 +128,10 @@ async def _decoded(tools: Tools, path: Path, described: reading.Described) -> li
     def take(line: str) -> None:
         shown.append(_shown(line.split(",")))
 
-    await _ffprobe(tools, path, _entries(described, "frame=best_effort_timestamp,duration"), take)
+    entries = _entries(described, "frame=best_effort_timestamp,duration")
+    ended = await _ffprobe(tools, path, entries, take)
+    if ended.code != 0:
+        raise BadInput(f"the source cannot be decoded after {len(shown)} frames: {ended.reason}")
     return shown
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import time
@@ -31,10 +32,23 @@ _QUIET = {"SVT_LOG": "1"}
 """
 
 
+_NOT_RUN = frozenset((126, 127))
+"""A shell's codes, the loader's, and setpriv's, for what cannot be started."""
+_NO_MEMORY = "Cannot allocate memory"
+_NOISE = re.compile(r" @ 0x[0-9a-f]+|^Last message repeated .*")
+"""Addresses in memory, and what says nothing without the line before."""
+
+
 class Stalled(TorporError):
     """A program made no progress for its time and was killed."""
 
     code = "stalled"
+
+
+class Died(TorporError):
+    """A program was killed, crashed or could not be started: that tells nothing of its input."""
+
+    code = "program-died"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +62,12 @@ class Ended:
     def reason(self) -> str:
         """What the user is told: the last thing it said, else the code."""
         return self.complaint[-1] if self.complaint else f"return code {self.code}"
+
+    @property
+    def has_died(self) -> bool:
+        """Whether it ended by what is no fault of its input: a signal, no memory, no program."""
+        no_memory = self.code != 0 and any(_NO_MEMORY in line for line in self.complaint)
+        return self.code < 0 or self.code in _NOT_RUN or no_memory
 
 
 @dataclass(slots=True)
@@ -81,17 +101,22 @@ async def run(
 ) -> Ended:
     """Run `argv` to its end, giving each line of its stdout to `on_line`.
 
-    Raises Stalled when `advance` stands still for `stall_seconds`. Cancelled, it kills the program
-    and all that it started.
+    Raises Stalled when `advance` stands still for `stall_seconds`, and Died. Cancelled, it kills
+    the program and all that it started.
     """
     complaint: deque[str] = deque(maxlen=_COMPLAINT_LINES)
+
+    def complain(line: str) -> None:
+        if said := _NOISE.sub("", line):
+            complaint.append(said)
+
     name = os.path.basename(argv[0])
     async with _started(argv, pass_fds) as process:
         assert process.stdout
         assert process.stderr
         readers = {
             asyncio.create_task(_lines(process.stdout, on_line), name=f"{name} stdout"),
-            asyncio.create_task(_lines(process.stderr, complaint.append), name=f"{name} stderr"),
+            asyncio.create_task(_lines(process.stderr, complain), name=f"{name} stderr"),
         }
         try:
             await _read(readers, name, advance, stall_seconds)
@@ -99,7 +124,21 @@ async def run(
         finally:
             for reader in readers:
                 reader.cancel()
-    return Ended(code, tuple(complaint))
+    ended = Ended(code, tuple(complaint))
+    if ended.has_died:
+        raise Died(_how(name, ended))
+    return ended
+
+
+def _how(name: str, ended: Ended) -> str:
+    if ended.code >= 0:
+        return f"{name} cannot do its work here: {ended.reason}"
+    number = -ended.code
+    known = number in {each.value for each in signal.Signals}
+    by = signal.Signals(number).name if known else f"signal {number}"
+    said = f", and said: {ended.reason}" if ended.complaint else ""
+    hint = "; SIGKILL is often a lack of memory" if number == signal.SIGKILL else ""
+    return f"{name} was ended by {by}{said}{hint}"
 
 
 async def _read(

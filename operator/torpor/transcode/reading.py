@@ -87,7 +87,7 @@ def source(
     video = _video(described, frames)
     return Source(
         url=fetched.url,
-        etag=fetched.etag,
+        sha256=fetched.sha256,
         size_bytes=fetched.size_bytes,
         container=remuxed_from or described.container,
         start_seconds=Fraction(described.format.get("start_time") or 0),

@@ -74,6 +74,7 @@ def _read(name: str, value: Any) -> Any:
 def _text(value: Any) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise ValueError("it must be text")
+    value.encode()
     return value
 
 
@@ -112,5 +113,5 @@ _FIELDS: Mapping[str, tuple[str, Any]] = {
     "threads": ("threads", _threads),
     "speed": ("speed", Speed),
     "devices": ("devices", Devices),
-    "package": ("package", lambda value: tuple(Packaging(each) for each in _list(value))),
+    "package": ("package", lambda value: tuple(dict.fromkeys(map(Packaging, _list(value))))),
 }

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torpor.checkpoint import Store
 from torpor.transcode.cost import Prices, Size
 from torpor.transcode.document import to_json
 from torpor.transcode.ledger import Seconds
@@ -15,6 +17,7 @@ from torpor.transcode.model import AUDIO_UNIT, Plan
 from torpor.transcode.verify import Verdict
 
 _READ_BYTES = 1 << 20
+_SUMMED = ("name", "frames", "sizeBytes", "seconds", "redoneSeconds", "cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,31 @@ def document(
     }
 
 
+def summary(result: Mapping[str, Any], url: str, most_bytes: int) -> dict[str, Any]:
+    """Return what a run's status keeps of a result, which is whole at `url`.
+
+    What does not fit into `most_bytes` of JSON is left out: what was refused, then the variants
+    that cost least, whose number is `more`.
+    """
+    costly = sorted(result["variants"], key=lambda each: each["cost"], reverse=True)
+    brief = [{name: each[name] for name in _SUMMED} for each in costly]
+    told = {"done": url, "cost": result["cost"], "variants": brief}
+    fewer = (
+        {**told, "variants": brief[:count], "more": len(brief) - count}
+        for count in reversed(range(len(brief)))
+    )
+    for made in ({**told, "refused": result["refused"]}, told, *fewer):
+        if len(json.dumps(made, ensure_ascii=False).encode()) <= most_bytes:
+            return made
+    return {"done": url}
+
+
+def are_there(result: Mapping[str, Any], place: Store) -> bool:
+    """Return whether every file of a result is where it was put, of its size."""
+    there = {entry.key: entry.size_bytes for entry in place.list()}
+    return all(there.get(each["path"]) == each["sizeBytes"] for each in result["outputs"])
+
+
 def _output(path: Path, folder: Path) -> Output:
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -109,7 +137,7 @@ def _output(path: Path, folder: Path) -> Output:
 def _source(plan: Plan) -> dict[str, Any]:
     source = plan.source
     seconds = round(float(source.video.duration_seconds), 6)
-    known = {"url": source.url, "etag": source.etag, "sizeBytes": source.size_bytes}
+    known = {"url": source.url, "sha256": source.sha256, "sizeBytes": source.size_bytes}
     return {**known, "frames": source.video.frames, "seconds": seconds}
 
 

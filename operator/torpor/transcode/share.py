@@ -1,4 +1,4 @@
-"""One worker's share of the units, and in which order and how many at a time it makes them."""
+"""What one worker has to make, and in which order and how many units at a time it makes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,10 @@ Task = Callable[[], Awaitable[None]]
 
 
 class Share:
-    """The units of one index that are missing, and the making of them."""
+    """The units that are left to one index, and the making of them.
+
+    These are of its own share at first, and of those that have ended when that is made.
+    """
 
     def __init__(
         self, run: Run, ready: Ready, folder: Path, books: Ledger, left: Sequence[Unit]
@@ -32,7 +35,9 @@ class Share:
         self._books = books
         self._audio = [unit for unit in left if unit not in pieces]
         self._left = [pieces[unit] for unit in left if unit in pieces]
-        total = sum(pieces[unit].plan.frames for unit in _own(ready.plan, run) if unit in pieces)
+        self.is_made = not left
+        counted = {*run.share(plan_units(ready.plan)), *left} & pieces.keys()
+        total = sum(pieces[unit].plan.frames for unit in counted)
         done = total - sum(piece.plan.frames for piece in self._left)
         self.progress: Progress = run.progress(total, "frames", done=done)
         bench = Bench(ready.tools, ready.plan, ready.probed.path)
@@ -40,17 +45,16 @@ class Share:
 
     @classmethod
     async def of(cls, run: Run, ready: Ready, folder: Path, books: Ledger) -> Share:
-        """Return this run's share of a plan."""
-        units = plan_units(ready.plan)
-        remaining = ready.checkpoint.remaining
-        left = await asyncio.to_thread(remaining, units, run.index, run.completions)
+        """Return what of a plan is left to this index now."""
+        left = await asyncio.to_thread(run.left, ready.checkpoint, plan_units(ready.plan))
         return cls(run, ready, folder, books, left)
 
     async def encode(self) -> None:
         """Make all of it; raises Stopped when the run is stopped, and what encoding raises."""
         for variant in {piece.variant.name: piece.variant for piece in self._left}.values():
             await check_encoder(self._ready.tools, variant)
-        self._books.started()
+        if not self._books.startup:
+            self._books.started()
         await self._books.save(self._ready.checkpoint)
         tasks = deque(self._tasks())
         async with _saved(self._books, self._ready.checkpoint):
@@ -105,13 +109,6 @@ def _pieces(plan: Plan) -> dict[Unit, Piece]:
         for variant in plan.variants
         for unit in plan.units
     }
-
-
-def _own(plan: Plan, run: Run) -> list[Unit]:
-    """The units of this index, also those that are done: as `Checkpoint.remaining` divides them."""
-    units = plan_units(plan)
-    begin, end = (len(units) * index // run.completions for index in (run.index, run.index + 1))
-    return units[begin:end]
 
 
 @asynccontextmanager

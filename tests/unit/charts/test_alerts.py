@@ -28,6 +28,7 @@ Series = dict[str, str]
 HELD = 'torpor_gateway_held{namespace="shop",function="a"}'
 REFUSED = 'torpor_gateway_refused_total{code="%s"}'
 REQUESTS = 'torpor_gateway_requests_total{namespace="shop",function="a"}'
+RUNS = 'torpor_run_finished_total{namespace="shop",function="a",outcome="%s"}'
 TRIGGER = '{namespace="shop",trigger="a"}'
 
 
@@ -129,6 +130,10 @@ CASES: dict[str, tuple[Series, ...]] = {
     "TorporCommitsSlow": (
         bucket("torpor_workflow_commit_seconds", "0+1x60", "0+9x60", ("1.0", "2.5")),
         bucket("torpor_workflow_commit_seconds", "0+9x60", "0+9x60", ("1.0", "2.5")),
+    ),
+    "TorporRunsFail": (
+        ratio(RUNS % "Failed", RUNS % "Succeeded", 50),
+        ratio(RUNS % "Cancelled", RUNS % "Succeeded", 50),
     ),
     "TorporExecutionsFail": (
         ratio(

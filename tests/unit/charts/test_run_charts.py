@@ -45,8 +45,11 @@ def test_the_controller_makes_jobs_and_the_gateway_cannot() -> None:
 
 def test_it_may_touch_only_jobs_of_runs() -> None:
     policy = find("ValidatingAdmissionPolicy", "torpor-keeps-runs")["spec"]
-    [rule] = policy["matchConstraints"]["resourceRules"]
-    assert rule["operations"] == ["CREATE", "UPDATE", "DELETE"]
+    jobs, copies = policy["matchConstraints"]["resourceRules"]
+    assert (jobs["resources"], jobs["operations"]) == (["jobs"], ["CREATE", "UPDATE", "DELETE"])
+    assert (copies["resources"], copies["operations"]) == (["configmaps"], ["CREATE"])
+    mine = {verb for group, resource, verb in rules("controller") if resource == "configmaps"}
+    assert mine == {"get", "list", "watch", "create"}, "it changes and deletes none"
     assert all("'torpor.dev/run' in " in item["expression"] for item in policy["validations"])
     binding = find("ValidatingAdmissionPolicyBinding", "torpor-keeps-runs")["spec"]
     assert (binding["policyName"], binding["validationActions"]) == ("torpor-keeps-runs", ["Deny"])

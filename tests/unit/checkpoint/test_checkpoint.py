@@ -11,6 +11,7 @@ import pytest
 from torpor.checkpoint import (
     Checkpoint,
     CheckpointError,
+    NoStore,
     ObjectMissing,
     PlanDiffers,
     Stop,
@@ -166,19 +167,6 @@ def test_no_unit_is_claimed_after_a_stop(work: Checkpoint) -> None:
     assert list(work.committed(UNITS)) == [UNITS[0]]
 
 
-@pytest.mark.parametrize("of", [1, 2, 3, 7, 20])
-def test_shares_are_runs_that_are_all_of_it(work: Checkpoint, of: int) -> None:
-    shares = [work.remaining(UNITS, index, of) for index in range(of)]
-    assert [unit for share in shares for unit in share] == UNITS
-    assert max(map(len, shares)) - min(map(len, shares)) <= 1
-
-
-@pytest.mark.parametrize(("index", "of"), [(1, 1), (-1, 2), (0, 0)])
-def test_there_is_no_share_outside(work: Checkpoint, index: int, of: int) -> None:
-    with pytest.raises(ValueError, match="no share"):
-        work.remaining(UNITS, index, of)
-
-
 def test_the_first_plan_is_the_plan(work: Checkpoint) -> None:
     assert work.planned() is None
     assert work.plan({"units": 3, "source": "a"}) == {"units": 3, "source": "a"}
@@ -249,4 +237,20 @@ def test_what_is_too_large_for_memory_is_refused(tmp_path: Path) -> None:
         file.truncate(65 << 20)
     with pytest.raises(StoreRefused, match="download it"):
         store.get("large")
-    assert store.get_range("large", 64 << 20, 2 << 20) == bytes(1 << 20)
+    assert store.get_range(store.stat("large"), 64 << 20, 2 << 20) == bytes(1 << 20)
+
+
+@pytest.mark.parametrize("url", ["s3:bucket", "s3:/bucket/out", "file:/tmp/x", "x+y:/z", "ftp://x"])
+def test_an_address_that_lacks_a_slash_is_no_folder(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(NoStore, match="no address of a store"):
+        Store.open(url)
+    assert Store.open(f"./{url.replace('//', '')}").list() == []
+
+
+def test_a_document_names_files_whose_names_are_no_utf_8(work: Checkpoint) -> None:
+    plan = {"source": os.fsdecode(b"bad\xff.mp4")}
+    assert work.plan(plan) == plan
+    assert work.plan(plan) == work.planned() == plan

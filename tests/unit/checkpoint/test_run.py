@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -85,6 +86,18 @@ def test_a_reason_is_cut_to_what_fits(tmp_path: Path, reason: str) -> None:
 def test_a_hash_is_that_of_the_json() -> None:
     assert hash_of({"a": 1, "b": [1, "ü"]}) == hash_of({"b": [1, "ü"], "a": 1})
     assert hash_of({"a": 1}) != hash_of({"a": 2})
+
+
+def test_a_hash_and_a_result_take_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"bad\xff.mp4")
+    assert hash_of(name) != hash_of("bad\\udcff.mp4")
+    Run(output_path=tmp_path / "output").result({"source": name})
+    assert json.loads((tmp_path / "output").read_bytes()) == {"source": name}
+
+
+def test_work_needs_a_name(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="needs a name"):
+        Run(store_url=str(tmp_path)).checkpoint("/")
 
 
 def test_the_package_runs_alone(tmp_path: Path) -> None:

@@ -186,7 +186,9 @@ async def test_logs_are_of_the_last_attempts_or_of_all(runs: FakeCluster, torpor
         "[0.2] hello from encode-2-0-2",
     ]
     none = await torpor("run", "logs", "encode-2", "--index", "7")
-    assert "no program of shop/encode-2 has run yet" in none.err
+    assert (none.code, none.err) == (
+        *(1, "torpor run: run shop/encode-2 has indexes 0 to 1, not 7\n"),
+    )
 
 
 def accepted(run: Run) -> web.Response:
@@ -209,11 +211,27 @@ async def test_retry_starts_another_run_with_the_same_input(
 
 
 async def test_cancel_goes_through_the_gateway(runs: FakeCluster, torpor: Torpor) -> None:
-    runs.answers = iter([accepted(GOING)])
+    runs.answers = iter([web.json_response(GOING.to_json()), accepted(GOING)])
     done = await torpor("run", "cancel", "encode-2")
     assert done.code == 0
-    asked = runs.received[0]
+    asked = runs.received[1]
     assert (asked.method, asked.path) == ("DELETE", "/function/@runs/shop/encode-2")
+
+
+async def test_cancelling_what_has_ended_says_so(runs: FakeCluster, torpor: Torpor) -> None:
+    runs.answers = iter([web.json_response(DONE.to_json())])
+    done = await torpor("run", "cancel", "encode-1")
+    assert (done.code, done.err) == (1, "shop/encode-1 has ended: Succeeded\n")
+
+
+async def test_retrying_a_run_whose_function_is_gone_names_it(
+    runs: FakeCluster, torpor: Torpor
+) -> None:
+    said = {"code": "unknown-function", "detail": "no function has this address"}
+    runs.answers = iter([web.json_response(said, status=404)])
+    done = await torpor("run", "retry", "encode-1")
+    assert done.code == 1
+    assert "there is no function shop/encode any more" in done.err
 
 
 async def test_a_refusal_is_told(runs: FakeCluster, torpor: Torpor) -> None:

@@ -81,7 +81,7 @@ def test_the_name_follows_from_the_key_and_the_function() -> None:
 def test_input_and_output_are_files_that_need_no_token() -> None:
     job = made()
     assert job["spec"]["template"]["metadata"]["annotations"]["torpor.dev/run-input"] == '{"n": 1}'
-    [volume] = pod(job)["volumes"]
+    volume = pod(job)["volumes"][0]
     [item] = volume["downwardAPI"]["items"]
     assert item["fieldRef"]["fieldPath"] == "metadata.annotations['torpor.dev/run-input']"
     told = environment(job)
@@ -95,7 +95,14 @@ def test_a_volume_of_the_user_may_have_any_name() -> None:
     mine = {"name": "input", "mountPath": "/in", "emptyDir": {}}
     job = made(volumes=[mine])
     names = [volume["name"] for volume in pod(job)["volumes"]]
-    assert len(set(names)) == 2
+    assert len(set(names)) == 3
+
+
+def test_an_image_writes_into_its_volumes_and_tmp_alone() -> None:
+    job = made()
+    assert container(job)["securityContext"]["readOnlyRootFilesystem"] is True
+    assert {"name": "tmp", "mountPath": "/tmp"} in container(job)["volumeMounts"]
+    assert {"name": "tmp", "emptyDir": {}} in pod(job)["volumes"]
 
 
 def test_pods_are_restricted_and_never_restarted_in_place() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from torpor.functions.runs.progress import together, understood
 from torpor.functions.runs.seen import RunJob, RunPod, run_job_seen, run_pod_seen
-from torpor.functions.runs.state import Learned, run_state
+from torpor.functions.runs.state import Counted, Learned, counted, run_state
 from torpor.resources.names import LABEL_RUN, LABEL_RUN_OF
 from torpor.resources.run import Run, RunState
 
@@ -193,6 +194,14 @@ def test_results_that_are_too_long_together_are_not_kept_and_it_is_said() -> Non
     assert (run.result, run.reason) == (None, "ResultTooLarge")
 
 
+def test_a_result_that_kubernetes_cut_is_none_and_not_half_of_it() -> None:
+    done = job(**over("Complete", completedIndexes="0"))
+    cut = run_state(done, [ended(0, '["' + "x" * 4094)], Learned())
+    assert (cut.state, cut.result, cut.reason) == (RunState.SUCCEEDED, None, "ResultTooLarge")
+    whole = run_state(done, [ended(0, json.dumps("x" * 4094))], Learned())
+    assert (whole.result, whole.reason) == ("x" * 4094, "")
+
+
 @pytest.mark.parametrize(
     ("failed", "reason", "message"),
     [
@@ -235,6 +244,26 @@ def test_a_cancelled_run_is_cancelled_once_its_pods_are_gone() -> None:
     assert done.state is RunState.SUCCEEDED, "it was done before it heard of it"
     queued = run_state(job(notes=notes, spec={"suspend": True}), (), Learned())
     assert (queued.state, queued.finished) == (RunState.CANCELLED, BEGAN)
+
+
+def test_pod_seconds_outlive_a_leader_and_the_pods_it_counted() -> None:
+    first = ended(143, index=0)
+    earlier = counted([first], Counted())
+    before = run_state(job(completions=2), (first,), Learned())
+    last = replace(ended(0, index=1), started=ENDED, finished="2026-01-01T00:03:10Z")
+    for pods in ((last,), (first, last)):
+        run = run_state(job(completions=2), pods, Learned(before, earlier=earlier))
+        assert run.pod_seconds == 60 + 120, "counted once, whether its pod is still there or not"
+
+
+def test_a_pod_of_a_lost_node_is_named_once_its_grace_is_over() -> None:
+    left = replace(pod(RUNNING), due="2026-01-01T00:02:00Z")
+    going = run_state(job(active=1), (left,), Learned(now="2026-01-01T00:02:20+00:00"))
+    assert going.reason == ""
+    lost = run_state(job(active=1), (left,), Learned(now="2026-01-01T00:02:40+00:00"))
+    assert (lost.state, lost.reason) == (RunState.RUNNING, "NodeLost")
+    assert "node-1" in lost.message
+    assert "out-of-service" in lost.message
 
 
 def test_nothing_new_is_the_same_value() -> None:

@@ -137,4 +137,4 @@ def _source() -> Source:
         color=Color("", "", "", ""),
     )
     audio = Audio(1, "aac", 1, 48_000, Fraction(0), Fraction(FRAMES, RATE))
-    return Source("source.mp4", "etag", 1, "mov", Fraction(0), False, video, audio, ())
+    return Source("source.mp4", "sha", 1, "mov", Fraction(0), False, video, audio, ())

@@ -59,7 +59,7 @@ def source(frames: int = 900, **changes: Any) -> Source:
     )
     return Source(
         url="file:///v.mp4",
-        etag="e",
+        sha256="e",
         size_bytes=1,
         container="mov",
         start_seconds=Fraction(0),

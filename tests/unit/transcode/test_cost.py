@@ -39,9 +39,10 @@ def test_what_are_no_prices_is_told(tmp_path: Path, text: str) -> None:
         read_prices(path)
 
 
-def test_prices_below_nothing_are_told(tmp_path: Path) -> None:
+@pytest.mark.parametrize("price", [-1.0, float("nan"), float("inf")])
+def test_prices_that_are_no_money_are_told(tmp_path: Path, price: float) -> None:
     path = tmp_path / "prices.json"
-    path.write_text(json.dumps({**PRICES, **HOURLY, "gpuHour": -1.0}))
+    path.write_text(json.dumps({**PRICES, **HOURLY, "gpuHour": price}))
     with pytest.raises(BadInput, match="below 0"):
         read_prices(path)
 

@@ -31,6 +31,16 @@ def test_the_time_left_is_told_by_the_speed_so_far() -> None:
     assert hand.left_seconds() == 0
 
 
+def test_audio_is_told_by_how_much_of_its_length_is_done() -> None:
+    clock = Clock()
+    hand = InHand("audio", 0, clock)
+    clock.now += 10
+    hand.heard = 0.01
+    assert hand.left_seconds() == pytest.approx(990)
+    hand.heard = 1.0
+    assert 0 < hand.left_seconds() < 1
+
+
 async def work() -> str:
     await asyncio.sleep(0.3)
     return "made"

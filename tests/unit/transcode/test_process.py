@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from torpor.transcode.process import Advance, Ended, Stalled, run
+from torpor.transcode.process import Advance, Died, Ended, Stalled, run
 
 _LONG_SECONDS = 30.0
 
@@ -48,6 +48,27 @@ async def test_lines_code_and_the_last_words_are_kept() -> None:
     ended = await ran("printf 'a\\r\\nb\\n\\nc'; echo first >&2; echo last >&2; exit 3", lines)
     assert lines == ["a", "b", "c"]
     assert (ended.code, ended.reason) == (3, "last")
+
+
+async def test_a_complaint_is_without_addresses_and_counts() -> None:
+    said = "'[h264 @ 0x7feb5b66c040] broken\\n    Last message repeated 2 times\\n'"
+    assert (await ran(f"printf {said} >&2; exit 1", [])).complaint == ("[h264] broken",)
+
+
+@pytest.mark.parametrize(
+    ("script", "how"),
+    [
+        ("kill -9 $$", "sh was ended by SIGKILL; SIGKILL is often a lack of memory"),
+        ("echo lost >&2; kill -11 $$", "sh was ended by SIGSEGV, and said: lost"),
+        ("no-such-program", "sh cannot do its work here: .*no-such-program: not found"),
+        ("echo x: Cannot allocate memory >&2; exit 1", "sh cannot do its work here: x: Cannot"),
+    ],
+)
+async def test_a_program_that_died_is_told_apart_from_one_that_refused(
+    script: str, how: str
+) -> None:
+    with pytest.raises(Died, match=how):
+        await ran(script, [])
 
 
 async def test_much_on_stderr_neither_blocks_nor_grows() -> None:

@@ -141,6 +141,18 @@ def test_a_rest_in_the_last_unit_is_compared_as_part_of_it(made: Clip) -> None:
     assert min(each.ssim for each in found.frames) > 0.9
 
 
+def test_many_frames_are_compared_in_a_folder_of_any_name(made: Clip, tmp_path: Path) -> None:
+    units = tuple(replace(made.plan.units[0], index=number, frames=3) for number in range(40))
+    planned = replace(made.plan, units=units)
+    folder = tmp_path / "it's; [a, folder]: 5\\6"
+    folder.mkdir()
+    files = asyncio.run(references(made.tools.ffmpeg, planned, made.source, folder))
+    found = asyncio.run(compare(made.tools.ffmpeg, planned, files[NAME], made.rung(NAME)))
+    assert len(found.frames) == 80
+    assert found.errors == ()
+    assert list(folder.iterdir()) == [files[NAME]]
+
+
 def test_the_source_is_read_once_for_rungs_of_all_kinds(tmp_path: Path) -> None:
     variants = [variant(), variant(Codec.HEVC), variant(width=96, height=54)]
     several = clip(tmp_path, variants)

@@ -8,12 +8,12 @@ from typing import Any
 from torpor.cli.cluster import Cluster
 from torpor.cli.run.values import NoSuchRun, RunName
 from torpor.errors import ApiNotFound
-from torpor.functions.runs.job import EXIT_BAD_INPUT, EXIT_STOPPED
 from torpor.functions.runs.memory import told_of
 from torpor.functions.runs.seen import RunJob, RunPod, run_job_seen, run_pod_seen
+from torpor.functions.runs.words import EXIT_BAD_INPUT, EXIT_STOPPED
 from torpor.platform.kubernetes.resources import JOBS, PODS
 from torpor.resources.names import ANNOTATION_RUN_INPUT, LABEL_RUN
-from torpor.resources.run import Run
+from torpor.resources.run import Run, unknown_run
 from torpor.resources.run_details import RunAttempt, RunDetails
 
 Json = Mapping[str, Any]
@@ -54,8 +54,8 @@ async def _job(api: Cluster, name: RunName) -> tuple[Json, RunJob]:
         obj = {}
     job = run_job_seen(obj) if obj else None
     if job is None:
-        text = "it never was, or it ended longer than the Function's job.ttlSeconds ago"
-        raise NoSuchRun(f"there is no run {name}: {text}; `torpor run list -A --all` shows all")
+        text = unknown_run(name.namespace, name.id)
+        raise NoSuchRun(f"{text}; `torpor run list -A --all` shows all")
     return obj, job
 
 

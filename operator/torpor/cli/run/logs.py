@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -14,13 +15,16 @@ from torpor.cli.gatewayreach import Gateway
 from torpor.cli.run import cluster as incluster
 from torpor.cli.run import gateway
 from torpor.cli.run.look import name_of
-from torpor.cli.run.values import RunName
+from torpor.cli.run.values import NoSuchIndex, RunName
 from torpor.functions.runs.seen import RunPod
 from torpor.platform.kubernetes.resources import PODS
 from torpor.platform.kubernetes.transport import error_of
 from torpor.resources.names import CONTAINER_FUNCTION
+from torpor.resources.run import Run
 
 LOOK_SECONDS = 1.0
+_LONGEST_LINE_BYTES = 1 << 19
+"""A longer one is shown in parts: `torpor dev` gives 1 MiB at a time."""
 _GONE_OR_NOT_STARTED = (400, 404)
 
 
@@ -31,6 +35,16 @@ class Wanted:
     index: int | None
     failed: bool
     follow: bool
+
+    def indexes(self, run: Run) -> Sequence[int]:
+        """Return the indexes to read; NoSuchIndex."""
+        total = run.indexes.total
+        if self.index is None:
+            return range(total)
+        if not 0 <= self.index < total:
+            have = f"indexes 0 to {total - 1}" if total > 1 else "only index 0"
+            raise NoSuchIndex(f"run {run.key.namespace}/{run.id} has {have}, not {self.index}")
+        return (self.index,)
 
     def of(self, pods: list[RunPod]) -> list[RunPod]:
         """Return the pods to read: of each index the last, unless all are asked for."""
@@ -62,6 +76,7 @@ def _has_run(pod: RunPod) -> bool:
 async def _of_cluster(api: Cluster, name: RunName, wanted: Wanted, out: TextIO) -> bool:
     """Return whether there was any pod to read."""
     run = await incluster.run(api, name)
+    wanted.indexes(run)  # says it where there is none
     prefixed = run.indexes.total > 1 or wanted.failed or wanted.follow
     known: set[str] = set()
     try:
@@ -107,21 +122,36 @@ async def _of_dev(way: Gateway, name: RunName, wanted: Wanted, out: TextIO) -> b
     read = _Read()
     while True:
         run = await gateway.wait(way, name, int(LOOK_SECONDS) if wanted.follow else 0)
-        indexes = range(run.indexes.total) if wanted.index is None else (wanted.index,)
-        for index in indexes:
-            await _copy_index(way, name, index, run.indexes.total > 1, read, out)
+        for index in wanted.indexes(run):
+            prefix = f"[{index}] " if run.indexes.total > 1 else ""
+            await _copy_index(way, _Log(name, index, prefix, run.state.is_final), read, out)
         if not wanted.follow or run.state.is_final:
             return any(read.offsets.values())
 
 
-async def _copy_index(
-    way: Gateway, name: RunName, index: int, prefixed: bool, read: _Read, out: TextIO
-) -> None:
-    start = read.offsets.get(index, 0)
-    lines, size = gateway.lines_of(await gateway.log(way, name, index, start))
-    read.offsets[index] = start + size
-    for line in lines:
-        _write(out, f"[{index}] " if prefixed else "", line)
+@dataclass(frozen=True, slots=True)
+class _Log:
+    """The log of one index; nothing is added to it any more when it is `complete`."""
+
+    run: RunName
+    index: int
+    prefix: str
+    complete: bool
+
+
+async def _copy_index(way: Gateway, wanted: _Log, read: _Read, out: TextIO) -> None:
+    """Write all that there is by now, part by part; a line that is being written comes later."""
+    while True:
+        start = read.offsets.get(wanted.index, 0)
+        part = await gateway.log(way, wanted.run, wanted.index, start)
+        lines, size = gateway.lines_of(part)
+        if part and not size and (wanted.complete or len(part) >= _LONGEST_LINE_BYTES):
+            lines, size = [part], len(part)
+        if not size:
+            return
+        read.offsets[wanted.index] = start + size
+        for line in lines:
+            _write(out, wanted.prefix, line)
 
 
 def _write(out: TextIO, prefix: str, line: bytes) -> None:

@@ -13,6 +13,12 @@ class NoSuchRun(TorporError):
     code = "no-such-run"
 
 
+class NoSuchIndex(TorporError):
+    """The run has no index of that number."""
+
+    code = "no-such-index"
+
+
 @dataclass(frozen=True, slots=True)
 class RunName:
     """A run's namespace and id; `str()` of it is `namespace/id`."""

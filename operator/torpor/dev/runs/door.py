@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from aiohttp import web
 
 from torpor.dev.runs.keeper import LocalRuns
 from torpor.gateway.runs.door import RunsDoor
+from torpor.platform.local_output import opened
 from torpor.resources.run import RUNS_PREFIX
 
 _DETAILS = re.compile(f"{RUNS_PREFIX}([^/]+)/([^/]+)/details")
@@ -37,9 +39,10 @@ class LocalRunsDoor(RunsDoor):
         if request.path == RUNS_PREFIX:
             return self._list(request.query.get("namespace"))
         if found := _DETAILS.fullmatch(request.path):
-            return web.json_response(self._local.details(*found.groups()).to_json())
+            details = await self._local.details(*found.groups())
+            return web.json_response(details.to_json())
         if found := _LOG.fullmatch(request.path):
-            return self._log(request, *found.groups())
+            return await asyncio.to_thread(self._log, request, *found.groups())
         return await super().answer(request, request_id)
 
     def _list(self, namespace: str | None) -> web.Response:
@@ -53,6 +56,6 @@ class LocalRunsDoor(RunsDoor):
         file = self._local.logs(namespace, run).get(int(index))
         if file is None:
             return web.Response()
-        with file.open("rb") as opened:
-            opened.seek(offset)
-            return web.Response(body=opened.read(_MOST_BYTES))
+        with opened(file) as source:
+            source.seek(offset)
+            return web.Response(body=source.read(_MOST_BYTES))

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from torpor.dev.runs.ends import After, exit_code, judge, result_of, why
+from torpor.dev.runs.ends import After, exit_code, judge, why
 from torpor.dev.runs.progress import ask
 from torpor.dev.runs.record import (
     CODE,
@@ -20,9 +21,10 @@ from torpor.dev.runs.record import (
     RunRecord,
     input_file,
 )
-from torpor.functions.runs.job import EXIT_BAD_INPUT
+from torpor.functions.runs import words
+from torpor.functions.runs.words import EXIT_BAD_INPUT
 from torpor.platform.local_guardian import Guardian
-from torpor.platform.local_output import Output
+from torpor.platform.local_output import Output, opened
 from torpor.platform.local_ports import choose_port
 from torpor.platform.local_program import TERMINATION_LOG, passed_on
 from torpor.platform.local_spawn import end, send, spawn, told
@@ -33,18 +35,19 @@ log = logging.getLogger(__name__)
 _CANNOT_START = 127
 """As a shell says it."""
 _PROGRESS_SECONDS = 1.0
+_MOST_DOUBLINGS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Pauses:
-    """Before an index is started again; grows with each failure."""
+    """Before an index is started again; grows with each end."""
 
     first_seconds: float = 1.0
     longest_seconds: float = 60.0
 
-    def after(self, failures: int) -> float:
-        """Return the pause after so many failures."""
-        grown: float = self.first_seconds * 2 ** max(0, failures - 1)
+    def after(self, ends: int) -> float:
+        """Return the pause after so many ends."""
+        grown: float = self.first_seconds * 2 ** min(max(0, ends - 1), _MOST_DOUBLINGS)
         return min(self.longest_seconds, grown)
 
 
@@ -68,7 +71,7 @@ class LocalIndex:
         number: int,
         folder: Path,
         around: Around,
-        changed: Callable[[], None],
+        changed: Callable[[], Awaitable[None]],
     ) -> None:
         self._run = run
         self._number = number
@@ -78,6 +81,7 @@ class LocalIndex:
         self._stopping = asyncio.Event()
         self._killed = False
         self._obstacle = ""
+        self._ends = 0
         self._process: asyncio.subprocess.Process | None = None
         self._output = Output(folder / LOG.format(number), folder / f"index-{number}.termination")
 
@@ -100,31 +104,38 @@ class LocalIndex:
     async def run(self) -> None:
         """Return when it succeeded, failed, or was stopped; then it waits again."""
         while not self._stopping.is_set():
-            self._is(IndexState.ACTIVE)
+            await self._is(IndexState.ACTIVE)
             code = await self._live()
             after = judge(code, self.record.failures, self._run.launch.retries_per_index)
             if after is After.SUCCEEDED:
-                self.record.result = result_of(self._result())
-                self._is(IndexState.SUCCEEDED)
+                await self._succeeded()
                 return
             if self._stopping.is_set() and code != EXIT_BAD_INPUT:
                 break
-            self._failed(code, after)
+            await self._failed(code, after)
             if after is After.FAILED:
-                self._is(IndexState.FAILED)
+                await self._is(IndexState.FAILED)
                 return
-            self._is(IndexState.WAITING)
+            await self._is(IndexState.WAITING)
             await self._pause()
-        self._is(IndexState.WAITING)
+        await self._is(IndexState.WAITING)
 
-    def _is(self, state: IndexState) -> None:
+    async def _is(self, state: IndexState) -> None:
         self.record.state = state
-        self._changed()
+        await self._changed()
 
-    def _failed(self, code: int, after: After) -> None:
+    async def _succeeded(self) -> None:
+        left = await asyncio.to_thread(self._left)
+        self.record.cut = words.is_cut(left)
+        self.record.result = None if self.record.cut else words.result_of(left)
+        await self._is(IndexState.SUCCEEDED)
+
+    async def _failed(self, code: int, after: After) -> None:
         record = self.record
+        left = await asyncio.to_thread(self._left)
         record.exit_code = code
-        record.message = self._obstacle or why(code, self._result(), self._output)
+        record.message = self._obstacle or await asyncio.to_thread(why, code, left, self._output)
+        self._ends += 1
         if after is not After.ANEW:
             record.failures += 1
         log.warning(
@@ -132,7 +143,7 @@ class LocalIndex:
             self._run.id,
             self._number,
             record.message,
-            self._output.excerpt(),
+            await asyncio.to_thread(self._output.excerpt),
         )
 
     async def _live(self) -> int:
@@ -184,7 +195,7 @@ class LocalIndex:
         while True:
             await asyncio.sleep(_PROGRESS_SECONDS)
             with suppress(OSError):  # a full disk: the log is longer then
-                self._output.keep_small()
+                await asyncio.to_thread(self._output.keep_small)
             found = await ask(port)
             if found is not None and found != self._run.progress.get(self._number):
                 self._run.progress[self._number] = found
@@ -194,7 +205,7 @@ class LocalIndex:
         await end(process, self._run.launch.grace_seconds)
 
     async def _spawn(self, port: int) -> asyncio.subprocess.Process:
-        self._result_file.write_bytes(b"")
+        await asyncio.to_thread(self._clear)
         launch = self._run.launch
         environment = {
             **passed_on(),
@@ -218,17 +229,28 @@ class LocalIndex:
     def _result_file(self) -> Path:
         return self._folder / f"index-{self._number}.output"
 
-    def _result(self) -> bytes:
+    def _clear(self) -> None:
+        """Put an empty file for the result in the place of what the last process left there."""
+        for file in (self._result_file, self._output.last_words):
+            if file.is_dir() and not file.is_symlink():
+                shutil.rmtree(file)
+            file.unlink(missing_ok=True)
+        self._result_file.touch(exist_ok=False)
+
+    def _left(self) -> str:
         """Return what the program left, cut as Kubernetes cuts a termination message."""
         try:
-            with self._result_file.open("rb") as opened:
-                return opened.read(MAX_RESULT_BYTES)
-        except OSError:  # the program may have done anything to it
-            return b""
+            with opened(self._result_file) as source:
+                return source.read(MAX_RESULT_BYTES).decode(errors="replace")
+        except OSError as error:  # the program may have put anything there
+            log.warning(
+                "run %s, index %d: it left no result: %s", self._run.id, self._number, error
+            )
+            return ""
 
     async def _pause(self) -> None:
         try:
-            async with asyncio.timeout(self._around.pauses.after(self.record.failures)):
+            async with asyncio.timeout(self._around.pauses.after(self._ends)):
                 await self._stopping.wait()
         except TimeoutError:
             return

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from http import HTTPStatus
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from torpor.dev.runs.record import (
     input_file,
     load,
     rfc3339,
+    save,
 )
 from torpor.errors import UnknownFunction
 from torpor.gateway.runs.base import RunsAway
@@ -33,7 +34,7 @@ from torpor.platform.local_guardian import Guardian
 from torpor.platform.local_program import Program
 from torpor.resources.job import Job
 from torpor.resources.names import FunctionKey
-from torpor.resources.run import Run, RunRefused, RunRequest, UnknownRun, run_id
+from torpor.resources.run import Run, RunRefused, RunRequest, check_inputs, run_id, unknown_run
 from torpor.resources.run_details import RunDetails
 
 log = logging.getLogger(__name__)
@@ -64,13 +65,15 @@ class LocalRuns:
         self._around = Around(guardian or Guardian(), clock, pauses, set())
         self._runs: dict[tuple[str, str], LiveRun] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self._starting = asyncio.Lock()
         self._working: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Keep runs going until cancelled; all processes have ended when it returns."""
         async with self._around.guardian.watching(), asyncio.TaskGroup() as tasks:
+            kept = await asyncio.to_thread(_kept, self._folder)
             self._tasks = tasks
-            self._take_up()
+            self._take_up(kept, tasks)
             self.ready.set()
             sweeping = tasks.create_task(self._sweep(), name="runs that ended")
             try:
@@ -104,22 +107,20 @@ class LocalRuns:
             raise RunRefused(HTTPStatus.CONFLICT, "not-a-job", text)
         function = program.function
         name = run_id(request.key, function.uid, request.idempotency_key)
-        place = (request.key.namespace, name)
-        if place in self._runs:
-            return name
-        if self._tasks is None:
-            raise RunsAway("torpor dev is ending")
-        self._check_room(request.key, function.reserved_concurrency)
-        folder = self._folder / request.key.namespace / name
-        indexes = [IndexRecord() for _ in range(job.completions)]
-        try:
-            launch = _prepared(folder, program, job, request)
-            record = RunRecord(name, request.key, launch, self._wall(), indexes)
-            record.save(folder)
-        except OSError as error:
-            raise RunsAway(f"the run cannot be kept: {error}") from error
-        self._begin(record, folder, self._tasks)
+        async with self._starting:
+            if (request.key.namespace, name) not in self._runs:
+                self._check_room(request.key, function.reserved_concurrency)
+                await self._make(name, program, job, request)
         return name
+
+    async def named(self, key: FunctionKey, idempotency_key: str) -> str:
+        """Return the id of the run that there is under this key; UnknownRun if there is none."""
+        program = self.programs.get(key)
+        if program is None:
+            raise UnknownFunction(f"there is no function {key}")
+        return self._live(
+            key.namespace, run_id(key, program.function.uid, idempotency_key)
+        ).record.id
 
     async def find(self, namespace: str, run: str, wait_seconds: float) -> Run:
         """Return the run, at the latest after `wait_seconds`, sooner once it is final."""
@@ -133,17 +134,17 @@ class LocalRuns:
 
     async def cancel(self, namespace: str, run: str) -> None:
         """Have the run end; nothing happens to one that has ended."""
-        self._live(namespace, run).cancel()
+        await self._live(namespace, run).cancel()
 
     def all(self) -> Iterator[Run]:
         """Yield the runs that are known, the latest first."""
         runs = sorted(self._runs.values(), key=lambda live: -live.record.created)
         return (live.record.view() for live in runs)
 
-    def details(self, namespace: str, run: str) -> RunDetails:
+    async def details(self, namespace: str, run: str) -> RunDetails:
         """Return all that is known of a run; UnknownRun."""
         live = self._live(namespace, run)
-        given = input_file(live.folder).read_text(encoding="utf-8")
+        given = (await asyncio.to_thread(input_file(live.folder).read_bytes)).decode()
         return RunDetails(live.record.view(), tuple(live.record.attempts()), given)
 
     def logs(self, namespace: str, run: str) -> Mapping[int, Path]:
@@ -152,12 +153,25 @@ class LocalRuns:
         files = {n: live.folder / LOG.format(n) for n in range(len(live.record.indexes))}
         return {number: file for number, file in files.items() if file.exists()}
 
+    async def _make(self, name: str, program: Program, job: Job, request: RunRequest) -> None:
+        check_inputs(request.input, job.completions)
+        folder = self._folder / request.key.namespace / name
+        indexes = [IndexRecord() for _ in range(job.completions)]
+        try:
+            launch = await asyncio.to_thread(_prepared, folder, program, job, request)
+            record = RunRecord(name, request.key, launch, self._wall(), indexes)
+            await asyncio.to_thread(save, record.saved(), folder)
+        except OSError as error:
+            raise RunsAway(f"the run cannot be kept: {error}") from error
+        if self._tasks is None:
+            raise RunsAway("torpor dev is ending")
+        self._begin(record, folder, self._tasks)
+
     def _live(self, namespace: str, run: str) -> LiveRun:
         try:
             return self._runs[namespace, run]
         except KeyError:
-            text = "it never was, or it ended longer than the Function's job.ttlSeconds ago"
-            raise UnknownRun(f"there is no run {namespace}/{run}: {text}") from None
+            raise unknown_run(namespace, run) from None
 
     def _check_room(self, key: FunctionKey, most: int | None) -> None:
         running = sum(
@@ -176,22 +190,17 @@ class LocalRuns:
         self._working.add(working)
         working.add_done_callback(self._working.discard)
 
-    def _take_up(self) -> None:
+    def _take_up(self, kept: Iterable[tuple[Path, RunRecord]], tasks: asyncio.TaskGroup) -> None:
         """Go on with the runs that an earlier session left, and know those that ended in it."""
-        for file in sorted(self._folder.glob("*/*/run.json")):
-            try:
-                record = load(file.parent)
-            except (OSError, LookupError, TypeError, ValueError) as error:
-                log.warning("%s is no run and stays as it is: %s", file, error)
-                continue
-            if record.state.is_final or self._tasks is None:
-                live = LiveRun(record, file.parent, self._around, self._wall)
+        for folder, record in kept:
+            if record.state.is_final:
+                live = LiveRun(record, folder, self._around, self._wall)
                 self._runs[record.key.namespace, record.id] = live
                 continue
             if not record.cancelled:
                 record.message = _CUT.format(rfc3339(self._wall()))
                 log.warning("run %s: %s; no attempt was used up", record.id, record.message)
-            self._begin(record, file.parent, self._tasks)
+            self._begin(record, folder, tasks)
 
     async def _sweep(self) -> None:
         while True:
@@ -199,9 +208,21 @@ class LocalRuns:
             for place, live in list(self._runs.items()):
                 ended, kept_seconds = live.record.finished, live.record.launch.ttl_seconds
                 if ended is not None and now >= ended + kept_seconds:
-                    del self._runs[place]
-                    await asyncio.to_thread(shutil.rmtree, live.folder, ignore_errors=True)
+                    async with self._starting:  # who asks for it now gets a folder anew
+                        del self._runs[place]
+                        await asyncio.to_thread(shutil.rmtree, live.folder, ignore_errors=True)
             await asyncio.sleep(_SWEEP_SECONDS)
+
+
+def _kept(folder: Path) -> list[tuple[Path, RunRecord]]:
+    """Return the runs of earlier sessions, each with its folder."""
+    found: list[tuple[Path, RunRecord]] = []
+    for file in sorted(folder.glob("*/*/run.json")):
+        try:
+            found.append((file.parent, load(file.parent)))
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            log.warning("%s is no run and stays as it is: %s", file, error)
+    return found
 
 
 def _prepared(folder: Path, program: Program, job: Job, request: RunRequest) -> Launch:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torpor.dev.runs.index import Around, LocalIndex
 from torpor.dev.runs.outcome import Outcome, outcome
-from torpor.dev.runs.record import IndexState, RunRecord
+from torpor.dev.runs.record import IndexState, RunRecord, save
 from torpor.resources.run import RunState
 
 log = logging.getLogger(__name__)
@@ -30,6 +30,7 @@ class LiveRun:
             self.over.set()
         self._around = around
         self._wall = wall
+        self._saving = asyncio.Lock()
         self._indexes: dict[int, LocalIndex] = {}
         failed = any(index.state is IndexState.FAILED for index in record.indexes)
         self._stopping = record.cancelled or failed
@@ -46,25 +47,25 @@ class LiveRun:
         for index in self._indexes.values():
             index.kill()
 
-    def cancel(self) -> None:
+    async def cancel(self) -> None:
         """Have the run end as cancelled; nothing happens to one that has ended."""
         if self.record.state.is_final or self.record.cancelled:
             return
         self.record.cancelled = True
         self.record.reason = "Cancelling"
         self.record.message = "its processes have been told to stop"
-        self.save()
         self.stop()
+        await self.save()
 
     async def run(self) -> None:
         """Return when nothing of it goes on."""
         record = self.record
         record.started = self._wall() if record.started is None else record.started
         record.state = RunState.RUNNING
-        self.save()
+        await self.save()
         late = await self._work_in_time()
         self._ended(outcome(record, self._wall(), late=late))
-        self.save()
+        await self.save()
         self.over.set()
 
     def _ended(self, how: Outcome | None) -> None:
@@ -76,10 +77,11 @@ class LiveRun:
         record.finished = self._wall()
         log.info("run %s %s %s", record.id, how.state.value.lower(), how.message)
 
-    def save(self) -> None:
+    async def save(self) -> None:
         """Keep the record; where that cannot be, the next session will know less of the run."""
         try:
-            self.record.save(self.folder)
+            async with self._saving:
+                await asyncio.to_thread(save, self.record.saved(), self.folder)
         except OSError as error:  # a full disk
             log.warning("run %s: how it stands cannot be kept: %s", self.record.id, error)
 

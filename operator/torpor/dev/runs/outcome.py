@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torpor.dev.runs.record import IndexState, RunRecord, rfc3339
-from torpor.functions.runs.job import EXIT_BAD_INPUT
+from torpor.functions.runs import words
 from torpor.resources.run import RunState
-
-_NAMED_FAILURES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +25,13 @@ def outcome(record: RunRecord, now: float, *, late: bool) -> Outcome | None:
     """
     states = [index.state for index in record.indexes]
     if all(state is IndexState.SUCCEEDED for state in states):
+        if any(index.cut for index in record.indexes):
+            return Outcome(RunState.SUCCEEDED, words.RESULT_TOO_LARGE, words.CUT_RESULT)
         return Outcome(RunState.SUCCEEDED, message=record.message)
     if record.cancelled:
-        return Outcome(RunState.CANCELLED, "Cancelled", f"it was cancelled at {rfc3339(now)}")
+        return Outcome(RunState.CANCELLED, *words.cancelled(rfc3339(now)))
     if late:
-        text = f"it took longer than job.timeoutSeconds, which is {record.launch.timeout_seconds:g}"
-        return Outcome(RunState.FAILED, "DeadlineExceeded", text)
+        return Outcome(RunState.FAILED, *words.too_late(record.launch.timeout_seconds))
     if IndexState.FAILED in states:
         return _failed(record)
     return None
@@ -44,11 +43,6 @@ def _failed(record: RunRecord) -> Outcome:
         for number, index in enumerate(record.indexes)
         if index.state is IndexState.FAILED
     ]
-    texts = [
-        index.message if len(record.indexes) == 1 else f"index {number}: {index.message}"
-        for number, index in failed[:_NAMED_FAILURES]
-    ]
-    more = len(failed) - len(texts)
-    reason = "BadInput" if failed[0][1].exit_code == EXIT_BAD_INPUT else "Failed"
-    message = "; ".join([*texts, *([f"and {more} more"] if more else [])])
-    return Outcome(RunState.FAILED, reason, message)
+    reason = "BadInput" if failed[0][1].exit_code == words.EXIT_BAD_INPUT else "Failed"
+    texts = [(number, index.message) for number, index in failed]
+    return Outcome(RunState.FAILED, reason, words.failures(texts, len(record.indexes)))

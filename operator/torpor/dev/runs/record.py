@@ -16,8 +16,8 @@ from typing import Any
 
 import orjson
 
-from torpor.functions.runs.job import EXIT_STOPPED
 from torpor.functions.runs.progress import Progress, together
+from torpor.functions.runs.words import EXIT_STOPPED
 from torpor.resources.names import FunctionKey
 from torpor.resources.run import Indexes, Run, RunState
 from torpor.resources.run_details import RunAttempt
@@ -60,6 +60,8 @@ class IndexRecord:
     exit_code: int = 0
     message: str = ""
     result: Any = None
+    cut: bool = False
+    """It left a result that was too long to be kept."""
 
     @property
     def attempt(self) -> int:
@@ -129,8 +131,8 @@ class RunRecord:
                 return "Retrying", f"index {number}: {index.message}; it is tried again"
         return "", self.message
 
-    def save(self, folder: Path) -> None:
-        """Write the record, whole or not at all; only this user can read it (it has literals)."""
+    def saved(self) -> bytes:
+        """Return what `load` reads from a file."""
         body = {
             "id": self.id,
             "namespace": self.key.namespace,
@@ -146,11 +148,16 @@ class RunRecord:
             "cancelled": self.cancelled,
             "indexes": [{**asdict(one), "state": one.state.value} for one in self.indexes],
         }
-        written = folder / f"{RECORD}.new"
-        handle = os.open(written, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as out:
-            out.write(orjson.dumps(body))
-        written.rename(folder / RECORD)
+        return orjson.dumps(body)
+
+
+def save(content: bytes, folder: Path) -> None:
+    """Write a record, whole or not at all; only this user can read it (it has literals)."""
+    written = folder / f"{RECORD}.new"
+    handle = os.open(written, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(handle, "wb") as out:
+        out.write(content)
+    written.rename(folder / RECORD)
 
 
 def load(folder: Path) -> RunRecord:
@@ -186,7 +193,12 @@ def _index(found: Mapping[str, Any]) -> IndexRecord:
     state = IndexState(found["state"])
     state = IndexState.WAITING if state is IndexState.ACTIVE else state
     return IndexRecord(
-        state, found["failures"], found["exit_code"], found["message"], found["result"]
+        state,
+        found["failures"],
+        found["exit_code"],
+        found["message"],
+        found["result"],
+        found.get("cut", False),
     )
 
 

@@ -3,6 +3,7 @@
 | method and path | what |
 | --- | --- |
 | POST /v1/runs, a RunRequest | 202 {"id"} |
+| GET /v1/runs/<namespace>?function=<name>&key=<idempotency key> | {"id"} of the run that there is |
 | GET /v1/runs/<namespace>/<id>?wait=<seconds> | the Run |
 | DELETE /v1/runs/<namespace>/<id> | 202: it is being cancelled, or has ended |
 
@@ -19,6 +20,7 @@ from aiohttp import web
 
 from torpor.errors import ApiError, UnknownFunction
 from torpor.functions.runs.keeper import RunKeeper
+from torpor.resources.names import FunctionKey
 from torpor.resources.run import (
     MAX_INPUT_BYTES,
     MAX_WAIT_SECONDS,
@@ -48,6 +50,7 @@ class RunsApi:
         """Listen on `host:port`; OSError if it is taken."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.router.add_post("/v1/runs", self._checked(self._start))
+        app.router.add_get("/v1/runs/{namespace}", self._checked(self._named))
         app.router.add_get("/v1/runs/{namespace}/{run}", self._checked(self._find))
         app.router.add_delete("/v1/runs/{namespace}/{run}", self._checked(self._cancel))
         self._runner = web.AppRunner(
@@ -85,6 +88,11 @@ class RunsApi:
             return _problem(HTTPStatus.BAD_REQUEST, "bad-request", f"no request: {error}")
         run = await self._keeper.start(asked)
         return web.json_response({"id": run}, status=HTTPStatus.ACCEPTED)
+
+    async def _named(self, request: web.Request) -> web.Response:
+        function, key = request.query.get("function", ""), request.query.get("key", "")
+        named = FunctionKey(request.match_info["namespace"], function)
+        return web.json_response({"id": await self._keeper.named(named, key)})
 
     async def _find(self, request: web.Request) -> web.Response:
         try:

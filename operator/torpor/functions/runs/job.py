@@ -6,13 +6,15 @@ it `ttlSeconds` after its end.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from torpor.functions.runs.template import run_pod
+from torpor.functions.runs.words import EXIT_BAD_INPUT, EXIT_STOPPED
 from torpor.resources.function import Function
 from torpor.resources.job import Job
 from torpor.resources.names import (
+    ANNOTATION_RUN_CODE,
     ANNOTATION_RUN_DEVICE,
     ANNOTATION_RUN_INPUT,
     CONTAINER_FUNCTION,
@@ -28,10 +30,6 @@ from torpor.settings import ControllerSettings
 Json = dict[str, Any]
 
 COMPONENT_RUN: Final = "run"
-EXIT_BAD_INPUT: Final = 64
-"""EX_USAGE (sysexits.h): the input is bad, and trying again would not help."""
-EXIT_STOPPED: Final = 143
-"""128 + SIGTERM: only a program that heard SIGTERM and stopped by itself exits so."""
 LABEL_QUEUE: Final = "kueue.x-k8s.io/queue-name"
 
 
@@ -43,14 +41,30 @@ class Device:
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class RunCode:
+    """What the ConfigMap `source` holds, and the name of the copy that a run is to have of it."""
+
+    name: str
+    source: str
+    content: Json
+
+
 def run_job(
     function: Function,
     job: Job,
     request: RunRequest,
     settings: ControllerSettings,
     device: Device,
+    code: RunCode | None = None,
 ) -> Json:
-    """Return the Job of a run; UnknownRuntime if no image is known for the function's runtime."""
+    """Return the Job of a run; UnknownRuntime if no image is known for the function's runtime.
+
+    Its pods mount the copy `code` in place of the Function's ConfigMap.
+    """
+    if code and function.code:
+        function = replace(function, code=replace(function.code, config_map=code.name))
+    notes = {ANNOTATION_RUN_DEVICE: device.reason, ANNOTATION_RUN_CODE: code.source if code else ""}
     name = run_id(function.key, function.uid, request.idempotency_key)
     labels = {
         LABEL_RUN_OF: function.key.name,
@@ -75,7 +89,7 @@ def run_job(
             "name": name,
             "namespace": function.key.namespace,
             "labels": {**labels, **({LABEL_QUEUE: job.queue} if job.queue else {})},
-            **({"annotations": {ANNOTATION_RUN_DEVICE: device.reason}} if device.reason else {}),
+            "annotations": {name: text for name, text in notes.items() if text},
         },
         "spec": {**_spec(job), "template": template},
     }

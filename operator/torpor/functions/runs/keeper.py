@@ -10,14 +10,14 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 
 from torpor.errors import ApiConflict, ApiError, ApiNotFound, ApiUnavailable, UnknownFunction
 from torpor.functions.pod_template import UnknownRuntime
+from torpor.functions.runs.code import keep_code, read_code
 from torpor.functions.runs.devices import Devices
-from torpor.functions.runs.job import run_job
+from torpor.functions.runs.job import RunCode, run_job
 from torpor.functions.runs.memory import told_of
 from torpor.functions.runs.seen import RunJob, run_job_seen
 from torpor.functions.runs.watching import RunWatch
@@ -29,7 +29,15 @@ from torpor.resources.conditions import timestamp
 from torpor.resources.function import Function
 from torpor.resources.job import Job
 from torpor.resources.names import ANNOTATION_RUN_CANCELLED, MANAGER_CONTROLLER, FunctionKey
-from torpor.resources.run import Run, RunRefused, RunRequest, UnknownRun, run_id
+from torpor.resources.run import (
+    Run,
+    RunRefused,
+    RunRequest,
+    UnknownRun,
+    check_inputs,
+    run_id,
+    unknown_run,
+)
 from torpor.settings import ControllerSettings
 from torpor.telemetry import metrics
 
@@ -42,16 +50,10 @@ _UNSEEN_BURST = 100
 """How many runs that the watch does not show are looked for, each with a call."""
 _UNSEEN_SECONDS = 30.0
 """How long a Job that was made counts though the watch does not show it."""
+_OVER_QUOTA = "exceeded quota:"
+"""What Kubernetes' admission of ResourceQuota says, and nothing else does."""
 _CANCEL_SECONDS = 1
 """A Job that may take so long no more ends at once, its pods with their grace."""
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where a keeper looks: Functions as watched, and the state of a ConfigMap with code."""
-
-    function: Callable[[FunctionKey], Function | None]
-    code_version: Callable[[str, str], str | None]
 
 
 class RunKeeper:
@@ -61,16 +63,19 @@ class RunKeeper:
         self,
         api: KubernetesApi,
         watch: RunWatch,
-        sources: Sources,
+        function: Callable[[FunctionKey], Function | None],
         settings: ControllerSettings,
         *,
         clock: Callable[[], float],
         wall: Callable[[], datetime],
     ) -> None:
-        """`clock` is monotonic and the event loop's; `wall` returns the time of day."""
+        """`function` returns a Function as watched.
+
+        `clock` is monotonic and the event loop's; `wall` returns the time of day.
+        """
         self._api = api
         self._watch = watch
-        self._sources = sources
+        self._function = function
         self._settings = settings
         self._clock = clock
         self._wall = wall
@@ -85,7 +90,7 @@ class RunKeeper:
 
         Raises UnknownFunction, RunRefused, or ApiError when the API server is away.
         """
-        function = self._sources.function(request.key)
+        function = self._function(request.key)
         if function is None:
             raise UnknownFunction(f"there is no function {request.key}")
         if function.job is None:
@@ -94,11 +99,22 @@ class RunKeeper:
         name = run_id(function.key, function.uid, request.idempotency_key)
         if self._watch.get(function.key.namespace, name):
             return name
+        check_inputs(request.input, function.job.completions)
         if function.reserved_concurrency is None:
             return await self._make(function, function.job, request)
         async with self._turns[function.key]:
             await self._check_reserved(function, function.reserved_concurrency, name)
             return await self._make(function, function.job, request)
+
+    async def named(self, key: FunctionKey, idempotency_key: str) -> str:
+        """Return the id of the run that there is under this key; UnknownRun if there is none.
+
+        Raises UnknownFunction, as a run's name follows from its Function too.
+        """
+        function = self._function(key)
+        if function is None:
+            raise UnknownFunction(f"there is no function {key}")
+        return (await self._job(key.namespace, run_id(key, function.uid, idempotency_key))).id
 
     async def find(self, namespace: str, run: str, wait_seconds: float) -> Run:
         """Return the run, at the latest after `wait_seconds`; UnknownRun if there is none."""
@@ -121,23 +137,26 @@ class RunKeeper:
                 "uid": job.uid,
                 "annotations": {ANNOTATION_RUN_CANCELLED: timestamp(self._wall())},
             },
-            "spec": {"activeDeadlineSeconds": _CANCEL_SECONDS},
+            # Were a queue to let it begin after all, it would have no pods.
+            "spec": {"activeDeadlineSeconds": _CANCEL_SECONDS, "parallelism": 0},
         }
         try:
             await self._api.patch(JOBS, namespace, run, body, manager=MANAGER_CONTROLLER)
         except ApiNotFound:
-            raise _unknown(namespace, run) from None
+            raise unknown_run(namespace, run) from None
 
     async def _make(self, function: Function, job: Job, request: RunRequest) -> str:
-        self._check_code(function)
+        code = await self._code(function, request)
         device = await self._devices.choose(job.gpu)
         try:
-            body = run_job(function, job, request, self._settings, device)
+            body = run_job(function, job, request, self._settings, device, code)
         except UnknownRuntime as error:
             raise RunRefused(HTTPStatus.SERVICE_UNAVAILABLE, error.code, str(error)) from error
         name, namespace = str(body["metadata"]["name"]), function.key.namespace
         try:
-            await self._api.create(JOBS, namespace, body)
+            made = run_job_seen(await self._api.create(JOBS, namespace, body))
+            if code and made:
+                await keep_code(self._api, made, code.content)
         except ApiConflict:
             await self._check_ours(namespace, name)
             return name
@@ -151,11 +170,18 @@ class RunKeeper:
         LOG.info("a run is made", extra={"fields": {"function": str(function.key), "run": name}})
         return name
 
-    def _check_code(self, function: Function) -> None:
-        name = function.code.config_map if function.code else None
-        if name and self._sources.code_version(function.key.namespace, name) is None:
-            text = f"spec.code.configMap: there is no ConfigMap {name!r} in this namespace"
-            raise RunRefused(HTTPStatus.SERVICE_UNAVAILABLE, "config-map-missing", text)
+    async def _code(self, function: Function, request: RunRequest) -> RunCode | None:
+        source = function.code.config_map if function.code else None
+        if not source:
+            return None
+        namespace = function.key.namespace
+        run = run_id(function.key, function.uid, request.idempotency_key)
+        try:
+            return await read_code(self._api, namespace, source, run, self._wall())
+        except ApiNotFound:
+            text = f"spec.code.configMap: there is no ConfigMap {source!r} in this namespace"
+            code = "config-map-missing"
+            raise RunRefused(HTTPStatus.SERVICE_UNAVAILABLE, code, text) from None
 
     async def _check_ours(self, namespace: str, name: str) -> None:
         try:
@@ -190,7 +216,7 @@ class RunKeeper:
         if seen:
             return seen
         if self._settings.watch_namespace not in ("", namespace):
-            raise _unknown(namespace, run)
+            raise unknown_run(namespace, run)
         if not self._unseen.try_take():
             text = "too many runs are asked for that are not known here: ask again"
             raise RunRefused(HTTPStatus.TOO_MANY_REQUESTS, "busy", text, 1)
@@ -199,18 +225,13 @@ class RunKeeper:
         except ApiNotFound:
             found = None
         if found is None:
-            raise _unknown(namespace, run)
+            raise unknown_run(namespace, run)
         return found
-
-
-def _unknown(namespace: str, run: str) -> UnknownRun:
-    text = "it never was, or it ended longer than the Function's job.ttlSeconds ago"
-    return UnknownRun(f"there is no run {namespace}/{run}: {text}")
 
 
 def _refused(error: ApiError) -> RunRefused:
     """Return what the API server's refusal of a Job means to who asked for the run."""
-    if "quota" in str(error):
+    if error.status == HTTPStatus.FORBIDDEN and _OVER_QUOTA in str(error):
         code, status = "quota", HTTPStatus.TOO_MANY_REQUESTS
         return RunRefused(status, code, str(error), BUSY_SECONDS)
     return RunRefused(HTTPStatus.CONFLICT, "job-refused", f"the run's Job is refused: {error}")

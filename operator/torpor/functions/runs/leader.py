@@ -1,7 +1,8 @@
 """The leader's share of runs: tells of each in its Job's annotation, when there is news.
 
 It never changes what a Job does, but deletes two that Kubernetes would keep: of a run that was
-cancelled before Kueue let it begin, and of one whose namespace is being deleted.
+cancelled before Kueue let it begin, and of one whose namespace is being deleted. The copy of its
+code that a run lacks, as its maker ended too early, it makes.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from datetime import datetime, timedelta
 
 import aiohttp
 
-from torpor.errors import ApiConflict, ApiNotFound, ApiUnavailable
+from torpor.errors import ApiConflict, ApiError, ApiNotFound, ApiUnavailable
 from torpor.functions.runs.asking import Asker
+from torpor.functions.runs.code import copy_code
 from torpor.functions.runs.memory import Memory, told_of
 from torpor.functions.runs.seen import RunJob, RunPod, run_pod_seen
-from torpor.functions.runs.state import Learned, run_state
+from torpor.functions.runs.state import Learned, counted, run_state
 from torpor.functions.runs.telling import Teller
 from torpor.functions.runs.template import PROGRESS_PORT
 from torpor.functions.runs.watching import RunWatch
@@ -91,8 +93,12 @@ class RunLeader:
         pod = new or old
         assert pod is not None, "something changed"
         run = ObjectKey(pod.namespace, pod.run)
-        # A pod that is gone told something before; what is missed here is asked for at the end.
-        self._memory.setdefault(run, Memory()).pods[pod.uid] = pod
+        pods = self._memory.setdefault(run, Memory()).pods
+        if new is None and pod.exit_code is None:
+            pods.pop(pod.uid, None)
+        else:
+            # One that ended told something; what is missed here is asked for at the end.
+            pods[pod.uid] = pod
         self._queue.add(run)
 
     async def _resync(self) -> None:
@@ -129,16 +135,24 @@ class RunLeader:
             await self._read_pods(key, memory)
         elif memory.is_due(self._clock(), self._ask_seconds):
             await self._ask(job, memory)
-        now = run_state(
-            job, tuple(memory.pods.values()), Learned(before, memory.progress, memory.blocked)
-        )
+        now = run_state(job, tuple(memory.pods.values()), self._learned(job, memory))
         if now != before:
             await self._tell(job, memory, before, now)
         return self._ask_seconds
 
+    def _learned(self, job: RunJob, memory: Memory) -> Learned:
+        return Learned(
+            before=memory.latest(job),
+            earlier=memory.counted_earlier(job),
+            now=self._wall().isoformat(),
+            progress=memory.progress,
+            blocked=memory.blocked,
+        )
+
     async def _tell(self, job: RunJob, memory: Memory, before: Run | None, now: Run) -> None:
         try:
-            await self._teller.write(job, now)
+            until = counted(memory.pods.values(), memory.counted_earlier(job))
+            await self._teller.write(job, now, until)
         except (ApiNotFound, ApiConflict):
             return  # it is another Job of that name, or none: the watch is about to show it
         memory.told = now
@@ -147,11 +161,26 @@ class RunLeader:
     async def _ask(self, job: RunJob, memory: Memory) -> None:
         memory.asked_at = self._clock()
         alive = [pod for pod in memory.pods.values() if pod.exit_code is None]
-        memory.blocked = ""
+        memory.blocked = await self._keep_code(job, memory)
         if not alive and not job.suspended:
-            memory.blocked = await self._teller.obstacle(job)
+            memory.blocked = memory.blocked or await self._teller.obstacle(job)
             await self._let_go(job)
         memory.progress.update(await self._asker.ask(alive))
+
+    async def _keep_code(self, job: RunJob, memory: Memory) -> str:
+        """Make the copy of the run's code if its maker did not; return what is in the way."""
+        if memory.has_code or not job.code:
+            return ""
+        try:
+            await copy_code(self._api, job)
+        except ApiNotFound:
+            return f"the ConfigMap {job.code_source} with its code is gone: start another run"
+        except ApiUnavailable:
+            raise
+        except ApiError as error:
+            return f"the copy of its code cannot be made: {error}"
+        memory.has_code = True
+        return ""
 
     async def _let_go(self, job: RunJob) -> None:
         """Delete the Job if its namespace is being deleted, which would wait for it otherwise.

@@ -8,18 +8,25 @@ from dataclasses import dataclass, field
 
 from torpor.functions.runs.progress import Progress
 from torpor.functions.runs.seen import RunJob, RunPod
+from torpor.functions.runs.state import Counted
 from torpor.resources.run import Indexes, Run
 
 
 @dataclass(slots=True)
 class Memory:
-    """Every pod that was seen, by uid; what they told; what was last written of the run."""
+    """Every pod that was seen, by uid; what they told; what was last written of the run.
+
+    `earlier` is what former leaders counted, None before it is looked up; `has_code` is whether the
+    copy of the run's code is known to be there.
+    """
 
     pods: dict[str, RunPod] = field(default_factory=dict)
     progress: dict[int, Progress] = field(default_factory=dict)
     blocked: str = ""
     asked_at: float = -math.inf
     told: Run | None = None
+    earlier: Counted | None = None
+    has_code: bool = False
 
     def is_due(self, now: float, every_seconds: float) -> bool:
         """Return whether the pods may be asked again."""
@@ -30,6 +37,13 @@ class Memory:
         if self.told is None:
             self.told = written(job)
         return self.told
+
+    def counted_earlier(self, job: RunJob) -> Counted:
+        """Return what was counted before this leader looked at the run."""
+        if self.earlier is None:
+            before = written(job) if job.counted else None
+            self.earlier = Counted(before.pod_seconds, job.counted) if before else Counted()
+        return self.earlier
 
 
 def written(job: RunJob) -> Run | None:

@@ -10,6 +10,8 @@ from torpor.functions.runs.job import LABEL_QUEUE
 from torpor.resources.names import (
     ANNOTATION_RUN,
     ANNOTATION_RUN_CANCELLED,
+    ANNOTATION_RUN_CODE,
+    ANNOTATION_RUN_COUNTED,
     ANNOTATION_RUN_DEVICE,
     CONTAINER_FUNCTION,
     LABEL_RUN,
@@ -39,7 +41,8 @@ class Ending:
 class RunJob:
     """The Job of a run. `told` is what its annotation says of the run, empty before it is written.
 
-    `cancelled` is since when it is to end, empty for never.
+    `counted` is until when pods that ended are in what was told. `cancelled` is since when it is to
+    end, empty for never. Its pods mount `code`, a copy of `code_source`; empty for none.
     """
 
     id: str
@@ -55,6 +58,9 @@ class RunJob:
     cancelled: str
     device: str
     told: str
+    counted: str
+    code: str
+    code_source: str
     active: int
     completed_indexes: str
     failed_indexes: str
@@ -77,6 +83,7 @@ class RunPod:
     """One pod of a run. `attempt` counts from 1; `exit_code` is None until its container ended.
 
     `reason` and `message` say why it does not run yet; `output` is what its program left behind.
+    `due` is when one that was told to go is to be gone, its grace over; empty for all others.
     """
 
     namespace: str
@@ -87,7 +94,7 @@ class RunPod:
     attempt: int
     node: str = ""
     address: str = ""
-    leaving: bool = False
+    due: str = ""
     disrupted: bool = False
     reason: str = ""
     message: str = ""
@@ -101,6 +108,11 @@ class RunPod:
     def is_running(self) -> bool:
         """Whether its program runs."""
         return bool(self.started) and self.exit_code is None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it was told to go."""
+        return bool(self.due)
 
 
 def run_job_seen(obj: Seen) -> RunJob | None:
@@ -123,6 +135,9 @@ def run_job_seen(obj: Seen) -> RunJob | None:
         cancelled=notes.get(ANNOTATION_RUN_CANCELLED, ""),
         device=notes.get(ANNOTATION_RUN_DEVICE, ""),
         told=notes.get(ANNOTATION_RUN, ""),
+        counted=notes.get(ANNOTATION_RUN_COUNTED, ""),
+        code=_code(spec) if ANNOTATION_RUN_CODE in notes else "",
+        code_source=notes.get(ANNOTATION_RUN_CODE, ""),
         active=int(status.get("active") or 0),
         completed_indexes=str(status.get("completedIndexes") or ""),
         failed_indexes=str(status.get("failedIndexes") or ""),
@@ -149,7 +164,7 @@ def run_pod_seen(obj: Seen) -> RunPod | None:
         attempt=int(notes.get(_FAILURES) or 0) + 1,
         node=str((obj.get("spec") or {}).get("nodeName") or ""),
         address=str(status.get("podIP") or ""),
-        leaving="deletionTimestamp" in meta,
+        due=str(meta.get("deletionTimestamp") or ""),
         disrupted=_condition(status, "DisruptionTarget").get("status") == "True",
         reason="" if ended or running or is_over else reason,
         message="" if ended or running or is_over else message,
@@ -181,6 +196,12 @@ def _job_ending(status: Seen) -> Ending | None:
                 at=str(status.get("completionTime") or found.get("lastTransitionTime") or ""),
             )
     return None
+
+
+def _code(spec: Seen) -> str:
+    pod = (spec.get("template") or {}).get("spec") or {}
+    maps = (item.get("configMap") for item in pod.get("volumes") or () if item["name"] == "code")
+    return next((str(item["name"]) for item in maps if item), "")
 
 
 def _exit_code(status: Seen, ended: Seen) -> int | None:

@@ -8,21 +8,32 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-import orjson
-
-from torpor.functions.runs.job import EXIT_BAD_INPUT, EXIT_STOPPED
+from torpor.functions.runs import words
 from torpor.functions.runs.progress import Progress, together, whole
 from torpor.functions.runs.seen import RunJob, RunPod, indexes_of
+from torpor.functions.runs.words import EXIT_BAD_INPUT, EXIT_STOPPED
 from torpor.resources.run import Indexes, Run, RunState
 
 MAX_RESULTS_BYTES = 100_000
 """Of all indexes together: an object's annotations may have 256 KiB."""
-MAX_MESSAGE = 1000
-_NAMED_FAILURES = 3
+_TOO_MANY = (
+    f"the results are over {MAX_RESULTS_BYTES} bytes together: have the program store them, "
+    "and give where they are"
+)
+_LATE_SECONDS = 30
+"""How long after its grace a pod may take to be gone, before its node counts as lost."""
 _OUT_OF_MEMORY = "OOMKilled"
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How long pods ran that ended by `until` (RFC 3339), together."""
+
+    seconds: float = 0.0
+    until: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +41,13 @@ class Learned:
     """What is known of a run beside its Job and pods.
 
     `before` is what was told last. `progress` is what the pods told, by index. `blocked` is why
-    Kubernetes makes no pods for it, in its own words.
+    Kubernetes makes no pods for it, in its own words. `earlier` is what was counted before these
+    pods were. `now` is RFC 3339; while it is empty, no pod is late.
     """
 
     before: Run | None = None
+    earlier: Counted = Counted()
+    now: str = ""
     progress: Mapping[int, Progress] = field(default_factory=dict)
     blocked: str = ""
 
@@ -45,18 +59,16 @@ def run_state(job: RunJob, pods: Sequence[RunPod], learned: Learned) -> Run:
     started = before.started or min((pod.started for pod in pods if pod.started), default="")
     state = _state(job, started)
     reason, message = _why(job, pods, learned, state)
-    result, fits = _result(job, pods, before.result)
+    result, lost = _result(job, pods, before.result)
     progress = together(learned.progress, succeeded, job.completions) or before.progress
-    if not fits:
-        reason = "ResultTooLarge"
-        message = f"the results are over {MAX_RESULTS_BYTES} bytes together: have the program "
-        message += "store them, and give where they are"
+    if lost:
+        reason, message = words.RESULT_TOO_LARGE, lost
     return Run(
         id=job.id,
         key=job.key,
         state=state,
         reason=reason,
-        message=message[:MAX_MESSAGE],
+        message=message[: words.MAX_MESSAGE],
         created=job.created,
         started=started,
         finished=_finished(job),
@@ -69,8 +81,15 @@ def run_state(job: RunJob, pods: Sequence[RunPod], learned: Learned) -> Run:
         ),
         progress=whole(progress) if progress and state is RunState.SUCCEEDED else progress,
         result=result,
-        pod_seconds=max(before.pod_seconds, round(sum(map(seconds_of, pods)), 1)),
+        pod_seconds=max(before.pod_seconds, counted(pods, learned.earlier).seconds),
     )
+
+
+def counted(pods: Iterable[RunPod], earlier: Counted) -> Counted:
+    """Return what was counted earlier with what these pods add to it."""
+    new = [pod for pod in pods if pod.finished > earlier.until]
+    seconds = earlier.seconds + sum(map(seconds_of, new))
+    return Counted(round(seconds, 1), max([earlier.until, *(pod.finished for pod in new)]))
 
 
 def seconds_of(pod: RunPod) -> float:
@@ -100,12 +119,27 @@ def _why(job: RunJob, pods: Sequence[RunPod], learned: Learned, state: RunState)
         case RunState.SUCCEEDED:
             return "", job.device
         case RunState.CANCELLED:
-            return "Cancelled", f"it was cancelled at {job.cancelled}"
+            return words.cancelled(job.cancelled)
         case RunState.FAILED:
             return _failure(job, pods, learned.before)
     if job.cancelled:
         return "Cancelling", "its pods have been told to stop"
+    if lost := _lost(pods, learned.now):
+        return lost
     return _waiting(job, pods, learned.blocked) or _retrying(job, pods) or ("", job.device)
+
+
+def _lost(pods: Sequence[RunPod], now: str) -> tuple[str, str] | None:
+    """Return what is known of a pod whose node does not answer; None if there is none."""
+    if not now:
+        return None
+    late = datetime.fromisoformat(now) - timedelta(seconds=_LATE_SECONDS)
+    for pod in sorted(pods, key=lambda pod: pod.index):
+        if pod.due and pod.exit_code is None and datetime.fromisoformat(pod.due) < late:
+            text = f"index {pod.index} was told to stop, and node {pod.node} does not say that it "
+            text += "has: it is started anew once the Node is back, deleted, or tainted "
+            return "NodeLost", f"{text}node.kubernetes.io/out-of-service:NoExecute"
+    return None
 
 
 def _waiting(job: RunJob, pods: Sequence[RunPod], blocked: str) -> tuple[str, str] | None:
@@ -114,13 +148,13 @@ def _waiting(job: RunJob, pods: Sequence[RunPod], blocked: str) -> tuple[str, st
         return None
     if job.suspended:
         return "Queued", f"it waits until Kueue's queue {job.queue} admits it"
+    if blocked:
+        return "FailedCreate", blocked
     waiting = [pod for pod in pods if pod.reason and not pod.leaving]
     if waiting:
         troubled = min(waiting, key=lambda pod: (pod.reason == "Starting", pod.index))
         where = f" on {troubled.node}" if troubled.node and troubled.reason == "Starting" else ""
         return troubled.reason, f"{troubled.message}{where}"
-    if blocked:
-        return "FailedCreate", blocked
     if retried := _retrying(job, pods):
         return retried
     return ("Created", "its pods are being made") if not pods else None
@@ -143,18 +177,13 @@ def _retrying(job: RunJob, pods: Sequence[RunPod]) -> tuple[str, str] | None:
 def _failure(job: RunJob, pods: Sequence[RunPod], before: Run | None) -> tuple[str, str]:
     assert job.ending is not None
     if job.ending.reason == "DeadlineExceeded":
-        text = f"it took longer than job.timeoutSeconds, which is {job.timeout_seconds}"
-        return "DeadlineExceeded", text
+        return words.too_late(job.timeout_seconds)
     failures = list(_failures(pods, set(indexes_of(job.failed_indexes))))
     if not failures:
         told = before if before and before.reason in ("Retrying", "Failed") else None
         return "Failed", told.message if told else job.ending.message
-    texts = [
-        _ended(pod) if job.completions == 1 else f"index {pod.index}: {_ended(pod)}"
-        for pod in failures[:_NAMED_FAILURES]
-    ]
-    more = len(failures) - len(texts)
-    return _failure_word(failures[0]), "; ".join([*texts, *([f"and {more} more"] if more else [])])
+    texts = [(pod.index, _ended(pod)) for pod in failures]
+    return _failure_word(failures[0]), words.failures(texts, job.completions)
 
 
 def _failure_word(pod: RunPod) -> str:
@@ -174,36 +203,28 @@ def _failures(pods: Iterable[RunPod], failed: set[int]) -> Iterable[RunPod]:
 
 def _ended(pod: RunPod) -> str:
     """Return how a program ended: by the reason that it gave, else by its exit code."""
-    said = _parsed(pod.output)
-    if isinstance(said, Mapping) and said.get("error"):
-        return str(said["error"])[:MAX_MESSAGE]
     how = f"exit code {pod.exit_code}"
     if pod.exit_reason not in ("", "Error"):
         how += f" ({pod.exit_reason})"
-    return f"{how}: {pod.output.strip()[:MAX_MESSAGE]}" if pod.output.strip() else how
+    return words.failure(how, pod.output)
 
 
-def _result(job: RunJob, pods: Iterable[RunPod], before: Any) -> tuple[Any, bool]:
-    """Return the run's result, and whether it could be kept."""
-    found = {pod.index: _parsed(pod.output) for pod in pods if pod.exit_code == 0}
+def _result(job: RunJob, pods: Iterable[RunPod], before: Any) -> tuple[Any, str]:
+    """Return the run's result, and why some of it could not be kept."""
+    left = {pod.index: pod.output for pod in pods if pod.exit_code == 0}
+    lost = words.CUT_RESULT if any(map(words.is_cut, left.values())) else ""
+    found = {
+        index: None if words.is_cut(text) else words.result_of(text) for index, text in left.items()
+    }
     if job.completions == 1:
-        return found.get(0, before), True
+        return found.get(0, before), lost
     kept = before if isinstance(before, list) else []
     results = [*kept, *[None] * (job.completions - len(kept))]
     for index, value in found.items():
         if index < job.completions:
             results[index] = value
     if all(value is None for value in results):
-        return None, True
-    fits = len(json.dumps(results)) <= MAX_RESULTS_BYTES
-    return results if fits else None, fits
-
-
-def _parsed(text: str) -> Any:
-    """Return JSON, or the text itself if it is none that can be told again."""
-    try:
-        value = orjson.loads(text) if text.strip() else None
-        orjson.dumps(value)  # reads what is nested deeper than it writes
-    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-        return text
-    return value
+        return None, lost
+    if len(json.dumps(results)) > MAX_RESULTS_BYTES:
+        return None, _TOO_MANY
+    return results, lost

@@ -10,10 +10,15 @@ from typing import Any
 
 from torpor.errors import ApiError
 from torpor.functions.runs.seen import RunJob, RunPod
-from torpor.functions.runs.state import seconds_of
+from torpor.functions.runs.state import Counted, seconds_of
 from torpor.platform.kubernetes import EventType, KubernetesApi, Recorder, Selection
 from torpor.platform.kubernetes.resources import EVENTS, JOBS
-from torpor.resources.names import ANNOTATION_RUN, MANAGER_CONTROLLER, FunctionKey
+from torpor.resources.names import (
+    ANNOTATION_RUN,
+    ANNOTATION_RUN_COUNTED,
+    MANAGER_CONTROLLER,
+    FunctionKey,
+)
 from torpor.resources.run import Run, RunState
 from torpor.telemetry import metrics
 
@@ -37,10 +42,11 @@ class Teller:
         self._function = function
         self._shown: set[FunctionKey] = set()
 
-    async def write(self, job: RunJob, run: Run) -> None:
+    async def write(self, job: RunJob, run: Run, counted: Counted) -> None:
         """Put the run into its Job; ApiNotFound or ApiConflict if the Job is gone."""
         text = json.dumps(run.to_json(), separators=(",", ":"), ensure_ascii=False)
-        body = {"metadata": {"uid": job.uid, "annotations": {ANNOTATION_RUN: text}}}
+        notes = {ANNOTATION_RUN: text, ANNOTATION_RUN_COUNTED: counted.until}
+        body = {"metadata": {"uid": job.uid, "annotations": notes}}
         await self._api.patch(JOBS, job.key.namespace, job.id, body, manager=MANAGER_CONTROLLER)
 
     async def announce(
@@ -89,9 +95,12 @@ class Teller:
     def _count_ended(self, run: Run, pods: Iterable[RunPod]) -> None:
         names = (run.key.namespace, run.key.name)
         metrics.RUNS_FINISHED.labels(*names, run.state.value).inc()
+        unseen = run.pod_seconds
         for pod in pods:
             outcome = "succeeded" if pod.exit_code == 0 else "lost"
             metrics.RUN_POD_SECONDS.labels(*names, outcome).inc(seconds_of(pod))
+            unseen -= seconds_of(pod)
+        metrics.RUN_POD_SECONDS.labels(*names, "unseen").inc(max(0.0, round(unseen, 1)))
 
     def _regarding(self, job: RunJob) -> Mapping[str, Any]:
         """Return the Function, where its people look, or the Job of one that is gone."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Protocol
 
 from torpor.errors import TorporError
+from torpor.resources.names import FunctionKey
 from torpor.resources.run import Run, RunRequest
-
-_REMEDY = "set TORPOR_RUNS_URL to the controllers' internal API"
 
 
 class RunsAway(TorporError):
@@ -24,6 +23,13 @@ class Runs(Protocol):
 
         Raises UnknownFunction, or RunRefused: above reservedConcurrency with 429, or when it
         cannot be made.
+        """
+        ...
+
+    async def named(self, key: FunctionKey, idempotency_key: str) -> str:
+        """Return the id of the run that there is under this key, and make none.
+
+        Raises UnknownFunction or UnknownRun.
         """
         ...
 
@@ -50,6 +56,11 @@ class NoRuns:
     async def start(self, request: RunRequest) -> str:
         """Refuse."""
         raise self._away(request.key.namespace)
+
+    async def named(self, key: FunctionKey, idempotency_key: str) -> str:
+        """Refuse."""
+        del idempotency_key
+        raise self._away(key.namespace)
 
     async def find(self, namespace: str, run: str, wait_seconds: float) -> Run:
         """Refuse."""

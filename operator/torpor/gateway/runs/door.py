@@ -3,6 +3,7 @@
 | request | answer |
 | --- | --- |
 | POST to a Job Function's address | 202 {"id", "location"}, once the run is made |
+| GET or DELETE there with an Idempotency-Key | as below, of the run that there is under the key |
 | GET /function/@runs/<namespace>/<id>?wait=<seconds> | the run; with `wait`, once it is final |
 | DELETE /function/@runs/<namespace>/<id> | 202: it is being cancelled, or has ended |
 
@@ -49,6 +50,9 @@ class RunsDoor:
 
     async def start(self, request: web.Request, key: FunctionKey, request_id: str) -> web.Response:
         """Answer a request to the function's own address."""
+        if request.method in ("GET", "DELETE") and "Idempotency-Key" in request.headers:
+            run = await self._runs.named(key, key_of(request.headers, self._new_id))
+            return await self._answer(request, request_id, key.namespace, run)
         if request.method != "POST":
             return _not_allowed("POST", request_id)
         if (request.content_length or 0) > MAX_INPUT_BYTES:
@@ -67,7 +71,11 @@ class RunsDoor:
         named = _NAMED.fullmatch(request.path)
         if named is None:
             raise UnknownRun(f"{request.path} is no run: ask {RUNS_PREFIX}NAMESPACE/ID")
-        namespace, run = named.groups()
+        return await self._answer(request, request_id, *named.groups())
+
+    async def _answer(
+        self, request: web.Request, request_id: str, namespace: str, run: str
+    ) -> web.Response:
         if request.method == "DELETE":
             await self._runs.cancel(namespace, run)
             return _accepted(run_location(namespace, run), run, request)

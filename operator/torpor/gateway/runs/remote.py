@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 import orjson
 from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
 from torpor.errors import UnknownFunction
 from torpor.gateway.runs.base import RunsAway
+from torpor.resources.names import FunctionKey
 from torpor.resources.run import Run, RunRefused, RunRequest, UnknownRun
 from torpor.resources.tokens import TOKEN_HEADER
 
@@ -80,6 +82,15 @@ class RemoteRuns:
         if said.status == HTTPStatus.NOT_FOUND:
             raise UnknownFunction(said.detail)
         _check(said, HTTPStatus.ACCEPTED)
+        return str(said.body["id"])
+
+    async def named(self, key: FunctionKey, idempotency_key: str) -> str:
+        """Return the id of the run that there is under this key. See `Runs`."""
+        query = urlencode({"function": key.name, "key": idempotency_key})
+        said = await self._ask("GET", f"/v1/runs/{key.namespace}?{query}")
+        if said.status == HTTPStatus.NOT_FOUND:
+            raise UnknownRun(said.detail)
+        _check(said, HTTPStatus.OK)
         return str(said.body["id"])
 
     async def find(self, namespace: str, run: str, wait_seconds: float) -> Run:

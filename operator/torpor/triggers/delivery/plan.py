@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torpor.resources import trigger
@@ -57,9 +57,9 @@ def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
 
     InvalidResource, PatternError, CesqlError and ValueError say what is wrong with it.
     """
-    found = definition.trigger
-    spec = found.delivery
     facts = _facts(definition.facts)
+    found = _trigger(definition.trigger, facts)
+    spec = found.delivery
     working_seconds, waking_seconds = _allowed_seconds(found, facts)
     unchanged = found.transform.jsonata is None and found.transform.input is None
 
@@ -81,6 +81,15 @@ def compile_plan(definition: Definition, parts: DeliveryParts) -> Plan:
         absent=facts is not None and not facts.exists,
         aftermath=_aftermath(definition, parts),
     )
+
+
+def _trigger(found: Trigger, facts: TargetFacts | None) -> Trigger:
+    """Return the Trigger as it is delivered: a Job Function takes events one by one.
+
+    A run is found again by its key, and of a batch there is none: what comes again comes in other
+    company.
+    """
+    return replace(found, batch=None) if facts and facts.is_job else found
 
 
 def _target(definition: Definition, parts: DeliveryParts) -> Target:

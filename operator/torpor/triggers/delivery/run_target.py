@@ -1,7 +1,7 @@
-"""Job Functions: each event, or each batch, is one run, however often it is delivered.
+"""Job Functions: each event is one run, however often it is delivered.
 
-The run's input is the event as JSON, or what the transform made of it; of a batch it is an array.
-Data that is no JSON is in it as text or, where it is no text either, in base64. Delivered is what
+The run's input is the event as JSON, or what the transform made of it. Data that is no JSON is in
+it as text or, where it is no text either, in base64. Delivered is what
 the gateway took (202): how the run ends is the run's own affair. A Function that has as many runs
 as `reservedConcurrency` or the namespace's quota allow is asked again later, and that is no
 attempt.
@@ -19,11 +19,10 @@ import orjson
 from torpor.invoke import GatewayAway, InvokeTimeout, Response
 from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
 from torpor.resources.run import RUNS_PREFIX
-from torpor.triggers.broker import names
 from torpor.triggers.delivery.attempts import Answer
 from torpor.triggers.delivery.function_target import answer_of
 from torpor.triggers.delivery.piece import Piece, Unchanged
-from torpor.triggers.event import BATCH_CONTENT_TYPE, STRUCTURED_CONTENT_TYPE
+from torpor.triggers.event import STRUCTURED_CONTENT_TYPE
 
 if TYPE_CHECKING:
     from torpor.triggers.delivery.targets import Invokes
@@ -48,14 +47,8 @@ class RunTarget:
     async def send_batch(
         self, pieces: Sequence[Piece], attempt: int, timeout_seconds: float
     ) -> Answer:
-        """Start one run for all events together."""
-        plain = all(isinstance(piece.value, Unchanged) for piece in pieces)
-        key = pieces[0].effect or pieces[0].identity
-        for piece in pieces[1:]:
-            key = names.message_id("batch", key, piece.effect or piece.identity)
-        content_type = BATCH_CONTENT_TYPE if plain else _JSON
-        asked = _Asked(key, content_type, pieces[0].trace, attempt)
-        return await self._start(asked, [piece.content for piece in pieces], timeout_seconds)
+        """Start the run of the only one: runs are not batched."""
+        return await self.send(pieces[0], attempt, timeout_seconds)
 
     async def _start(self, asked: _Asked, content: Any, seconds: float) -> Answer:
         try:

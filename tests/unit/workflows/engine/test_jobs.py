@@ -60,6 +60,20 @@ class Gateway:
         location = run_location(function.namespace, name)
         return web.json_response({"id": name, "location": location}, status=202)
 
+    async def of_key(self, request: web.Request) -> web.Response:
+        """The run that there is under a key; none is made."""
+        self.asked.append((request.method, request.headers["Idempotency-Key"], None))
+        if self.refusals:
+            return self.refusals.pop(0)
+        function = FunctionKey(request.match_info["namespace"], request.match_info["name"])
+        run = self.runs.get(run_id(function, "uid", request.headers["Idempotency-Key"]))
+        if run is None or self.forgetful:
+            return problem(404, "unknown-run", "there is no such run")
+        if request.method == "DELETE":
+            self.cancelled.append(run.id)
+            return web.json_response({}, status=202)
+        return web.json_response(run.to_json())
+
     async def look(self, request: web.Request) -> web.Response:
         run = self.runs.get(request.match_info["name"])
         if run is None or self.forgetful:
@@ -90,6 +104,8 @@ async def serving(gateway: Gateway) -> AsyncIterator[Jobs]:
     app.router.add_get("/function/@runs/{namespace}/{name}", gateway.look)
     app.router.add_delete("/function/@runs/{namespace}/{name}", gateway.cancel)
     app.router.add_post("/function/{namespace}/{name}/", gateway.invoke)
+    app.router.add_get("/function/{namespace}/{name}/", gateway.of_key)
+    app.router.add_delete("/function/{namespace}/{name}/", gateway.of_key)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -291,11 +307,25 @@ async def test_too_many_runs_and_a_gateway_that_is_away_are_waited_for() -> None
 
 
 async def test_a_run_that_vanished_fails_its_task() -> None:
-    gateway = Gateway(forgetful=True)
+    gateway, given = Gateway(), job("torpor:job:encode.sync", {})
     async with serving(gateway) as jobs:
-        outcome = await jobs.follow(job("torpor:job:encode.sync", {}))
+        await jobs.run(given)
+        gateway.runs.clear()
+        outcome = await jobs.follow(given)
     assert isinstance(outcome, TaskFailed)
     assert "there is no such run" in (outcome.cause or "")
+    assert not gateway.runs, "it may have done its work, so it is not started again"
+
+
+async def test_giving_a_run_up_starts_none_and_is_tried_until_it_is_taken() -> None:
+    gateway, given = Gateway(), job("torpor:job:encode.sync", {})
+    async with serving(gateway) as jobs:
+        await jobs.abandon(given)
+        assert not gateway.runs
+        await jobs.run(given)
+        gateway.refusals = [problem(503, "runs-unavailable", "try again"), problem(429, "busy", "")]
+        await jobs.abandon(given)
+    assert gateway.cancelled == list(gateway.runs)
 
 
 @asynccontextmanager

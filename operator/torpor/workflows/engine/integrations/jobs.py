@@ -2,11 +2,12 @@
 
 A run is asked for at the gateway with the task's key as `Idempotency-Key`, so that asking again,
 also after the engine was killed, gives the same run. Its input is the task's arguments. With
-`.sync` the run is followed until it is final, and cancelled when nobody waits for it any more.
+`.sync` the run is followed until it is final, and cancelled when nobody waits for it any more; both
+ask for the run that there is under the key, and start none.
 
 A Function that has as many runs as it may have (429) is asked again until there is room, as a queue
 of AWS Batch would wait; the task's TimeoutSeconds bounds it. A gateway that is away is asked again
-for five minutes.
+for five minutes, also to cancel a run.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import orjson
 from torpor.expressions.values import json_text
 from torpor.invoke import GatewayAway, InvokeTimeout, Response
 from torpor.resources.names import FunctionKey
-from torpor.resources.run import MAX_IDEMPOTENCY_KEY, Run, RunState
+from torpor.resources.run import MAX_IDEMPOTENCY_KEY, Run, RunState, run_location
 from torpor.workflows.asl.events import Input
 from torpor.workflows.asl.resource import function_name
 from torpor.workflows.engine.base import Job
@@ -45,7 +46,6 @@ WAIT_SECONDS = 20
 PATIENCE_SECONDS = 300.0
 """How long a gateway may be away."""
 _ANSWER_SECONDS = 30.0
-_ABANDON_SECONDS = 60.0
 _LEAST_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 0.5
 _LONGEST_PAUSE_SECONDS = 10.0
@@ -125,10 +125,11 @@ class Jobs:
         service, pauses = job.dispatch.resource.service, _Pauses()
         clock = asyncio.get_running_loop().time
         try:
-            accepted = await self._started(job)
+            known = await self._known(job)
+            location = run_location(known.key.namespace, known.id)
             while True:
                 began = clock()
-                run = await self._looked(service, str(accepted["location"]), pauses)
+                run = await self._looked(service, location, pauses)
                 if run is not None and run.state.is_final:
                     return _end(job, run)
                 # Who answers at once, as one does that ends, is not asked without a pause.
@@ -137,25 +138,30 @@ class Jobs:
             return failed(job, refused.error, str(refused))
 
     async def abandon(self, job: Job) -> None:
-        """Cancel the run: nobody waits for it any more."""
+        """Cancel the run, if there is one: nobody waits for it any more."""
         try:
-            async with asyncio.timeout(_ABANDON_SECONDS):
-                location = str((await self._started(job))["location"])
-                response = await self._gateway.ask("DELETE", location, _ANSWER_SECONDS)
-        except (_Refused, GatewayAway, InvokeTimeout, TimeoutError) as error:
+            response = await self._patient(job, "DELETE")
+        except _Refused as error:
             log.warning("%s: its run was not cancelled: %s", job.key, error)
             return
         if response.status >= HTTPStatus.BAD_REQUEST and response.status != HTTPStatus.NOT_FOUND:
-            log.warning("%s: its run was not cancelled: status %d", job.key, response.status)
+            log.warning("%s: its run was not cancelled: %s", job.key, _detail(response))
 
-    async def _started(self, job: Job) -> Mapping[str, Any]:
-        """Return the id and location of the task's run; _Refused when there can be none."""
+    async def _known(self, job: Job) -> Run:
+        """Return the run that was started; _Refused when it is not there any more."""
+        response = await self._patient(job, "GET")
+        if response.status != HTTPStatus.OK:
+            raise _Refused("States.TaskFailed", f"the task's run: {_detail(response)}")
+        return _run(f"the run of {job.key}", response)
+
+    async def _patient(self, job: Job, method: str, body: bytes = b"") -> Response:
+        """Return the answer of a gateway that is there and not busy; _Refused where none is."""
         service = job.dispatch.resource.service
         key, pauses = _key(job), _Pauses()
         while True:
             try:
                 response = await self._gateway.invoke(
-                    key, "POST", "/", _headers(job), _input(job), _ANSWER_SECONDS
+                    key, method, "/", _headers(job), body, _ANSWER_SECONDS
                 )
             except (GatewayAway, InvokeTimeout) as error:
                 await pauses.away(job_shapes.error_name(service, None), str(error))
@@ -166,8 +172,13 @@ class Jobs:
                 continue
             pauses.met()
             if response.status != HTTPStatus.TOO_MANY_REQUESTS:
-                return _accepted(service, key, response)
+                return response
             await pauses.one(_retry_after(response))
+
+    async def _started(self, job: Job) -> Mapping[str, Any]:
+        """Return the id and location of the task's run; _Refused when there can be none."""
+        response = await self._patient(job, "POST", _input(job))
+        return _accepted(job.dispatch.resource.service, _key(job), response)
 
     async def _looked(self, service: str, location: str, pauses: _Pauses) -> Run | None:
         """Return the run when it is final or some seconds have passed, None without an answer."""
