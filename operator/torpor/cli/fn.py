@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import re
-from collections.abc import Awaitable, Callable
-from importlib import import_module
 
 from torpor.cli import invoke, options
+from torpor.cli.acting import act
 
-Action = Callable[[argparse.Namespace], Awaitable[int]]
 _MODULES = {
     "list": "fnlook.list",
     "show": "fnlook.show",
@@ -42,12 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for; 0 when it was done."""
     module, _, name = _MODULES[args.action].partition(".")
-    action: Action = getattr(import_module(f"torpor.cli.{module}"), name)
-    return asyncio.run(_awaited(action(args)))
-
-
-async def _awaited(work: Awaitable[int]) -> int:
-    return await work
+    return act(module, name, args)
 
 
 def _add_logs(verbs: _Verbs[argparse.ArgumentParser]) -> None:

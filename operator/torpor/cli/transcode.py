@@ -103,7 +103,7 @@ def _add_wanted(parser: argparse.ArgumentParser) -> None:
         "--unit-seconds", type=float, default=0.0, metavar="N", help="about how long a unit is"
     )
     parser.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="of an encoder (as CPUs, at most 16)"
+        "--threads", type=int, default=0, metavar="N", help="of an encoder (as CPUs, at most 64)"
     )
     parser.add_argument("--speed", choices=SPEEDS, default="fast", help="of encoding (fast)")
     parser.add_argument(

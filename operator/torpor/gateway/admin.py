@@ -26,6 +26,7 @@ from torpor.gateway.activator import Activator
 from torpor.gateway.describe import describe
 from torpor.resources.fields import Fields
 from torpor.resources.names import FunctionKey
+from torpor.resources.problem import problem_details
 from torpor.resources.tokens import announce_token, bearer, internal_token, matches
 from torpor.telemetry import metrics
 
@@ -116,11 +117,9 @@ class Admin:
 
 def problem(status: int, code: str, detail: str) -> web.Response:
     """Return a problem details answer."""
-    phrase = HTTPStatus(status).phrase
-    body = {"type": "about:blank", "title": phrase, "status": status, "detail": detail}
     return web.Response(
         status=status,
-        text=json.dumps({**body, "code": code}),
+        text=json.dumps(problem_details(status, code, detail)),
         content_type="application/problem+json",
     )
 

@@ -102,13 +102,12 @@ def stretches(pieces: Sequence[Piece]) -> list[list[Piece]]:
 
 def _pieces(plan: Plan) -> dict[Unit, Piece]:
     """All units but the audio's, by the checkpoint's name for them."""
-    return {
-        Unit(unit_name(variant, unit), variant.args_hash): Piece(
-            Unit(unit_name(variant, unit), variant.args_hash), variant, unit
-        )
+    pieces = [
+        Piece(Unit(unit_name(variant, unit), variant.args_hash), variant, unit)
         for variant in plan.variants
         for unit in plan.units
-    }
+    ]
+    return {piece.unit: piece for piece in pieces}
 
 
 @asynccontextmanager

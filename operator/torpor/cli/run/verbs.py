@@ -7,13 +7,10 @@ TORPOR_GATEWAY) torpor dev is asked at that address; else the runs are found in 
 from __future__ import annotations
 
 import argparse
-import asyncio
-from collections.abc import Awaitable, Callable
-from importlib import import_module
 
 from torpor.cli import options
+from torpor.cli.acting import act
 
-Action = Callable[[argparse.Namespace], Awaitable[int]]
 _MODULES = {
     "list": "look",
     "show": "look",
@@ -36,13 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for; 0 when it was done, 1 when a run that was followed failed."""
-    module = import_module(f"torpor.cli.run.{_MODULES[args.action]}")
-    action: Action = getattr(module, args.action)
-    return asyncio.run(_awaited(action(args)))
-
-
-async def _awaited(work: Awaitable[int]) -> int:
-    return await work
+    return act(f"run.{_MODULES[args.action]}", args.action, args)
 
 
 def _add_list(verbs: _Verbs[argparse.ArgumentParser]) -> None:

@@ -8,13 +8,10 @@ asked directly, as for torpor dev; else it is found in the cluster.
 from __future__ import annotations
 
 import argparse
-import asyncio
-from collections.abc import Awaitable, Callable
-from importlib import import_module
 
 from torpor.cli import options
+from torpor.cli.acting import act
 
-Action = Callable[[argparse.Namespace], Awaitable[int]]
 STATUSES = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 SIGNALS = ("success", "failure", "heartbeat")
 _MODULES = {
@@ -47,13 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do what was asked for; 0 when it was done."""
-    module = import_module(f"torpor.cli.workflow.{_MODULES[args.action]}")
-    action: Action = getattr(module, args.action)
-    return asyncio.run(_awaited(action(args)))
-
-
-async def _awaited(work: Awaitable[int]) -> int:
-    return await work
+    return act(f"workflow.{_MODULES[args.action]}", args.action, args)
 
 
 def _add_validate(verbs: _Verbs[argparse.ArgumentParser]) -> None:

@@ -21,6 +21,7 @@ from aiohttp import web
 from torpor.errors import ApiError, UnknownFunction
 from torpor.functions.runs.keeper import RunKeeper
 from torpor.resources.names import FunctionKey
+from torpor.resources.problem import problem_details
 from torpor.resources.run import (
     MAX_INPUT_BYTES,
     MAX_WAIT_SECONDS,
@@ -113,17 +114,10 @@ def _named(request: web.Request) -> tuple[str, str]:
 
 
 def _problem(status: int, code: str, detail: str, retry_after: int | None = None) -> web.Response:
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": int(status),
-        "detail": detail,
-        "code": code,
-    }
     headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return web.Response(
         status=status,
-        text=json.dumps(body),
+        text=json.dumps(problem_details(status, code, detail)),
         content_type="application/problem+json",
         headers=headers,
     )

@@ -12,7 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
+
+from torpor.resources.problem import problem_details
 
 CONTENT_TYPE = "application/problem+json"
 ID = "%[var(txn.id)]"
@@ -68,14 +69,7 @@ _HEADERS = {
 
 def problem(status: int, code: str, detail: str, request_id: str) -> str:
     """Return a problem details object (RFC 9457) in one line."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "requestId": request_id,
-    }
+    body = {**problem_details(status, code, detail), "requestId": request_id}
     return json.dumps(body, separators=(",", ":"))
 
 
