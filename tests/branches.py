@@ -20,7 +20,17 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = Path("operator/torpor")
 BAR_PERCENT = 95.0
 LONGEST_SECONDS = 900
-UNIT = ("aws", "crds", "functions", "gateway", "resources", "scaling", "triggers", "workflows/asl")
+UNIT = (
+    "aws",
+    "crds",
+    "functions",
+    "gateway",
+    "resources",
+    "scaling",
+    "telemetry",
+    "triggers",
+    "workflows/asl",
+)
 SUITES = (*(f"tests/unit/{name}" for name in UNIT), "tests/property")
 
 
@@ -69,6 +79,7 @@ ROOMS = (
     Room("filter", ("triggers.filter",)),
     Room("event", ("triggers.event",)),
     Room("transform", ("triggers.transform",)),
+    Room("cost", ("telemetry.cost",)),
 )
 
 

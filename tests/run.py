@@ -1,13 +1,13 @@
 """`make test`: runs every suite that this machine can run and prints one summary.
 
-The longest thing is a wait: ten minutes in which 50 Functions at zero must cause no write. So the
-cluster comes up beside the suites that need none, those minutes begin the moment it is up, and
-the cluster tests run within them, except the few whose purpose is to disturb what is counted.
+Most of it is waiting, the longest for ten minutes in which 50 Functions at zero must cause no
+write. So the cluster comes up beside the suites that need none; those minutes begin the moment it
+is up, with the cluster tests within them, except the few whose purpose is to disturb what is
+counted.
 What is skipped is listed with its reason; with TORPOR_ALLOW_SKIPS=0 a skip is a failure.
 
-Many tests kill real processes against real deadlines on a machine that does other things too. So
-a few failures of a suite are run once more, by themselves: what fails again has failed, what
-passes then is listed as unsteady, to be looked into.
+A few failures of a suite are run once more in the end, when nothing else runs; what passes then is
+listed as unsteady.
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ import subprocess
 import sys
 import tempfile
 import time
-import xml.etree.ElementTree as ET
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 from tests.conformance import recorded
+from tests.suite import Result, Suite, SuiteRun, call
 
 PROVISION = (sys.executable, "-m", "tests.cluster.provision")
+UP = "make cluster"
 BRING_UP = ("make", "--no-print-directory", "cluster")
 QUIET = "tests/cluster/test_quiet.py"
 DISRUPTION = "tests/cluster/test_disruption.py"
@@ -44,40 +43,12 @@ DISTURBING = (
 or another leader."""
 
 
-@dataclass(frozen=True, slots=True)
-class Suite:
-    """A name for the summary and the paths and options that pytest is given."""
-
-    name: str
-    arguments: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What one suite's run came to."""
-
-    name: str
-    passed: int
-    failed: int
-    skipped: tuple[str, ...]
-    seconds: float
-    unsteady: tuple[str, ...] = ()
-    """Tests that failed at first and passed when they were run once more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """What pytest's report says: how many passed, which failed, which were skipped and why."""
-
-    passed: int = 0
-    failed: tuple[str, ...] = ()
-    skipped: tuple[str, ...] = ()
-
-
+TWO_AT_ONCE = ("-n", "2", "--dist", "loadfile")
+"""Options of pytest-xdist: two processes share the files, since the tests mostly wait."""
 WITHOUT_CLUSTER = (
     Suite("unit", ("tests/unit",)),
     Suite("property", ("tests/property",)),
-    Suite("integration", ("tests/integration",)),
+    Suite("integration", ("tests/integration", *TWO_AT_ONCE)),
     Suite("chaos", ("tests/chaos", "-s")),
 )
 CONFORMANCE_SUITE = Suite("conformance", ("tests/conformance",))
@@ -87,9 +58,7 @@ CHAOS = {
     "TORPOR_CHAOS_KILLS": "6",
     "TORPOR_CHAOS_FROZEN_SECONDS": "12",
 }
-"""The size of the chaos tests here; `make chaos` runs them in full."""
-FEW = 5
-"""So many failures of a suite are run once more; more are no accident."""
+"""The size of the chaos tests here, unless the environment has another."""
 QUIET_SUITE = Suite("cluster, quiet", (QUIET, "--timeout=1200"))
 BESIDE_QUIET = Suite(
     "cluster",
@@ -98,125 +67,58 @@ BESIDE_QUIET = Suite(
 AFTER_QUIET = Suite("cluster, losses", DISTURBING)
 
 
-def run_suite(suite: Suite, environment: Mapping[str, str], output: Path | None = None) -> Result:
-    """Run pytest to its end; into a file if one is given, else to the terminal.
-
-    A crash of pytest, or a test that it does not find, counts as one failure.
-    """
-    started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        run = PytestRun(suite, environment, Path(folder), output)
-        first, code = run.all()
-        unsteady: tuple[str, ...] = ()
-        if code == 1 and 0 < len(first.failed) <= FEW:
-            print(f"\n--- {suite.name}: {len(first.failed)} failed, run once more", flush=True)
-            again, code = run.failed()
-            passing = tuple(test for test in first.failed if test not in again.failed)
-            unsteady = passing if again.passed == len(passing) else ()
-    passed = first.passed + len(unsteady)
-    failed = len(first.failed) - len(unsteady)
-    if code not in (0, 1) or (code == 1 and not failed):
-        failed += 1
-    seconds = time.monotonic() - started
-    return Result(suite.name, passed, failed, first.skipped, seconds, unsteady)
-
-
-class PytestRun:
-    """A suite given to pytest, which remembers in a folder of its own what failed."""
-
-    def __init__(
-        self, suite: Suite, environment: Mapping[str, str], folder: Path, output: Path | None
-    ) -> None:
-        self._suite = suite
-        self._environment = {**environment, "PYTHONUNBUFFERED": "1"}
-        self._folder = folder
-        self._output = output
-
-    def all(self) -> tuple[Counts, int]:
-        """Run the whole suite; return what came of it and pytest's exit code."""
-        return self._run()
-
-    def failed(self) -> tuple[Counts, int]:
-        """Run what failed once more."""
-        return self._run("--last-failed", "--last-failed-no-failures=none")
-
-    def _run(self, *options: str) -> tuple[Counts, int]:
-        report = self._folder / "report.xml"
-        report.unlink(missing_ok=True)
-        cache = f"cache_dir={self._folder / 'cache'}"
-        command = (sys.executable, "-m", "pytest", "-q", f"--junit-xml={report}", "-o", cache)
-        code = _call((*command, *options, *self._suite.arguments), self._environment, self._output)
-        return _counts(report), code
-
-
-def _call(words: Sequence[str], environment: Mapping[str, str], output: Path | None) -> int:
-    if output is None:
-        return subprocess.run(words, env=environment, check=False).returncode
-    with output.open("a") as file:
-        return subprocess.run(
-            words, env=environment, stdout=file, stderr=subprocess.STDOUT, check=False
-        ).returncode
-
-
-def _counts(report: Path) -> Counts:
-    if not report.exists() or not report.stat().st_size:
-        return Counts(failed=("pytest",))
-    passed = 0
-    failed, skipped = [], []
-    for case in ET.parse(report).getroot().iter("testcase"):
-        name = f"{case.get('classname')}.{case.get('name')}"
-        skip = case.find("skipped")
-        if case.find("failure") is not None or case.find("error") is not None:
-            failed.append(name)
-        elif skip is not None:
-            skipped.append(f"{name}: {skip.get('message')}")
-        else:
-            passed += 1
-    return Counts(passed, tuple(failed), tuple(skipped))
-
-
 class ClusterLane:
-    """What happens on the cluster while the suites without one run: it comes up, and is quiet.
+    """All that happens on the cluster, beside the suites that need none: most of it is waiting.
 
-    The output goes to files, so that two suites do not write into each other's lines.
+    The output goes to files, so that suites do not write into each other's lines.
     """
 
     def __init__(self, environment: Mapping[str, str], folder: Path) -> None:
         self._plain = environment
-        self._bringing_up = folder / "cluster.log"
-        self._quiet = folder / "quiet.log"
-        self._decided = Event()
-        self._inside: Mapping[str, str] | None = None
+        self._folder = folder
+        self._written: list[tuple[str, Path]] = []
+        self._results: list[Result] = []
+        self._runs: list[SuiteRun] = []
 
-    def run(self) -> list[Result]:
-        """Bring the cluster up and count the quiet minutes; to be called in a thread."""
-        try:
-            up = self._bring_up()
-        finally:
-            self._decided.set()
-        if self._inside is None:
-            return [up]
-        return [up, run_suite(QUIET_SUITE, self._inside, self._quiet)]
+    def run(self) -> None:
+        """Bring the cluster up, test on it within the quiet minutes, and disturb it then."""
+        up = self._bring_up()
+        self._results.append(up)
+        if up.failed:
+            missing = f"tests/cluster: `{' '.join(BRING_UP)}` failed (its output is above)"
+            self._results.append(Result("cluster", 0, 0, (missing,), 0.0))
+            return
+        inside = cluster_environment()
+        suites = (BESIDE_QUIET, QUIET_SUITE, AFTER_QUIET)
+        self._runs = [SuiteRun(suite, inside) for suite in suites]
+        files = [self._file(suite.name) for suite in suites]
+        beside, quiet, after = self._runs
+        with ThreadPoolExecutor(1) as pool:
+            being_quiet = pool.submit(quiet.run, files[1])
+            beside.run(files[0])
+        being_quiet.result()
+        after.run(files[2])
+
+    def settle(self) -> list[Result]:
+        """Return what came of it; a few failures are run once more before."""
+        return [*self._results, *(run.settle() for run in self._runs)]
 
     def _bring_up(self) -> Result:
         started = time.monotonic()
-        code = _call(BRING_UP, self._plain, self._bringing_up)
-        if code == 0:
-            self._inside = cluster_environment()
+        code = call(BRING_UP, self._plain, self._file(UP))
         seconds = time.monotonic() - started
-        return Result("make cluster", int(code == 0), int(code != 0), (), seconds)
+        return Result(UP, int(code == 0), int(code != 0), (), seconds)
 
-    def inside(self) -> Mapping[str, str] | None:
-        """Wait until the cluster is up; return its environment, or None if it failed."""
-        if not self._decided.is_set():
-            print(f"waiting for `make cluster`; it writes to {self._bringing_up}", flush=True)
-        self._decided.wait()
-        print(f"\n--- make cluster\n{self._bringing_up.read_text()}", flush=True)
-        return self._inside
+    def _file(self, name: str) -> Path:
+        file = self._folder / f"{name}.log"
+        file.touch()
+        self._written.append((name, file))
+        return file
 
-    def print_quiet(self) -> None:
-        """Print what the quiet test printed."""
-        print(f"\n--- {QUIET_SUITE.name}\n{self._quiet.read_text()}", flush=True)
+    def print(self) -> None:
+        """Print what was written to the files."""
+        for name, file in self._written:
+            print(f"\n--- {name}\n{file.read_text()}", flush=True)
 
 
 def cluster_environment() -> Mapping[str, str]:
@@ -227,7 +129,7 @@ def cluster_environment() -> Mapping[str, str]:
     return dict(item.split("=", 1) for item in out.split("\0") if "=" in item)
 
 
-def run_without_cluster() -> list[Result]:
+def run_local() -> list[SuiteRun]:
     """Run the suites that need no cluster, one after the other."""
     environment = {**CHAOS, **tools()}
     suites: tuple[Suite, ...] = WITHOUT_CLUSTER
@@ -235,30 +137,35 @@ def run_without_cluster() -> list[Result]:
         suites += (CONFORMANCE_SUITE,)
     else:
         print(f"conformance is left out: there is no folder of recorded cases {recorded.folder()}")
-    results = []
+    runs = []
     for suite in suites:
         print(f"\n--- {suite.name}", flush=True)
-        results.append(run_suite(suite, environment))
-    return results
+        run = SuiteRun(suite, environment)
+        run.run()
+        runs.append(run)
+    return runs
+
+
+def run_without_cluster() -> list[Result]:
+    """Run the suites that need no cluster, to their results."""
+    return [run.settle() for run in run_local()]
 
 
 def run_everything() -> list[Result]:
-    """Run all suites: the terminal shows one after the other, the quiet minutes run beside."""
+    """Run all suites: the terminal shows those without a cluster, then what the others wrote.
+
+    What failed is run once more when all else is done, so that nothing is in its way.
+    """
     with tempfile.TemporaryDirectory(prefix="torpor-test-") as folder, ThreadPoolExecutor() as pool:
         lane = ClusterLane(tools(), Path(folder))
-        beside = pool.submit(lane.run)
-        results = run_without_cluster()
-        inside = lane.inside()
-        if inside is None:
-            missing = f"tests/cluster: `{' '.join(BRING_UP)}` failed (its output is above)"
-            return [*beside.result(), *results, Result("cluster", 0, 0, (missing,), 0.0)]
-        print(f"--- {BESIDE_QUIET.name}", flush=True)
-        results.append(run_suite(BESIDE_QUIET, inside))
-        print("waiting for the end of the quiet minutes", flush=True)
-        up, quiet = beside.result()
-        lane.print_quiet()
-        print(f"--- {AFTER_QUIET.name}", flush=True)
-        return [up, *results, quiet, run_suite(AFTER_QUIET, inside)]
+        on_cluster = pool.submit(lane.run)
+        local = run_local()
+        print(f"\nwaiting for the cluster's suites, which write to {folder}", flush=True)
+        try:
+            on_cluster.result()
+        finally:
+            lane.print()
+        return [*(run.settle() for run in local), *lane.settle()]
 
 
 def tools() -> Mapping[str, str]:
@@ -280,6 +187,7 @@ def summarise(results: list[Result], seconds: float) -> int:
     if skips:
         print("\nskipped:", *skips, sep="\n  ")
     failed = sum(result.failed for result in results)
+    print(*(f"\n{told}" for result in results if result.failed for told in result.told), sep="\n")
     refused = bool(skips) and os.environ.get("TORPOR_ALLOW_SKIPS") == "0"
     if refused:
         print("\nskips are not allowed in this run")

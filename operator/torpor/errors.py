@@ -36,6 +36,7 @@ class ApiError(TorporError):
         super().__init__(f"Kubernetes API: {status} {reason}: {message}")
         self.status = status
         self.reason = reason
+        self.message = message
 
 
 class ApiNamespaceEnding(ApiError):

@@ -56,7 +56,7 @@ class ControllerSettings(Settings):
     """Of `torpor controller`."""
 
     announcer_image: str = "torpor/announcer:dev"
-    """The image of the first container that tells the gateways a pod's address."""
+    """The image of the container that tells the gateways a pod's address."""
     runtime_images: Mapping[str, str] = field(
         default_factory=lambda: {
             "python3": "torpor/runtime-python:dev",
@@ -72,6 +72,8 @@ class ControllerSettings(Settings):
     """The engines' internal API; empty: no Workflows are run."""
     events_url: str = ""
     """The internal API of the events role; empty: no events are taken."""
+    function_otlp_endpoint: str = ""
+    """Where runtimes and runs are told to send spans, by OTLP over HTTP; empty: nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +215,26 @@ class EventsSettings(Settings):
     """How many there may be: their first use makes them."""
     drain_seconds: int = 20
     """How long deliveries may go on after SIGTERM; the events of the others are given back."""
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardSettings(Settings):
+    """Of `torpor dashboard --in-cluster`."""
+
+    dashboard_port: int = 8300
+    """Where the page is; each request shows the internal token, as `torpor dashboard` does."""
+    otlp_port: int = 4318
+    """Where spans are taken, by OTLP over HTTP."""
+    engine_url: str = ""
+    """The engines' internal API; empty: no Workflows are run."""
+    engine_api_url: str = ""
+    """The Step Functions API of the engines, for what an execution did."""
+    engine_token: str = field(default="", repr=False)
+    """A bearer token for that API; empty: it asks for none."""
+    events_url: str = ""
+    """The internal API of the events role; empty: no events are taken."""
+    prices: str = ""
+    """The table of prices that the bill is made with; empty: what nodes of one's own cost."""
 
 
 def _value(variable: str, text: str, kind: str) -> Any:

@@ -7,6 +7,7 @@ from functools import partial
 
 from aiohttp import web
 
+from tests.chaos.report import Faults
 from tests.support.async_rig import PREFER, Rig, async_rig
 from tests.support.haproxy import needs_haproxy
 from tests.support.servers.function import Call
@@ -22,7 +23,9 @@ async def answering(_: Call) -> web.Response:
     return web.Response(text="done")
 
 
-async def test_no_call_that_was_accepted_is_lost_to_a_kill_of_the_events_role() -> None:
+async def test_no_call_that_was_accepted_is_lost_to_a_kill_of_the_events_role(
+    faults: Faults,
+) -> None:
     async with async_rig({"echo": {}}, answering, gateways=2) as rig:
         accepted: set[bytes] = set()
         sending = asyncio.create_task(_send(rig, accepted), name="send")
@@ -38,6 +41,8 @@ async def test_no_call_that_was_accepted_is_lost_to_a_kill_of_the_events_role() 
 
         await until(all_done, 60)
         assert len(accepted) >= 15 * KILLS
+    lost = f"none of {len(accepted)} calls that were accepted"
+    faults.add("events role killed during asynchronous calls", KILLS, lost)
 
 
 async def _has(accepted: set[bytes], enough: int) -> bool:

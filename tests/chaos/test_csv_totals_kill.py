@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.report import Faults
 from tests.support.checkpoint_victim import ROOT, ended, kill, output, start
 from torpor.checkpoint import Claim, ObjectChanged, Record, Run
 
@@ -69,7 +70,7 @@ def records(folder: Path) -> dict[str, tuple[int, bytes]]:
 
 
 def test_killed_at_random_points_it_makes_the_same_bytes_and_nothing_twice(
-    rides: Path, expected: bytes, tmp_path: Path
+    rides: Path, expected: bytes, tmp_path: Path, faults: Faults
 ) -> None:
     began = time.monotonic()
     assert ended(begin(tmp_path / "whole", rides))[0] == 0
@@ -92,23 +93,25 @@ def test_killed_at_random_points_it_makes_the_same_bytes_and_nothing_twice(
             if program.returncode == 0:
                 break
         assert totals(folder) == expected
-    print(f"{kills} kills of {works} works")
+    lost = f"no unit that was committed; the same bytes {works} times"
+    faults.add("csv-totals killed at random points", kills, lost)
 
 
 @pytest.mark.parametrize("indexes", [("0", "1"), ("0", "0")])
 def test_two_at_once_make_the_same_bytes(
-    rides: Path, expected: bytes, tmp_path: Path, indexes: tuple[str, ...]
+    rides: Path, expected: bytes, tmp_path: Path, indexes: tuple[str, ...], faults: Faults
 ) -> None:
     """Two indexes that share the units, and one index that was started twice."""
     told = {"TORPOR_COMPLETIONS": str(len(set(indexes)))}
     programs = [begin(tmp_path, rides, JOB_COMPLETION_INDEX=index, **told) for index in indexes]
     assert [ended(program)[0] for program in programs] == [0, 0]
     assert totals(tmp_path) == expected
+    faults.add(f"csv-totals started twice, as indexes {indexes}", 1, "nothing: the same bytes")
 
 
 @pytest.mark.parametrize("harm", ["removed", "damaged"])
 def test_a_unit_lost_by_an_index_that_has_ended_is_made_by_the_last(
-    rides: Path, expected: bytes, tmp_path: Path, harm: str
+    rides: Path, expected: bytes, tmp_path: Path, harm: str, faults: Faults
 ) -> None:
     told = {"TORPOR_COMPLETIONS": "2"}
     assert ended(begin(tmp_path, rides, JOB_COMPLETION_INDEX="0", **told))[0] == 0
@@ -117,10 +120,11 @@ def test_a_unit_lost_by_an_index_that_has_ended_is_made_by_the_last(
     lost.unlink() if harm == "removed" else lost.write_bytes(bytes(lost.stat().st_size))
     assert ended(begin(tmp_path, rides, JOB_COMPLETION_INDEX="1", **told))[0] == 0
     assert totals(tmp_path) == expected
+    faults.add(f"a committed unit {harm}", 1, "nothing: the last index made it again")
 
 
 def test_a_source_that_is_replaced_meanwhile_is_never_mixed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, faults: Faults
 ) -> None:
     source, commit = tmp_path / "rides.csv", Claim.commit
     source.write_text("city,fare\n" + "a,1\n" * 600_000)
@@ -141,6 +145,7 @@ def test_a_source_that_is_replaced_meanwhile_is_never_mixed(
             main(run)
     main(run)
     assert totals(tmp_path) == b"city,rows,fare\na,600000,3000000\n"
+    faults.add("a source replaced while it is read", 1, "the attempt; old and new are not mixed")
 
 
 @pytest.mark.parametrize(
@@ -157,10 +162,11 @@ def test_a_source_that_is_replaced_meanwhile_is_never_mixed(
     ],
 )
 def test_bad_input_is_told_and_not_tried_again(
-    tmp_path: Path, text: str, given: dict[str, Any], says: str
+    tmp_path: Path, text: str, given: dict[str, Any], says: str, faults: Faults
 ) -> None:
     source = tmp_path / "rides.csv"
     source.write_text(text, errors="surrogateescape")
     program = start(tmp_path, {**INPUT, "source": str(source), **given}, {}, PROGRAM)
     assert ended(program)[0] == 64
     assert says in output(tmp_path)["error"]
+    faults.add(f"wrong input: {says}", 1, "no attempt: it is not tried again")

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from tests.chaos.report import Faults
 from tests.support.engine_rig import make_execution, make_machine
 from tests.support.postgres import fresh_database, needs_postgres
 from torpor.workflows.asl.frontier import Status
@@ -167,7 +168,7 @@ async def _check_history(ledger: Ledger, execution: Execution) -> int:
     return len(page.items)
 
 
-async def test_killed_and_frozen_engines_lose_and_double_nothing() -> None:
+async def test_killed_and_frozen_engines_lose_and_double_nothing(faults: Faults) -> None:
     random, functions = Random(20), Functions()
     longest = 7.0 * KILLS + FROZEN_SECONDS
     async with (
@@ -200,7 +201,7 @@ async def test_killed_and_frozen_engines_lose_and_double_nothing() -> None:
             each = [{"id": input["id"], "item": item} for item in range(ITEMS)]
             assert execution.output.value == [each, input]
         events = [await _check_history(ledger, execution) for execution in ended]
-    _report(functions, recoveries, sum(events))
+    _report(functions, recoveries, sum(events), faults)
     assert max(recoveries) < MOST_RECOVERY_SECONDS
 
 
@@ -223,7 +224,7 @@ async def _freeze_one(ledger: Ledger, running: Engines, live: list[str]) -> None
         running.send(live[0], signal.SIGCONT)
 
 
-def _report(functions: Functions, recoveries: list[float], events: int) -> None:
+def _report(functions: Functions, recoveries: list[float], events: int, faults: Faults) -> None:
     calls = functions.calls
     for n in range(EXECUTIONS):
         for name, times in (("prepare", 1), ("item", ITEMS), ("after", 1), ("finish", 1)):
@@ -231,8 +232,10 @@ def _report(functions: Functions, recoveries: list[float], events: int) -> None:
     wanted = EXECUTIONS * (ITEMS + 3)
     assert len(functions.keys) == wanted, "one idempotency key for each task"
     recovered = sorted(recoveries)
-    print(
-        f"\nchaos: {EXECUTIONS} executions, {KILLS} kills, {events} history events each once; "
-        f"{calls.total() - wanted} of {calls.total()} calls repeated; recovery median "
-        f"{recovered[len(recovered) // 2]:.1f} s, longest {recovered[-1]:.1f} s"
+    again = f"{calls.total() - wanted} of {calls.total()} calls made again, under their keys"
+    lost = f"none of {EXECUTIONS} executions and {events} history events; {again}"
+    median, longest = recovered[len(recovered) // 2], recovered[-1]
+    faults.add(
+        "engine killed", KILLS, f"{lost}; back after {median:.1f} s, at most {longest:.1f} s"
     )
+    faults.add(f"engine frozen for {FROZEN_SECONDS:g} s", 1, "nothing: others had its shards")

@@ -31,6 +31,7 @@ from tests.chaos.events_rig import (
     Publisher,
     numbers_for,
 )
+from tests.chaos.report import Faults
 from tests.support.servers.events import EventsProcess
 from tests.support.servers.nats import nats_server, needs_nats
 from torpor.resources.names import FunctionKey
@@ -161,7 +162,7 @@ async def _subscribe(
     await replica.standings(session).put(FunctionKey("shop", name), wanted)
 
 
-async def test_killed_dispatchers_brokers_and_functions_lose_nothing() -> None:
+async def test_killed_dispatchers_brokers_and_functions_lose_nothing(faults: Faults) -> None:
     async with chaos() as all_of_it, connected(all_of_it.nats.settings) as connection:
         publisher, functions = all_of_it.publisher, all_of_it.functions
         async with asyncio.TaskGroup() as tasks:
@@ -186,6 +187,7 @@ async def test_killed_dispatchers_brokers_and_functions_lose_nothing() -> None:
         assert {len(numbers) for numbers in effects.values()} == {1}
         for key, numbers in functions.first_arrivals(ORDERED).items():
             assert numbers == sorted(numbers), f"order of key {key}"
+        _tell(all_of_it, faults)
 
 
 async def _all_arrived(functions: Functions, sent: int) -> None:
@@ -208,9 +210,15 @@ def _report(all_of_it: Chaos, left_seconds: float) -> None:
         counts: Counter[int] = functions.numbers(function)
         words = f"{counts.total() - len(counts)} of {counts.total()} calls repeated"
         print(f"  {function}: {words}, {len(functions.effects(function))} idempotency keys")
+
+
+def _tell(all_of_it: Chaos, faults: Faults) -> None:
+    """Tell of each loss; what it cost all of them together is told with the first."""
+    publisher, functions = all_of_it.publisher, all_of_it.functions
+    calls = sum(functions.numbers(function).total() for function in FUNCTIONS)
+    lost = f"none of {publisher.sent} events; {calls - functions.distinct()} of {calls} calls again"
     for loss, seconds in sorted(all_of_it.felt.items()):
         found = sorted(seconds)
-        print(
-            f"  {loss} {len(found)} times: all Triggers went on after "
-            f"{found[len(found) // 2]:.1f} s (median), {found[-1]:.1f} s (longest)"
-        )
+        back = f"back after {found[len(found) // 2]:.1f} s, at most {found[-1]:.1f} s"
+        faults.add(loss, len(found), f"{lost}; {back}")
+        lost = "nothing"

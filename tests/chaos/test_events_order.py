@@ -17,6 +17,7 @@ import aiohttp
 import orjson
 import pytest
 
+from tests.chaos.report import Faults
 from tests.support.servers.events import EventsProcess
 from tests.support.servers.function import Call, functions
 from tests.support.servers.nats import nats_server, needs_nats
@@ -82,7 +83,7 @@ async def _work(_: Call) -> int:
     return 200
 
 
-async def test_what_is_done_never_comes_again_behind_what_is_newer() -> None:
+async def test_what_is_done_never_comes_again_behind_what_is_newer(faults: Faults) -> None:
     random = Random(7)
     epochs = [0]
     """How many calls there were when each dispatcher began."""
@@ -120,11 +121,12 @@ async def test_what_is_done_never_comes_again_behind_what_is_newer() -> None:
             replica.kill()
         numbers = [int(name) for name in to.ids]
         again = len(numbers) - len(set(numbers))
-        print(f"\norder: {publisher.sent} events, {KILLS} kills, {again} came again")
         assert set(numbers) == set(range(publisher.sent))
         for begin, end in itertools.pairwise([*epochs, len(numbers)]):
             for key, found in _by_key(numbers[begin:end]).items():
                 assert found == sorted(found), f"key {key}, of the calls from {begin}"
+        lost = f"none of {publisher.sent} events, nor their order; {again} came again"
+        faults.add("dispatcher killed in order by key, and the broker too", KILLS, lost)
 
 
 def _by_key(numbers: Sequence[int]) -> dict[int, list[int]]:

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.chaos.report import Faults
 from tests.support.checkpoint_store import Buckets, s3_buckets
 from tests.support.checkpoint_victim import ended, kill
 from tests.support.servers.gate import Answer, gate_to
@@ -119,7 +120,9 @@ class Life:
             return None
 
 
-def test_killed_at_random_points_its_files_are_the_same_bytes(whole: Whole, tmp_path: Path) -> None:
+def test_killed_at_random_points_its_files_are_the_same_bytes(
+    whole: Whole, tmp_path: Path, faults: Faults
+) -> None:
     chance, kills, lives = Random(5), 0, 0
     while kills < KILLS:
         lives += 1
@@ -129,10 +132,13 @@ def test_killed_at_random_points_its_files_are_the_same_bytes(whole: Whole, tmp_
         assert results(store) == whole.results
         assert objects(store) == whole.objects
         kills += life.kills
-    print(f"{kills} kills in {lives} works")
+    lost = f"no unit that was committed; the same bytes {lives} times"
+    faults.add("transcode worker killed at random points", kills, lost)
 
 
-def test_killed_in_stream_mode_no_frame_is_lost_or_doubled(whole: Whole, tmp_path: Path) -> None:
+def test_killed_in_stream_mode_no_frame_is_lost_or_doubled(
+    whole: Whole, tmp_path: Path, faults: Faults
+) -> None:
     life = Life(tmp_path, whole, Random(3))
     life.to_the_end(mode="stream")
     work = work_of(store_in(tmp_path))
@@ -140,19 +146,22 @@ def test_killed_in_stream_mode_no_frame_is_lost_or_doubled(whole: Whole, tmp_pat
     done = work.finished()
     assert done is not None
     assert [variant["frames"] for variant in done["variants"]] == [FRAMES, FRAMES]
-    print(f"{life.kills} kills in stream mode")
+    faults.add("transcode worker killed in stream mode", life.kills, f"none of {FRAMES} frames")
 
 
-def test_two_workers_on_one_plan_make_the_same_bytes(whole: Whole, tmp_path: Path) -> None:
+def test_two_workers_on_one_plan_make_the_same_bytes(
+    whole: Whole, tmp_path: Path, faults: Faults
+) -> None:
     programs = [begin(tmp_path, whole.request, {}) for _ in range(2)]
     assert [ended(program, 60)[0] for program in programs] == [0, 0]
     assert results(store_in(tmp_path)) == whole.results
     assert objects(store_in(tmp_path)) == whole.objects
+    faults.add("transcode index started twice", 1, "nothing: the same bytes")
 
 
 @needs_versitygw
 def test_a_store_that_fails_for_a_while_changes_nothing(
-    whole: Whole, buckets: Buckets, tmp_path: Path
+    whole: Whole, buckets: Buckets, tmp_path: Path, faults: Faults
 ) -> None:
     url = buckets.new()
     store = buckets.store(url)
@@ -167,6 +176,7 @@ def test_a_store_that_fails_for_a_while_changes_nothing(
     assert gate.hindered >= 8
     assert results(store) == whole.results
     assert objects(store) == whole.objects
+    faults.add("object store answers 503", gate.hindered, "nothing: the same bytes")
 
 
 @pytest.fixture(scope="module")
@@ -177,7 +187,7 @@ def buckets() -> Iterator[Buckets]:
 
 @pytest.mark.parametrize("grace_seconds", [60, 4])
 def test_asked_to_stop_it_keeps_whole_units_only(
-    whole: Whole, tmp_path: Path, grace_seconds: int
+    whole: Whole, tmp_path: Path, grace_seconds: int, faults: Faults
 ) -> None:
     """With a long grace the unit in hand is finished, with a short one it is dropped."""
     store = store_in(tmp_path)
@@ -199,3 +209,5 @@ def test_asked_to_stop_it_keeps_whole_units_only(
     assert ended(begin(tmp_path, whole.request, {}))[0] == 0
     assert results(store) == whole.results
     assert objects(store) == whole.objects
+    lost = "nothing" if grace_seconds == 60 else "the unit in hand"
+    faults.add(f"transcode worker told to stop, {grace_seconds} s of grace", 1, lost)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import aiohttp
 import orjson
 
+from tests.chaos.report import Faults
 from tests.support.events_role import EVENT, FACTS, KEY, NoSecrets, free_port
 from tests.support.servers.function import Functions, functions
 from tests.support.servers.nats import needs_nats, until
@@ -58,7 +59,7 @@ async def served(
             await running
 
 
-async def test_publishing_and_delivery_go_on_whichever_server_is_killed() -> None:
+async def test_publishing_and_delivery_go_on_whichever_server_is_killed(faults: Faults) -> None:
     async with (
         nats_cluster() as cluster,
         functions() as to,
@@ -82,6 +83,7 @@ async def test_publishing_and_delivery_go_on_whichever_server_is_killed() -> Non
             await until(lambda: _in_step(cluster), 60)
     assert set(to.ids) == set(published)
     assert len(published) == SIZE * EACH
+    faults.add("one of three nats-servers killed", SIZE, f"none of {len(published)} events")
 
 
 async def _publish(session: aiohttp.ClientSession, url: str, name: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from tests.chaos.report import Faults
 from tests.support.servers.nats import needs_nats, until
 from tests.support.servers.nats_cluster import NatsCluster, nats_cluster
 from torpor.triggers.base import BrokerAway
@@ -21,7 +22,7 @@ SUBJECT = names.inbox_subject("shop", "orders")
 PUBLISHERS, EACH = 20, 100
 
 
-async def test_a_killed_leader_costs_seconds_and_no_event() -> None:
+async def test_a_killed_leader_costs_seconds_and_no_event(faults: Faults) -> None:
     stored: list[str] = []
     async with nats_cluster() as cluster, connected(cluster.settings) as connection:
         streams = Streams(connection)
@@ -42,6 +43,7 @@ async def test_a_killed_leader_costs_seconds_and_no_event() -> None:
         await lists.aclose()
         assert sorted(await _drained(connection, streams)) == sorted(stored)
     assert len(stored) == PUBLISHERS * EACH
+    faults.add("leader of the inboxes killed", 1, f"none of {len(stored)} that were acknowledged")
 
 
 async def _made(streams: Streams) -> bool:

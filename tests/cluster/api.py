@@ -76,10 +76,19 @@ class Api:
         await asyncio.sleep(0.05)  # aiohttp closes TLS transports in the background
 
     async def text(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        more: Mapping[str, str] | None = None,
     ) -> str:
-        """Return the answer's text; Refused for anything but a success."""
-        headers = {**self._access.credentials.headers(), "Content-Type": content_type}
+        """Return the answer's text; Refused for anything but a success. `more` headers go along."""
+        headers = {
+            **self._access.credentials.headers(),
+            "Content-Type": content_type,
+            **(more or {}),
+        }
         data = None if body is None else json.dumps(body)
         timeout = aiohttp.ClientTimeout(total=60)
         async with self._session.request(

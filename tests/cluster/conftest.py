@@ -62,6 +62,7 @@ def print_state(namespace: str) -> None:
         ("-n", SYSTEM, "logs", "deployment/torpor-gateway", "--all-pods", "--tail=15"),
         ("-n", SYSTEM, "logs", "deployment/torpor-engine", "--all-pods", "--tail=15"),
         ("-n", SYSTEM, "logs", "deployment/torpor-events", "--all-pods", "--tail=15"),
+        ("-n", SYSTEM, "logs", "deployment/torpor-dashboard", "--all-pods", "--tail=15"),
     ):
         done = command("kubectl", *words)
         print(f"--- kubectl {' '.join(words)}\n{(done.stdout + done.stderr)[-4000:]}")

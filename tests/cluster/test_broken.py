@@ -20,7 +20,15 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "unschedulable": ({"resources": {"requests": {"cpu": "1000"}}}, "Unschedulable"),
     "silent": ({"env": [{"name": "NEVER_LISTEN", "value": "1"}]}, "not ready within"),
     "no-account": ({"serviceAccountName": "missing"}, "FailedCreate"),
+    "no-volume": (
+        {"volumes": [{"name": "v", "mountPath": "/v", "configMap": {"name": "missing"}}]},
+        "has not started its container",
+    ),
     "no-image": ({"image": "torpor-test/no-such-image:dev"}, "Image"),
+    "refused": (
+        {"resources": {"requests": {"memory": "128Mi"}, "limits": {"memory": "64Mi"}}},
+        "Refused",
+    ),
     "no-code": (
         {"runtime": "python3", "handler": "main.handler", "code": {"configMap": "missing"}},
         "ConfigMap",
@@ -76,7 +84,13 @@ async def test_the_condition_says_the_same_and_a_mended_function_serves(lab: Lab
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(
-    ("name", "reason"), [("silent", "NotReady"), ("no-account", "FailedCreate")]
+    ("name", "reason"),
+    [
+        ("silent", "NotReady"),
+        ("no-account", "FailedCreate"),
+        ("no-volume", "NotStarted"),
+        ("refused", "Refused"),
+    ],
 )
 async def test_what_no_pod_complains_of_is_in_the_condition(
     lab: Lab, name: str, reason: str

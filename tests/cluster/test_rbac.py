@@ -16,6 +16,7 @@ import pytest
 
 from tests.cluster.api import Json, condition, until
 from tests.cluster.audited import Ask, Grant, asks, grants, read
+from tests.cluster.dashboard import Dashboard
 from tests.cluster.harness import IMAGE, SCALING_QUICK, SYSTEM, Lab, command
 from tests.cluster.runs import Runs
 from tests.cluster.test_quiet import audited_node
@@ -36,6 +37,7 @@ async def test_what_is_granted_is_used_and_nothing_else_is_asked_for(lab: Lab) -
     await tell_the_same_twice(lab)
     await read_what_objects_name(lab)
     await start_runs(lab)
+    await look_at_all(lab)
     await lab.api.delete(LEASES.path(SYSTEM, "torpor-controller"))
     given = [grant for grant in await grants(lab.api) if not is_exception(grant)]
     assert given, "no role is bound to Torpor's accounts: it proves nothing"
@@ -133,6 +135,13 @@ async def tell_the_same_twice(lab: Lab) -> None:
         await lab.make("again", runtime="python3", handler="main.handler", code=code)
         await lab.api.delete(CONFIG_MAPS.path(lab.namespace, "code"))
         await until("no code", partial(told, lab, "again"), within=60)
+
+
+async def look_at_all(lab: Lab) -> None:
+    """Somebody has the dashboard open, where there is one: it asks for nothing before."""
+    dashboard = Dashboard(lab)
+    if await dashboard.enabled():
+        await dashboard.get("/api/snapshot")
 
 
 async def told(lab: Lab, name: str) -> bool | None:

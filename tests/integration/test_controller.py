@@ -8,6 +8,7 @@ import pytest
 
 from tests.integration.controller_rig import (
     CHILDREN,
+    NAMESPACE,
     DiscoverableApi,
     Replica,
     function,
@@ -17,8 +18,10 @@ from tests.integration.controller_rig import (
 from tests.support.fake_api import Refusal, WatchFault
 from tests.support.platform_rig import until
 from torpor.controller import KopfEnded
+from torpor.controller.replica import LEASE_NAME
 from torpor.resources.names import FunctionKey
 from torpor.resources.run import RunRequest, RunState
+from torpor.telemetry import metrics
 
 COUNT = 50
 PATIENCE = 20.0
@@ -95,6 +98,15 @@ async def test_an_api_that_refuses_for_a_while_delays_and_loses_nothing() -> Non
         await until(lambda: all_ready(fake, 5), PATIENCE)
         await asyncio.sleep(2.5)  # beyond the time that a write is trusted before the watch
         assert await quiet(fake, 1.0) == 0
+
+
+async def test_what_the_api_refuses_is_told_and_heals_by_itself() -> None:
+    async with serving() as fake, running(fake) as replica:
+        await until(lambda: leads(replica), PATIENCE)
+        fake.refuse("PATCH", Refusal(422, message="spec.template: Invalid value"), times=1)
+        fake.put("functions", function("wrong"))
+        await until(lambda: fake.ready() == {"wrong": "Refused"}, PATIENCE)
+        await until(lambda: fake.ready() == {"wrong": "AtZero"}, PATIENCE)
 
 
 async def test_a_config_map_that_comes_late_is_noticed() -> None:
@@ -199,6 +211,53 @@ async def test_when_kopf_breaks_the_process_ends_with_an_error() -> None:
         assert error.subgroup(KopfEnded) is not None
 
 
+async def test_a_leader_that_loses_its_lease_stands_by_and_leads_again() -> None:
+    async with serving() as fake, running(fake) as replica:
+        await until(lambda: leads(replica) and fake.watching() == WATCHES, PATIENCE)
+        fake.put("functions", function("one"))
+        await until(lambda: all_ready(fake, 1), PATIENCE)
+        one = {"namespace": "shop", "function": "one"}
+        for gauge in (metrics.DESIRED_REPLICAS, metrics.RUNS_ACTIVE, metrics.RUN_PROGRESS):
+            gauge.labels(**one).set(3)
+        for gauge in (metrics.GATEWAYS_SILENT, metrics.QUEUE_DEPTH):
+            gauge.set(3)
+        metrics.POD_SECONDS.labels(**one, phase="idle").inc(7)
+        metrics.POD_SIZE.labels(**one, resource="vcpus").set(2)
+        hold(fake, "somebody else")
+        await until(lambda: not leads(replica), PATIENCE)
+        assert scraped("torpor_leader") == 0
+        for name in ("function_desired_replicas", "run_active", "run_progress_ratio"):
+            assert scraped(f"torpor_{name}", **one) is None
+        assert (
+            scraped("torpor_autoscaler_silent_gateways") == scraped("torpor_workqueue_depth") == 0
+        )
+        assert scraped("torpor_function_pod_seconds_total", **one, phase="idle") == 7
+        assert scraped("torpor_function_pod_size", **one, resource="vcpus") == 2
+        fake.put("functions", function("two"))
+        assert await quiet(fake, 1.0) == 0, "a standby writes nothing"
+        fake.remove("functions", "shop", "one")
+        await until(
+            lambda: scraped("torpor_function_pod_seconds_total", **one, phase="idle") is None,
+            PATIENCE,
+        )
+        assert scraped("torpor_function_pod_size", **one, resource="vcpus") is None
+        hold(fake, "")
+        await until(lambda: leads(replica) and all_ready(fake, 1), PATIENCE)
+        await until(lambda: fake.watching() == WATCHES, PATIENCE)
+        fake.put("functions", function("three"))
+        await until(lambda: all_ready(fake, 2), PATIENCE)
+
+
+async def test_an_api_that_is_away_for_long_costs_the_lease_and_not_the_process() -> None:
+    async with serving() as fake, running(fake) as replica:
+        await until(lambda: leads(replica) and fake.watching() == WATCHES, PATIENCE)
+        await fake.stop()
+        await until(lambda: not leads(replica), PATIENCE)
+        await fake.start()
+        fake.put("functions", function("one"))
+        await until(lambda: leads(replica) and all_ready(fake, 1), PATIENCE)
+
+
 async def test_a_user_without_a_name_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     def nameless() -> str:
         raise OSError("No username set in the environment")
@@ -216,6 +275,18 @@ async def test_a_child_that_somebody_deletes_comes_back(plural: str) -> None:
             await until(lambda: all_ready(fake, 1), PATIENCE)
             fake.remove(plural, "shop", "one")
             await until(lambda: len(fake.all(plural)) == 1, PATIENCE)
+
+
+def hold(fake: DiscoverableApi, holder: str) -> None:
+    """Write another holder into the Lease, as one does who has seen no renewal for its time."""
+    lease = fake.find("leases", NAMESPACE, LEASE_NAME)
+    assert lease is not None
+    meta, spec = dict(lease["metadata"]), {**lease["spec"], "holderIdentity": holder}
+    fake.put("leases", {**lease, "metadata": meta, "spec": spec})
+
+
+def scraped(name: str, **labels: str) -> float | None:
+    return metrics.REGISTRY.get_sample_value(name, labels)
 
 
 def leads(replica: Replica) -> bool:

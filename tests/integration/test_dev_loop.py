@@ -12,7 +12,8 @@ from aiohttp import ClientSession
 from tests.integration.test_dev_session import write
 from torpor.dev import session as sessions
 from torpor.dev.folder import Folder, load_folder
-from torpor.dev.session import Ports, Session
+from torpor.dev.ports import Ports
+from torpor.dev.session import Session
 from torpor.platform.local_program import Program
 
 DISK_SECONDS = 20.0

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from tests.support.pipeline import free_ports
 from torpor.cli.main import main
 
 PROGRAM = """
@@ -75,9 +76,12 @@ class Dev:
 
 
 @asynccontextmanager
-async def serving(folder: Path, end: signal.Signals = signal.SIGTERM) -> AsyncIterator[Dev]:
+async def serving(
+    folder: Path, end: signal.Signals = signal.SIGTERM, port: int | None = None
+) -> AsyncIterator[Dev]:
+    where = () if port is None else ("--port", str(port))
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "torpor.cli.main", "dev", str(folder)),
+        *(sys.executable, "-m", "torpor.cli.main", "dev", str(folder), *where),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -217,6 +221,44 @@ async def test_a_run_survives_an_edit_and_a_restart_and_says_so(
     told = "is interrupted; it goes on in the next torpor dev here" in "".join(dev.said)
     assert told == (end is signal.SIGTERM)
     assert "torpor dev was ended while it ran" in "".join(again.said)
+
+
+APIS = """
+apiVersion: v1
+kind: ConfigMap
+metadata: { name: apis, annotations: { torpor.dev/embedded: apis } }
+data: { TORPOR_GATEWAY: "http://gateway.shop.svc" }
+"""
+TELLS_ITS_GATEWAY = """
+import json, os, time
+place = os.environ["PLACE"]
+open(place + "/ready", "a").write("ready\\n")
+while not os.path.exists(place + "/go"):
+    time.sleep(0.02)
+json.dump(os.environ["TORPOR_GATEWAY"], open(os.environ["TORPOR_OUTPUT"], "w"))
+"""
+
+
+async def test_a_run_that_goes_on_is_told_where_the_gateway_is_now(tmp_path: Path) -> None:
+    folder = write(tmp_path / "app", tmp_path)
+    count = json.loads((folder / "count.yaml").read_text())
+    count["spec"] |= {
+        "command": [sys.executable, "-c", TELLS_ITS_GATEWAY],
+        "envFrom": [{"configMapRef": {"name": "apis"}}],
+    }
+    (folder / "count.yaml").write_text(json.dumps(count))
+    (folder / "apis.yaml").write_text(APIS)
+    with free_ports(2) as (first, second):
+        pass
+    async with serving(folder, signal.SIGKILL, first) as dev, ClientSession(dev.url) as client:
+        async with client.post("/function/default/count", json={}) as it:
+            location = (await it.json())["location"]
+        await until(tmp_path / "ready")
+    async with serving(folder, port=second) as again, ClientSession(again.url) as client:
+        (tmp_path / "go").touch()
+        async with client.get(location, params={"wait": "20"}) as it:
+            run = await it.json()
+    assert run["result"] == again.url != dev.url
 
 
 TRANSCODER = """

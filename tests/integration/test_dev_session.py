@@ -16,7 +16,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientError, ClientSession
+from aiohttp import ClientError, ClientSession, web
+from aiohttp.test_utils import TestServer
 
 from torpor.dev.state import state_of
 
@@ -36,6 +37,7 @@ spec:
       {code}
   scaling: {{ idleSeconds: 1, windowSeconds: 2, burstWindowSeconds: 1, maxReplicas: 2 }}
 """
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SAYS_HI = "def handler(event, context): return 'hi'"
 
 
@@ -293,7 +295,7 @@ async def test_where_no_state_can_be_kept_it_is_a_temporary_folder(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with state_of(tmp_path) as place:
-        assert (place.parent, list(place.iterdir())) == (tmp_path, [])
+        assert (place.parent, [item.name for item in place.iterdir()]) == (tmp_path, [".lock"])
 
 
 SLEEPS = (
@@ -347,3 +349,26 @@ async def test_a_second_interrupt_ends_at_once_and_leaves_no_process(tmp_path: P
     assert process.returncode == 130
     assert "Traceback" not in output
     assert not any(Path(f"/proc/{pid}").exists() for pid in children)
+
+
+async def test_a_function_s_last_span_reaches_the_collector_though_the_end_comes_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[str] = []
+
+    async def take(request: web.Request) -> web.Response:
+        if request.content_type == "application/json":  # a runtime's: our own are protobuf
+            document = await request.json()
+            scopes = [scope for one in document["resourceSpans"] for scope in one["scopeSpans"]]
+            taken.extend(span["traceId"] for scope in scopes for span in scope["spans"])
+        return web.json_response({})
+
+    app = web.Application()
+    app.router.add_post("/v1/traces", take)
+    async with TestServer(app) as collector:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", str(collector.make_url("/")))
+        async with serving(write(tmp_path)) as url, ClientSession() as client:
+            trace = {"traceparent": f"00-{TRACE}-00f067aa0ba902b7-01"}
+            async with client.get(f"{url}/function/default/one/", headers=trace) as answer:
+                assert answer.status == 200
+    assert taken == [TRACE]

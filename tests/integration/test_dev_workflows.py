@@ -231,9 +231,10 @@ async def test_a_collector_that_the_environment_names_gets_the_trace(
             status, _, _ = await dev.torpor("run", "trip", "--wait", "-d", '{"trip": "Lisbon"}')
             assert status == 0
             await dev.end()
-        names = ["BookFlight", "BookHotel", "default.trip"]
-        assert sorted(span.name for span in to.spans) == names
-        assert {span.service for span in to.spans} == {"torpor-dev"}
+        of_engine = sorted(span.name for span in to.spans if span.service == "torpor-engine")
+        assert of_engine == ["BookFlight", "BookHotel", "default.trip"]
+        of_gateway = sorted(span.name for span in to.spans if span.service == "torpor-gateway")
+        assert of_gateway == ["hold default/flight", "hold default/hotel"]
 
 
 PRICED = """
@@ -540,7 +541,7 @@ async def test_without_postgresql_it_is_said_in_one_line(tmp_path: Path) -> None
     async with ended(process), asyncio.timeout(30):
         _, err = await process.communicate()
     assert process.returncode == 1
-    assert err.decode().startswith("torpor dev: Workflows need PostgreSQL: no PostgreSQL found")
+    assert err.decode().startswith("torpor dev: this folder needs PostgreSQL: no PostgreSQL found")
     assert len(err.splitlines()) == 1
 
 

@@ -1,4 +1,4 @@
-"""What is told of Map Runs and of stops is what happened."""
+"""What is told of executions, Map Runs and stops is what happened."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.executions import Executions
 from torpor.workflows.engine.world import WallClock
+from torpor.workflows.latest import latest
 from torpor.workflows.ledger.base import Ledger, LedgerAway, NotFound
 from torpor.workflows.ledger.postgres import open_ledger
 from torpor.workflows.records import Execution
@@ -63,6 +64,22 @@ async def test_children_that_start_and_end_in_one_commit_count_once() -> None:
         assert (await ended(ledger, execution)).status is Status.SUCCEEDED
         [run] = await ledger.map_runs(execution.arn)
         assert (run.total, run.succeeded, run.failed) == (100, 100, 0)
+
+
+async def test_an_execution_that_is_in_many_states_tells_some_of_them() -> None:
+    waits = [
+        {"StartAt": name, "States": {name: {"Type": "Wait", "Seconds": 600, "End": True}}}
+        for name in (f"w{number}" for number in range(60))
+    ]
+    all_at_once = {"Type": "Parallel", "Branches": waits, "End": True}
+    async with at_work(Tasks()) as (ledger, engine):
+        definition = {"StartAt": "all", "States": {"all": all_at_once}}
+        machine = await ledger.put_machine(make_machine(definition))
+        await engine.start(make_execution(machine, {}, "e", time.time()))
+        async with asyncio.timeout(30):
+            while len((found := await latest(ledger))[0].states) < 50:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert (len(found[0].states), found[0].states[-1]) == (51, "…")
 
 
 async def test_redrives_of_a_map_run_are_counted() -> None:

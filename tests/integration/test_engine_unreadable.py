@@ -19,6 +19,7 @@ from torpor.workflows.asl.frontier import Status
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.world import WallClock
+from torpor.workflows.latest import latest
 from torpor.workflows.ledger.base import Ledger, LedgerError
 from torpor.workflows.ledger.keys import key_of
 from torpor.workflows.ledger.postgres import open_ledger
@@ -100,6 +101,10 @@ async def test_an_execution_that_cannot_be_read_holds_up_none_of_the_others(
             with pytest.raises(LedgerError, match="cannot be read"):
                 await ledger.load_one(bad.arn)
             assert await do(dsn, "SELECT count(*) FROM inbox") == 1
+            told_good, told_bad = await latest(ledger)
+            assert (told_good.name, told_good.status, told_good.error) == ("good", "ABORTED", None)
+            assert (told_bad.name, told_bad.status, told_bad.states) == ("bad", "RUNNING", ())
+            assert "cannot be read" in str(told_bad.error)
             for execution in await beside(ledger, engine, bad, 3):
                 assert (await ended(ledger, execution)).status is Status.SUCCEEDED
             told = [record for record in caplog.records if bad.arn in str(vars(record))]

@@ -103,3 +103,61 @@ async def test_who_is_not_sampled_is_not_told(monkeypatch: pytest.MonkeyPatch) -
         quiet = {"traceparent": f"00-{TRACE}-{CALLER}-00"}
         assert (await send(gateway.port, host=ECHO, headers=quiet)).status == 200
     assert to.spans == []
+
+
+async def test_a_function_is_told_which_traces_it_is_the_root_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    platform = ServingPlatform()
+    async with telling(platform, monkeypatch) as (gateway, to):
+        held = await send(gateway.port, host=ECHO)
+        warm = await send(gateway.port, host=ECHO)
+        assert (held.status, warm.status) == (200, 200)
+        [hold] = await to.got(1)
+        [server] = platform.servers.values()
+        first, second = (seen.headers for seen in server.seen)
+    assert first["traceparent"] == f"00-{hold.trace}-{hold.id}-01"
+    assert not first.get("tracestate"), "its hold is the root"
+    assert second["tracestate"] == "torpor=begun"
+
+
+async def test_where_no_holds_are_told_the_function_is_the_root() -> None:
+    platform = ServingPlatform()
+    platform.add(function())
+    async with real_gateway(platform) as gateway:
+        await until_ready(gateway)
+        assert (await send(gateway.port, host=ECHO)).status == 200
+        [server] = platform.servers.values()
+        [seen] = server.seen
+    assert seen.headers["tracestate"] == "torpor=begun"
+    await platform.stop()
+
+
+@pytest.mark.parametrize(
+    ("sent", "others"),
+    [
+        ("torpor=begun", []),
+        ("a=1, torpor=begun ,b=2", ["a=1", "b=2"]),
+        ("torpor=x,a=1", ["a=1"]),
+        ("a=1,nottorpor=begun", ["a=1", "nottorpor=begun"]),
+        ("torpor=begun,torpor=begun", []),
+        ("a=1", ["a=1"]),
+    ],
+)
+async def test_what_only_a_gateway_may_say_is_taken_out_and_the_rest_goes_on(
+    sent: str, others: list[str]
+) -> None:
+    platform = ServingPlatform()
+    platform.add(function())
+    async with real_gateway(platform) as gateway:
+        await until_ready(gateway)
+        headers = {**SAMPLED, "tracestate": sent}
+        assert (await send(gateway.port, host=ECHO, headers=headers)).status == 200
+        orphaned = {"tracestate": sent}
+        assert (await send(gateway.port, host=ECHO, headers=orphaned)).status == 200
+        [server] = platform.servers.values()
+        seen, second = (seen.headers for seen in server.seen)
+    members = [each.strip() for each in seen.get("tracestate", "").split(",")]
+    assert [each for each in members if each] == others
+    assert second["tracestate"] == "torpor=begun", "one without a traceparent belongs to no trace"
+    await platform.stop()

@@ -16,8 +16,10 @@ from aiohttp import ClientSession, WSMsgType, web
 
 from torpor.gateway.dataplane.base import Go, Lane, Refused, Server
 from torpor.gateway.dataplane.inprocess import InProcessDataPlane
+from torpor.gateway.heldspans import HeldSpans
 from torpor.gateway.routes import Routes
 from torpor.resources.names import FunctionKey
+from torpor.telemetry.tracing import Span
 
 KEY = FunctionKey("shop", "cart")
 HOST = {"Host": "cart.shop.localhost"}
@@ -620,3 +622,37 @@ async def test_an_upgrade_that_is_no_websocket_is_an_ordinary_request() -> None:
         ) as answer:
             assert answer.status == 502
             assert "no WebSocket" in (await answer.json(content_type=None))["detail"]
+
+
+async def test_a_function_is_told_which_traces_it_is_the_root_of() -> None:
+    async with pod() as server, serving(Door()) as plane, ClientSession() as client:
+        await plane.apply(KEY, lane(server.port))
+
+        async def seen(**headers: str) -> dict[str, str]:
+            async with client.get(url(plane), headers={**HOST, **headers}) as answer:
+                found: dict[str, str] = (await answer.json(content_type=None))["headers"]
+            return found
+
+        assert (await seen())["tracestate"] == "torpor=begun"
+        given = f"00-{'a' * 32}-{'b' * 16}-01"
+        forged = await seen(traceparent=given, tracestate="a=1, torpor=begun,b=2")
+        assert forged["tracestate"] == "a=1,b=2"
+        assert forged["traceparent"] == given
+        assert (await seen(tracestate="a=1"))["tracestate"] == "torpor=begun"
+
+
+async def test_a_held_request_has_a_span_that_the_functions_is_below() -> None:
+    spans: list[Span] = []
+    door = Door()
+    async with pod() as server, serving(door) as plane, ClientSession() as client:
+        plane.set_spans(HeldSpans(spans.append))
+        request = asyncio.create_task(client.get(url(plane), headers=HOST))
+        await until(lambda: door.waiting == 1)
+        await plane.apply(KEY, lane(server.port, is_open=False))
+        door.verdicts.put_nowait(Go(cold_ms=5, phases={"decide": 5.0}))
+        answer = await request
+        headers = (await answer.json(content_type=None))["headers"]
+    [hold] = spans
+    assert hold.attributes["torpor.cold_start.decide_ms"] == 5
+    assert headers["traceparent"] == f"00-{hold.trace_id}-{hold.span_id}-01"
+    assert (hold.parent_span_id, "tracestate" in headers) == (None, False)

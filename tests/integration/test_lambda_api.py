@@ -293,6 +293,7 @@ async def test_the_client_context_reaches_the_function_and_the_signature_does_no
         assert seen["x-amz-client-context"] == given
         assert "authorization" not in seen
         assert seen["x-request-id"] == answer["ResponseMetadata"]["RequestId"]
+        assert seen["tracestate"] == "torpor=begun", "nobody told the span that it is below"
         assert "LogResult" not in answer
 
 
@@ -458,7 +459,8 @@ async def test_while_no_client_is_known_nobody_is_let_in() -> None:
     async with lambda_rig({ECHO: TERMS}, access=None) as rig:
         error = await rig.refused("invoke", FunctionName="shop.echo", InvocationType="DryRun")
         assert error.response["Error"]["Code"] == "AccessDeniedException"
-        assert "TORPOR_ACCESS_KEYS" in error.response["Error"]["Message"]
+        message = error.response["Error"]["Message"]
+        assert "gateway.api.secretName (TORPOR_ACCESS_KEYS, TORPOR_API_TOKEN)" in message
 
 
 @needs_haproxy

@@ -17,6 +17,8 @@ from torpor.resources.tokens import internal_token
 from torpor.workflows.admin import MachineAdmin
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.asl.payload import EMPTY
+from torpor.workflows.engine.tracing import trace_of
+from torpor.workflows.latest import LATEST_PATH, LatestExecution
 from torpor.workflows.ledger.postgres import PostgresLedger, open_ledger
 from torpor.workflows.machines import DefinitionRefused, MachineDeleting, Machines, Wanted
 from torpor.workflows.records import Execution, MachineStatus, MachineType, Options
@@ -48,6 +50,7 @@ class Rig:
     machines: Machines
     ledger: PostgresLedger
     stopped: list[str]
+    url: str
 
     async def begin(self, name: str) -> Execution:
         """Have an execution run."""
@@ -92,7 +95,7 @@ async def serving() -> AsyncIterator[Rig]:
         try:
             async with aiohttp.ClientSession() as session:
                 url = f"http://127.0.0.1:{admin.port}"
-                yield Rig(Machines(session, url, internal_token(SECRET)), ledger, stopped)
+                yield Rig(Machines(session, url, internal_token(SECRET)), ledger, stopped, url)
         finally:
             await admin.stop()
 
@@ -172,3 +175,26 @@ async def test_a_machine_of_a_client_is_not_the_controllers_to_delete() -> None:
         await rig.machines.delete(KEY)
         [standing] = await rig.machines.survey()
         assert (standing.status, standing.workflow_uid) == (MachineStatus.ACTIVE, None)
+
+
+async def test_the_latest_executions_are_told_with_the_states_that_they_are_in() -> None:
+    async with serving() as rig:
+        await rig.machines.put(KEY, WANTED)
+        first = await rig.begin("first")
+        await rig.begin("second")
+        found = [LatestExecution.from_json(item) for item in await latest_of(rig)]
+        assert [item.name for item in found] == ["second", "first"]
+        assert (found[1].arn, found[1].workflow) == (first.arn, "shop/order")
+        assert (found[1].status, found[1].states, found[1].stopped_at) == ("RUNNING", (), None)
+        assert found[1].trace_id == trace_of(first).id
+
+
+async def latest_of(rig: Rig) -> list[dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {internal_token(SECRET)}"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        session.get(rig.url + LATEST_PATH) as answer,
+    ):
+        assert answer.status == 200
+        executions: list[dict[str, Any]] = (await answer.json())["executions"]
+        return executions

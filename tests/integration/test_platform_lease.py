@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
+from typing import NoReturn
 
 import pytest
 
@@ -13,7 +15,7 @@ from tests.support.platform_rig import client_at, client_of, relaying, until
 from torpor.platform.kubernetes import KubernetesApi, Lease, LeaseLost, Limits, Timing
 from torpor.platform.kubernetes.throttle import Backoff
 
-TIMING = Timing(duration=1.0, deadline=0.6, retry=0.1)
+TIMING = Timing(duration=1.0, deadline=0.6, retry=0.1, ending=0.5)
 HASTE = Limits(attempt_seconds=0.3, attempts=2, backoff=Backoff(0.01, 0.02))
 
 
@@ -146,11 +148,7 @@ async def test_a_lease_that_somebody_takes_by_force_is_lost_at_once(fake: FakeAp
     async with client_of(fake, HASTE) as api:
         leader = Elector(api, "one")
         await until(lambda: leader.leading)
-        lease = fake.find("leases", "torpor", "leader")
-        assert lease is not None
-        taken = {**lease, "spec": {**lease["spec"], "holderIdentity": "two"}}
-        taken["metadata"] = {**lease["metadata"]}
-        fake.put("leases", taken)
+        give(fake, "two")
         with pytest.raises(LeaseLost, match="two"):
             await asyncio.wait_for(asyncio.shield(leader.task), 3 * TIMING.retry)
         lease = fake.find("leases", "torpor", "leader")
@@ -183,3 +181,66 @@ async def test_an_error_of_the_work_comes_out_and_releases(fake: FakeApi) -> Non
         lease = fake.find("leases", "torpor", "leader")
         assert lease is not None
         assert lease["spec"]["holderIdentity"] == ""
+
+
+@pytest.mark.parametrize("end", ["lost", "cancelled"])
+async def test_an_error_of_the_work_s_own_end_comes_out(
+    fake: FakeApi, end: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaking() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ZeroDivisionError("in clean-up")
+
+    caplog.set_level(logging.WARNING, "torpor.platform.kubernetes.lease")
+    async with client_of(fake, HASTE) as api:
+        lease = Lease(api, "torpor", "leader", "one", timing=TIMING)
+        leading = asyncio.create_task(lease.lead(breaking))
+        await until(lease.held)
+        if end == "lost":
+            give(fake, "two")
+        else:
+            leading.cancel()
+        with pytest.raises(ZeroDivisionError):
+            await asyncio.wait_for(leading, 5)
+        assert any("taken by two" in it.getMessage() for it in caplog.records) == (end == "lost")
+
+
+class Ended(BaseException):
+    """Stands for the end of the process."""
+
+
+async def test_work_that_does_not_end_ends_the_process(
+    fake: FakeApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    let_go, status = asyncio.Event(), list[int]()
+
+    async def hanging() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await let_go.wait()
+
+    def end(code: int) -> NoReturn:
+        status.append(code)
+        let_go.set()
+        raise Ended
+
+    async with client_of(fake, HASTE) as api:
+        lease = Lease(api, "torpor", "leader", "one", timing=TIMING, end_process=end)
+        leading = asyncio.create_task(lease.lead(hanging))
+        await until(lease.held)
+        give(fake, "two")
+        with pytest.raises(Ended):
+            await asyncio.wait_for(leading, 5)
+        assert status == [1]
+        assert "work of the leader" in caplog.records[-1].getMessage()
+
+
+def give(fake: FakeApi, holder: str) -> None:
+    """Write another holder into the Lease, as whoever takes it by force does."""
+    lease = fake.find("leases", "torpor", "leader")
+    assert lease is not None
+    taken = {**lease, "spec": {**lease["spec"], "holderIdentity": holder}}
+    fake.put("leases", {**taken, "metadata": {**lease["metadata"]}})

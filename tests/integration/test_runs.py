@@ -60,6 +60,29 @@ async def test_a_call_is_a_run_and_its_end_is_told_to_who_waits() -> None:
         assert event["regarding"]["kind"] == "Job", "the Function is not there to be told of"
 
 
+async def test_a_run_has_a_span_below_its_callers_or_begins_a_trace() -> None:
+    trace, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    async with run_rig() as rig:
+        spans = rig.controller.spans
+        for headers in ({"traceparent": f"00-{trace}-{caller}-01"}, {}):
+            location = await rig.start(b"{}", **headers)
+            rig.pod(location, terminated(0, "1"))
+            rig.end(location, "Complete", completedIndexes="0")
+            await rig.told(location, state="Succeeded")
+        await until(lambda: len(spans) == 2)
+        programs = [
+            item["value"]
+            for job in rig.jobs()
+            for item in job["spec"]["template"]["spec"]["containers"][0]["env"]
+            if item["name"] == "TRACEPARENT"
+        ]
+    first, second = spans
+    assert (first.trace_id, first.parent_span_id) == (trace, caller)
+    assert second.parent_span_id is None, "what a gateway began for itself nobody tells"
+    assert sorted(programs) == sorted(f"00-{s.trace_id}-{s.span_id}-01" for s in spans)
+    assert first.attributes["torpor.run.pod_seconds"] == 60
+
+
 async def test_one_key_is_one_run_however_often_it_comes() -> None:
     async with run_rig() as rig:
         first = await rig.start(b"1", Idempotency_Key="order-7")

@@ -148,7 +148,7 @@ async def test_why_there_is_no_code_is_the_reason_of_the_end(
         async with asyncio.timeout(10):
             assert await runtime.process.wait() == 1
     told = (tmp_path / "termination").read_text()
-    assert told.startswith("ArchiveError: http://127.0.0.1/")
+    assert told.startswith("ArchiveError: http://127.0.0.1:")
     assert reason in told
     assert "secret" not in told + runtime.errors.read_text()
     assert os.listdir(tmp_path / "code") == []

@@ -29,7 +29,7 @@ from torpor_runtime.answer import MAX_FIELD_BYTES, MAX_FIELDS, MAX_FIELDS_BYTES,
 Plane = HaproxyPlane | InProcessDataPlane
 Gateway = Callable[[], AbstractAsyncContextManager[tuple[Plane, int]]]
 
-TIMEOUT_SECONDS = 1.0
+TIMEOUT_SECONDS = 2.0
 PYTHON_HANDLERS = f"""
 import sys, time
 
@@ -154,7 +154,7 @@ async def test_who_waits_for_a_place_in_vain_is_told_so_before_the_gateway_gives
 ) -> None:
     extra = {"TORPOR_CONCURRENCY_LIMIT": "1", "TORPOR_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS)}
     async with behind(gateway, tmp_path, "blocks", language, **extra) as (runtime, port):
-        first = await send(port, "/first?s=4")
+        first = await send(port, "/first?s=8")
         assert first.status == 504
         for _ in range(2):
             answer = await send(port, "/second")

@@ -434,6 +434,39 @@ async def test_inline_code_is_run(tmp_path: Path) -> None:
         assert await answer.text() == "inline"
 
 
+FILES = {
+    PYTHON: {
+        "shop.py": "import os, pathlib, words\n"
+        "def run(event, context):\n"
+        "    folder = pathlib.Path(os.environ['TORPOR_CODE_DIR'])\n"
+        "    left = [name for name in os.environ if name.startswith('TORPOR_FILE_')]\n"
+        "    return words.HELLO + (folder / 'data-1.txt').read_text() + str(left)\n",
+        "words.py": "HELLO = 'Grüße '",
+        "data-1.txt": "two\nlines $(PORT)",
+    },
+    NODE: {
+        "shop.js": "const fs = require('node:fs');\n"
+        "const isLeft = (name) => name.startsWith('TORPOR_FILE_');\n"
+        "const left = () => Object.keys(process.env).filter(isLeft);\n"
+        "const text = () => fs.readFileSync(`${__dirname}/data-1.txt`);\n"
+        "exports.run = () => require('./words').HELLO + text() + JSON.stringify(left());\n",
+        "words.js": "exports.HELLO = 'Grüße ';",
+        "data-1.txt": "two\nlines $(PORT)",
+    },
+}
+
+
+@in_both
+async def test_files_in_variables_are_the_code(tmp_path: Path, language: Language) -> None:
+    given = {f"TORPOR_FILE_{name}": text for name, text in FILES[language].items()}
+    async with (
+        running(tmp_path, "shop.run", language, **given) as runtime,
+        ClientSession() as client,
+        client.get(runtime.url) as answer,
+    ):
+        assert await answer.text() == "Grüße two\nlines $(PORT)[]"
+
+
 @in_both
 async def test_it_announces_itself_to_every_address_once_it_listens(
     tmp_path: Path, language: Language

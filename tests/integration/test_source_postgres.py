@@ -311,6 +311,17 @@ async def test_a_changed_table_goes_on() -> None:
         assert data_of(second)["new"] == {"id": 2, "total": 2.0, "paid": False}
 
 
+async def test_a_column_with_the_trace_is_the_events() -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    async with rig() as at, at.read() as reader:
+        await at.run("ALTER TABLE orders ADD traceparent text")
+        await at.run(f"INSERT INTO orders VALUES (1, 1, 'a', '{trace}')")
+        await at.run("UPDATE orders SET note = 'b' WHERE id = 1")
+        await at.run("UPDATE orders SET traceparent = 'none' WHERE id = 1")
+        traces = [event.traceparent for event in await reader.take(3)]
+    assert traces == [trace, trace, None]
+
+
 async def test_forget_leaves_nothing_behind() -> None:
     async with rig() as at:
         async with at.read():

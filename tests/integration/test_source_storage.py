@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -146,6 +147,43 @@ async def test_a_bucket_of_a_real_server_is_looked_at(monkeypatch: pytest.Monkey
             assert told(await reader.take(1)) == [("removed", AWKWARD)]
 
 
+@needs_versitygw
+async def test_a_secret_leads_to_a_store_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of the installation's credentials, in the environment, goes there."""
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "installation")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "installation's")
+    mine = {**QUICK, "secret": "store"}
+    async with object_server() as server:
+        client = server.client()
+        await asyncio.to_thread(client.create_bucket, Bucket="photos")
+        fields = {name: text.encode() for name, text in server.environment().items()}
+        around = world(secrets={"store": fields})
+        async with reading(open_source, photos(**mine), around) as reader:
+            put = {"Bucket": "photos", "Key": "a", "Metadata": {"traceparent": TRACE}}
+            await asyncio.to_thread(client.put_object, **put)
+            (created,) = await reader.take(1)
+            assert (told([created]), created.traceparent) == ([("created", "a")], TRACE)
+        wrong = world(secrets={"store": {**fields, "AWS_SECRET_ACCESS_KEY": b"another"}})
+        async with reading(open_source, photos(**mine), wrong) as reader:
+            with pytest.raises(SourceMisconfigured, match="may not be read"):
+                raise await reader.failure() or AssertionError
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"AWS_ACCESS_KEY_ID": b"a"}, "the Secret store has no AWS_SECRET_ACCESS_KEY"),
+        ({"AWS_ENDPOINT_URL": b"file:///etc"}, "must begin with http:// or https://"),
+        ({"AWS_REGION": b"\xff"}, "must be UTF-8"),
+    ],
+)
+async def test_a_secret_that_cannot_be_used_says_why(fields: dict[str, bytes], said: str) -> None:
+    around = world(secrets={"store": fields})
+    async with reading(open_source, photos(**QUICK, secret="store"), around) as reader:
+        with pytest.raises(SourceMisconfigured, match=said):
+            raise await reader.failure() or AssertionError
+
+
 @dataclass
 class Folder:
     """An object store in a folder, as `torpor dev` has it."""
@@ -177,6 +215,24 @@ async def test_what_is_there_is_no_news_and_what_changes_is(tmp_path: Path) -> N
         at.photos.delete("old.png")
         assert told(await reader.take(1)) == [("removed", "img/2026-1.png")]
         assert await reader.quiet(1.0)
+
+
+async def test_the_trace_of_an_object_is_kept_beside_it_and_is_no_object(tmp_path: Path) -> None:
+    at = Folder(tmp_path)
+    metadata = tmp_path / "photos" / ".metadata" / "img"
+    async with at.read() as reader:
+        metadata.mkdir(parents=True)
+        (metadata / "a.png").write_text(json.dumps({"traceparent": TRACE, "mine": "x"}))
+        (metadata / "b.png").write_text("no JSON")
+        (metadata / "c.png").write_text(json.dumps({"traceparent": "no trace"}))
+        (metadata / "d.png").write_text("[" * 100_000)
+        for name in "abcde":
+            at.photos.put(f"img/{name}.png", b"1")
+        events = await reader.take(5)
+        assert sorted(told(events)) == [("created", f"img/{name}.png") for name in "abcde"]
+        traces = {event.subject: event.traceparent for event in events}
+        assert traces == {"img/a.png": TRACE, **{f"img/{name}.png": None for name in "bcde"}}
+        assert await reader.quiet(0.6)
 
 
 async def test_what_happened_while_nobody_looked_is_told_and_nothing_twice(tmp_path: Path) -> None:

@@ -30,17 +30,57 @@ from torpor.settings import GatewaySettings
 Plane = HaproxyPlane | InProcessDataPlane
 PLANES = [pytest.param("haproxy", marks=needs_haproxy), "inprocess"]
 pytestmark = pytest.mark.parametrize("kind", PLANES)
-TO_CART = {"function": {"name": "cart", "path": "/in"}}
+SHELF = (
+    ({"path": "/items", "pathType": "Exact", "methods": ["GET"]}, "/list"),
+    ({"path": "/items", "methods": ["GET", "DELETE"]}, "/one"),
+    ({"path": "/", "methods": ["POST"]}, "/rest"),
+    ({"path": "/", "pathType": "Exact", "methods": ["GET"]}, "/home/"),
+    ({"path": "/open/", "pathType": "Exact", "methods": ["GET"]}, "/"),
+    ({"path": "/a%2Fb//c", "pathType": "Exact", "methods": ["GET"]}, "/coded"),
+    ({"path": "/", "host": "api.example", "methods": ["PATCH"]}, "/host"),
+)
+"""http sources, each with the path of its target."""
+SEEN = (
+    ("GET /items", "/list"),
+    ("GET /items?a=b", "/list?a=b"),
+    ("GET /items/", "/one/"),
+    ("GET /items//", "/one//"),
+    ("GET /items/7?a=b", "/one/7?a=b"),
+    ("DELETE /items", "/one"),
+    ("POST /items", "/rest/items"),
+    ("POST /itemsheet", "/rest/itemsheet"),
+    ("POST /v1/namespaces", "/rest/v1/namespaces"),
+    ("GET /", "/home/"),
+    ("GET /open/", "/"),
+    ("GET /a%2Fb//c", "/coded"),
+)
+REFUSED = (
+    ("PUT /items", "GET,POST,PATCH,DELETE"),
+    ("PUT /items/7", "GET,POST,PATCH,DELETE"),
+    ("PUT /", "GET,POST,PATCH"),
+    ("PUT /open/", "GET,POST,PATCH"),
+    *((f"GET {path}", "POST,PATCH") for path in ("//", "//items", "/itemsheet", "/%69tems")),
+    *((f"GET {path}", "POST,PATCH") for path in ("/open", "/open/7", "/open//")),
+    *((f"GET {path}", "POST,PATCH") for path in ("/a%2fb//c", "/a/b//c", "/a%2Fb/c")),
+)
 
 
 def routes(*sources: dict[str, Any]) -> Routes:
     """Routes of the Function shop/cart, and of a Trigger to it for each http source."""
+    return routes_to(*((source, "/in") for source in sources))
+
+
+def routes_to(*sources: tuple[dict[str, Any], str]) -> Routes:
+    """Routes as above, each to a path of its own."""
     objects = [
         {
             "metadata": {"namespace": "shop", "name": f"t{number}"},
-            "spec": {"source": {"http": source}, "target": TO_CART},
+            "spec": {
+                "source": {"http": source},
+                "target": {"function": {"name": "cart", "path": path}},
+            },
         }
-        for number, source in enumerate(sources)
+        for number, (source, path) in enumerate(sources)
     ]
     claims = Claims(claim for obj in objects if (claim := claim_of(obj)))
     table = HttpTable.of(claims.routes(), events=True)
@@ -122,6 +162,54 @@ async def test_the_longest_path_wins_and_a_functions_own_address_first_of_all(ki
         assert paths == ["/v1/namespaces/shop/triggers/t1", "/in/c", "/in/c", "/a/b", "/a/b"]
         reply = await send(plane.port, "/function/shop/other/", host=host)
         assert reply.status == 404
+
+
+async def test_an_exact_path_is_taken_alone_and_before_a_prefix(kind: str) -> None:
+    async with Function("one") as function, running(kind, function) as plane:
+        await plane.apply(SHOP, open_lane(function.server()))
+        await plane.set_routes(routes_to(*SHELF))
+        for asked, _ in SEEN:
+            method, path = asked.split(" ")
+            reply = await send(plane.port, path, host="api.example", method=method)
+            assert reply.status == 200, asked
+        asked_for = (asked for asked, _ in SEEN)
+        assert [*zip(asked_for, (seen.path for seen in function.seen), strict=True)] == [*SEEN]
+
+
+async def test_a_refusal_names_what_exact_paths_and_prefixes_would_take(kind: str) -> None:
+    async with Function("one") as function, running(kind, function) as plane:
+        await plane.apply(SHOP, open_lane(function.server()))
+        await plane.set_routes(routes_to(*SHELF))
+        found = []
+        for asked, _ in REFUSED:
+            method, path = asked.split(" ")
+            reply = await send(plane.port, path, host="api.example", method=method)
+            assert (reply.status, json.loads(reply.body)["code"]) == (405, "method-not-allowed")
+            found.append((asked, reply.headers["allow"]))
+        assert found == [*REFUSED]
+        reply = await send(plane.port, "/items", host="b.example", method="PUT")
+        assert reply.headers["allow"] == "GET,POST,DELETE"
+        assert function.seen == []
+
+
+async def test_a_short_path_does_not_take_the_events_roles_addresses(kind: str) -> None:
+    async with Function("one") as function, running(kind, function) as plane:
+        await plane.apply(SHOP, open_lane(function.server()))
+        await plane.set_routes(routes({"path": "/"}, {"path": "/v1"}))
+        for path in ("/v1/namespaces/shop/buses/media/events", "/v1/namespaces/shop/triggers/t"):
+            reply = await send(plane.port, path, host="api.example", method="POST")
+            assert (reply.status, json.loads(reply.body)["code"]) == (404, "unknown-function")
+        assert function.seen == []
+
+
+async def test_what_ends_an_address_cannot_be_asked_for(kind: str) -> None:
+    exact = {"path": "/items", "pathType": "Exact"}
+    async with Function("one") as function, running(kind, function) as plane:
+        await plane.apply(SHOP, open_lane(function.server()))
+        await plane.set_routes(routes(exact))
+        for path in ("/items/#", "/items#", "/items/#/#"):
+            assert (await send(plane.port, path, host="api.example")).status in (400, 404), path
+        assert function.seen == []
 
 
 async def test_asynchronous_requests_and_their_results_are_the_events_roles(kind: str) -> None:

@@ -192,6 +192,27 @@ async def test_dead_letters_are_listed_redriven_and_purged() -> None:
         assert wrong[0] == 400
 
 
+async def test_what_comes_back_while_dead_letters_are_redriven_is_not_sent_again() -> None:
+    async with functions(lambda _: 400) as to, role(to) as at:
+        await at.put(ORDERS, {"source": BUS, "target": FUNCTION})
+        for number in (1, 2, 3):
+            await at.publish(number)
+        given_up = 3
+
+        async def came_back() -> bool:
+            return len(to.calls) == given_up and (await at.standings.survey())[0].dead_letters == 3
+
+        await until(came_back)
+        body = {"namespace": "shop", "trigger": "orders", "limit": 1, "rate": 100}
+        place: dict[str, int | None] = {"after": 0, "last": 0}
+        while place["after"] is not None and given_up < 10:
+            _, told = await at.ask("POST", "/v1/deadletters/redrive", {**body, **place})
+            place = {"after": told["after"], "last": told["last"]}
+            given_up += told["moved"]
+            await until(came_back)
+        assert (given_up, place) == (6, {"after": None, "last": 3})
+
+
 async def test_a_bus_is_replayed() -> None:
     async with functions() as to, role(to) as at:
         await at.put(ORDERS, {"source": BUS, "target": FUNCTION})

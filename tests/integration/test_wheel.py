@@ -1,4 +1,4 @@
-"""What an installed Torpor carries besides its modules: the gateway and the CRDs need it."""
+"""What an installed Torpor carries besides its modules: gateway, CRDs and dashboard need it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ action = files("torpor.gateway.dataplane.haproxy").joinpath("hold.lua").read_tex
 assert 'core.register_action("hold"' in action
 crds = [item for item in files("torpor").joinpath("crds").iterdir() if item.name.endswith(".yaml")]
 assert crds
+page = files("torpor.dashboard").joinpath("static")
+assert "<title>Torpor" in page.joinpath("index.html").read_text()
+assert page.joinpath("main.js").is_file()
 import torpor
 print(torpor.__path__[0])
 """
@@ -37,7 +40,9 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_an_installed_wheel_has_the_hold_action_and_the_crds(wheel: Path, tmp_path: Path) -> None:
+def test_an_installed_wheel_has_the_hold_action_the_crds_and_the_page(
+    wheel: Path, tmp_path: Path
+) -> None:
     venv.create(tmp_path, with_pip=False)
     python = str(tmp_path / "bin" / "python")
     into = run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()

@@ -30,6 +30,7 @@ from torpor.resources.function import Function
 from torpor.resources.names import LABEL_RUN, LABEL_RUN_OF, FunctionKey
 from torpor.resources.tokens import internal_token
 from torpor.settings import ControllerSettings
+from torpor.telemetry.tracing import Span
 
 BEGAN, ENDED = "2026-01-01T00:00:10Z", "2026-01-01T00:01:10Z"
 Json = dict[str, Any]
@@ -48,6 +49,7 @@ class Controller:
     ) -> None:
         self._api = api
         self._progress_port = progress_port
+        self.spans: list[Span] = []
         self._leader: RunLeader | None = None
         self._leading: asyncio.Task[None] | None = None
         self.watch = RunWatch(api, "", self._changed)
@@ -77,6 +79,7 @@ class Controller:
             wall=lambda: datetime.now(UTC),
             port=self._progress_port,
             ask_seconds=0.2,
+            emit=self.spans.append,
         )
         self._leading = asyncio.create_task(self._leader.run(), name="leader")
 

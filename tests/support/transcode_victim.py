@@ -20,10 +20,10 @@ _SECONDS = 30.0
 _TARGET = re.compile(r"/([a-z0-9]+-[0-9]+p)-([0-9]{5})\.mp4")
 
 
-def make_clip(path: Path, seconds: int) -> Path:
-    """320 by 180, 24 frames a second, with sound; keyframes where the encoder wants them."""
+def make_clip(path: Path, seconds: int, size: str = "320x180") -> Path:
+    """24 frames a second, with sound; keyframes where the encoder wants them."""
     command = [find_tools().ffmpeg, "-v", "error", "-f", "lavfi"]
-    command += ["-i", f"testsrc2=size=320x180:rate=24:duration={seconds}"]
+    command += ["-i", f"testsrc2=size={size}:rate=24:duration={seconds}"]
     command += ["-f", "lavfi", "-i", f"sine=duration={seconds}"]
     command += ["-c:v", "libx264", "-preset", "ultrafast", "-threads", "1", "-c:a", "aac"]
     subprocess.run([*command, str(path)], check=True, timeout=_SECONDS)

@@ -276,10 +276,20 @@ TRIGGERS = (
     ),
     Wrong(
         "Trigger",
+        {**BUS, "source": {"http": {"path": "/a", "pathType": "exact"}}},
+        'spec.source.http.pathType: Unsupported value: "exact": supported values:',
+    ),
+    Wrong(
+        "Trigger",
         {**BUS, "source": {"queue": {"name": "q.fifo"}}, "ordering": {"key": "id"}},
         "is the key partitionkey: remove ordering",
     ),
     Wrong("Trigger", {**BUS, "source": {"schedule": {}}}, "give exactly one of cron"),
+    Wrong(
+        "Trigger",
+        {**BUS, "source": {"storage": {"bucket": "b", "secret": "s"}}},
+        "secret is for looking into the bucket: add pollSeconds",
+    ),
     Wrong(
         "Trigger",
         {**BUS, "filter": {"pattern": {"a": [1]}, "cesql": "TRUE"}},

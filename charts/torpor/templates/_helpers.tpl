@@ -106,15 +106,26 @@ startupProbe:
   failureThreshold: 60
 {{- end }}
 
-{{/* Where traces are sent to, of the roles that tell any. */}}
+{{/* Where traces are sent to: the collector that was named, else the dashboard; empty: nowhere. */}}
+{{- define "torpor.traces" -}}
+{{- if (.Values.tracing).otlpEndpoint -}}
+{{ .Values.tracing.otlpEndpoint }}
+{{- else if (.Values.dashboard).enabled -}}
+http://torpor-dashboard.{{ .Release.Namespace }}.svc:4318
+{{- end -}}
+{{- end }}
+
+{{/* What tells the roles so. */}}
 {{- define "torpor.tracing" -}}
-{{- with (.Values.tracing).otlpEndpoint }}
+{{- with include "torpor.traces" . }}
 - name: OTEL_EXPORTER_OTLP_ENDPOINT
   value: {{ . | quote }}
 {{- end }}
 {{- with (.Values.tracing).headersSecret }}
+{{- if or $.Values.tracing.otlpEndpoint (not ($.Values.dashboard).enabled) }}
 # A Secret that is not there must not keep a role from starting.
 - name: OTEL_EXPORTER_OTLP_HEADERS
   valueFrom: { secretKeyRef: { name: {{ . }}, key: headers, optional: true } }
+{{- end }}
 {{- end }}
 {{- end }}

@@ -6,6 +6,7 @@ const path = require('node:path');
 const Module = require('node:module');
 
 const CODE_DIRECTORY = '/var/torpor/code';
+const FILE_PREFIX = 'TORPOR_FILE_'; // behind it a file's name; the variable is what is in it
 const SUFFIXES = ['.js', '.mjs', '.cjs'];
 const NAME = /^((?:.*\/)?[^./]+)\.(.+)$/;
 const EXPORTS = /^\s*export\b/m;
@@ -27,6 +28,7 @@ async function loadHandler(environment) {
     throw new BadHandler(`TORPOR_HANDLER is '${name}'; it must read module.function`);
   }
   const folder = environment.TORPOR_CODE_DIR || CODE_DIRECTORY;
+  writeFiles(environment, folder);
   const source = environment.TORPOR_CODE;
   const exported = source
     ? await inline(path.resolve(folder, `${moduleName}.js`), source)
@@ -36,6 +38,14 @@ async function loadHandler(environment) {
     throw new BadHandler(`module '${moduleName}' exports no function '${memberName}'`);
   }
   return handler;
+}
+
+/** Make files of the variables that are the code, each under its name, and forget them. */
+function writeFiles(environment, folder) {
+  for (const name of Object.keys(environment).filter((each) => each.startsWith(FILE_PREFIX))) {
+    fs.writeFileSync(path.join(folder, name.slice(FILE_PREFIX.length)), environment[name]);
+    delete environment[name];
+  }
 }
 
 function member(exported, name) {

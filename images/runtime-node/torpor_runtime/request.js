@@ -26,6 +26,8 @@ class Request {
   #begun = false;
   #reject = null;
   #tail = null;
+  #place = null;
+  #error = '';
 
   constructor(incoming, headers, response, server) {
     this.#incoming = incoming;
@@ -34,6 +36,7 @@ class Request {
     this.#server = server;
     this.#isTrusted = server.isTrusted(headers['torpor-detail']);
     delete headers['torpor-detail']; // not for the handler to see
+    this.#place = server.spans?.begin(headers);
     const trace = (headers.traceparent ?? '').split('-');
     const requestId = server.requestIdOf(headers);
     const traceId = trace.length === 4 ? trace[1] : server.newId();
@@ -73,7 +76,9 @@ class Request {
     } finally {
       wanted = executions.leave(this.#turn);
     }
-    if (wanted && !answer.isStream) this.#send(answer, this.#server.isEnding);
+    if (!wanted || answer.isStream) return;
+    this.#send(answer, this.#server.isEnding);
+    this.#tellSpan(answer.status);
   }
 
   async #called(body) {
@@ -112,6 +117,7 @@ class Request {
     const { requestId } = this.#context;
     if (error instanceof Refusal) return problem(error.status, error.message, requestId);
     this.#log('the handler failed', error);
+    this.#error = require('./failure').typeOf(error);
     const { detailsOf, typeOf } = require('./failure');
     const details = this.#isTrusted ? detailsOf(error) : {};
     return problem(500, FAILED, requestId, { errorType: typeOf(error), ...details });
@@ -120,7 +126,10 @@ class Request {
   /** Fetch the stream's first part, so that what fails before it is no 200 that is cut off. */
   async #begin(answer) {
     const guarded = (work) => this.#guarded(work);
-    this.#parts = new Parts(answer.body, guarded, (...told) => this.#log(...told));
+    this.#parts = new Parts(answer.body, guarded, (message, error) => {
+      this.#error ||= 'stream';
+      this.#log(message, error);
+    });
     if (wantsBody(this.#incoming, answer)) await this.#parts.fetch();
   }
 
@@ -133,6 +142,7 @@ class Request {
       if (!wantsBody(this.#incoming, answer)) this.#response.end();
       else await sendParts(this.#response, this.#parts, executions, turn);
     }
+    this.#tellSpan(answer.status);
     if (!turn.isLate) executions.resume(turn); // to close has a time of its own
     await this.#parts.close();
   }
@@ -146,10 +156,19 @@ class Request {
     if (this.#begun) reason = `the stream was silent for ${seconds} s and is cut`;
     if (!this.#turn.runs) reason = `this instance's ${concurrency} executions are all taken`;
     writeLine('error', reason, this.#turn.ids);
+    this.#error = this.#turn.runs ? 'timeout' : 'unavailable';
+    this.#tellSpan(this.#begun ? this.#response.statusCode : this.#turn.runs ? 504 : 503);
     if (this.#begun) cut(this.#response);
     else if (this.#turn.runs) this.#send(problem(504, LATE, requestId), true);
     else this.#send(problem(503, reason, requestId), true);
     this.#abort.abort();
+  }
+
+  /** Tell of the request once: who overtook it has done so. */
+  #tellSpan(status) {
+    const place = this.#place;
+    this.#place = null;
+    if (place) this.#server.spans.end(place, this.#context.requestId, status, this.#error);
   }
 
   #send(answer, isLast) {

@@ -18,6 +18,7 @@ const IDLE_MS = 75_000; // longer than any gateway keeps an idle connection
 const LINGER_MS = 2000;
 const LAST_MS = 1000;
 const BACKLOG = 1024;
+const ENDPOINTS = ['OTEL_EXPORTER_OTLP_TRACES_ENDPOINT', 'OTEL_EXPORTER_OTLP_ENDPOINT'];
 const CONTINUE = /^100-continue$/i;
 
 class Server {
@@ -34,6 +35,7 @@ class Server {
     this.payload = payload;
     this.limits = limits;
     this.functionName = process.env.TORPOR_FUNCTION ?? '';
+    this.spans = spansOf(process.env);
     this.executions = new Executions(limits, (reason) => this.giveUp(reason));
     this.#watchdog = new Watchdog(limits, (reason) => this.#endAtOnce(reason));
     this.#exit = exit;
@@ -140,8 +142,19 @@ class Server {
   }
 
   #exitWhenIdle() {
-    if (this.isEnding && this.#open.size === 0) setImmediate(() => this.#exit(this.#status));
+    if (this.isEnding && this.#open.size === 0) setImmediate(() => this.#leave());
   }
+
+  async #leave() {
+    await this.spans?.flush();
+    this.#exit(this.#status);
+  }
+}
+
+/** Return what takes spans; what that needs is loaded only where the environment asks for it. */
+function spansOf(environment) {
+  if (!ENDPOINTS.some((name) => environment[name])) return undefined;
+  return require('./spans').spansOf(environment);
 }
 
 function tellEnd(reason) {

@@ -60,7 +60,7 @@ def _download(url: str, sha256: str, target: str) -> None:
     place = urlsplit(url)
     if place.scheme not in ("http", "https"):
         raise ArchiveError("the archive's URL must begin with https:// or http://")
-    told = f"{place.scheme}://{place.hostname}{place.path}"
+    told = f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"
     try:
         with urlopen(url, timeout=_SILENCE_SECONDS) as answer:  # noqa: S310 - checked above
             digest = _copy(answer, target, told)

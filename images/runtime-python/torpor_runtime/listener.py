@@ -5,6 +5,9 @@ from __future__ import annotations
 import _socket
 
 _BACKLOG = 1024
+_LOOK_SECONDS = 1.0
+"""How long one wait for a connection lasts. A signal that comes right before a wait does not end
+it: while another thread asks for the interpreter that moment is a long one."""
 
 
 def listen(host: str, port: int) -> _socket.socket:
@@ -28,7 +31,7 @@ def shut(socket: _socket.socket, how: int) -> None:
 def _listen(family: int, host: str, port: int) -> _socket.socket:
     listener = _socket.socket(family, _socket.SOCK_STREAM)
     try:
-        listener.settimeout(None)  # whatever default the user's code has set
+        listener.settimeout(_LOOK_SECONDS)
         listener.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         if family == _socket.AF_INET6:
             listener.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)

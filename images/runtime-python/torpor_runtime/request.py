@@ -56,6 +56,8 @@ class Request:
         self._parts: Parts | None = None
         self._tail: Tail | None = None
         self._proof = head.headers.pop("torpor-detail", "")  # not for the handler to see
+        self._error = ""
+        self._place = server.spans.begin(head.headers) if server.spans else None
         trace = head.headers.get("traceparent", "").split("-")
         self._context = Context(
             function=server.function,
@@ -84,7 +86,11 @@ class Request:
         if not wanted:
             return False
         self._tell_log(answer)
-        self._connection.send(render(answer, self._closing(), body_wanted=head.method != "HEAD"))
+        whole = render(answer, self._closing(), body_wanted=head.method != "HEAD")
+        try:
+            self._connection.send(whole)
+        finally:
+            self._tell_span(answer.status)
         return not self._closing()
 
     def _called(self, event: Event) -> Answer:
@@ -98,6 +104,7 @@ class Request:
             return problem(400, str(error), self._context.request_id)
         except BaseException as error:  # also SystemExit: it ends this request, not the instance
             self._log("the handler failed", error)
+            self._error = type(error).__name__
             members = self._told(error)
         if self._parts:
             self._parts.drop()
@@ -134,6 +141,12 @@ class Request:
         if self._tail:
             answer.headers.append(self._tail.field(answer.headers))
 
+    def _tell_span(self, status: int) -> None:
+        """Tell of the request once: who overtook it has done so."""
+        place, self._place = self._place, None
+        if place and self._server.spans:
+            self._server.spans.end(place, self._context.request_id, status, self._error)
+
     def _begin(self, answer: Answer, stream: Stream) -> None:
         """Fetch the stream's first part, so that what fails before it is no 200 that is cut off."""
         from torpor_runtime.parts import Parts
@@ -153,6 +166,7 @@ class Request:
             self._begun = True
             return self._sent(answer, parts)
         finally:
+            self._tell_span(answer.status)
             parts.close()
 
     def _sent(self, answer: Answer, parts: Parts) -> bool:
@@ -170,6 +184,7 @@ class Request:
             for data in parts:
                 self._connection.send(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
         except Broken:
+            self._error = self._error or "stream"
             self._connection.abort()
             return False
         if chunked:
@@ -179,10 +194,12 @@ class Request:
     def _overtaken(self) -> None:
         """Answer instead of the handler: the time is up."""
         limits = self._server.limits
+        self._error = "timeout" if self._turn.runs else "unavailable"
         if self._begun:
             message = f"the stream was silent for {limits.timeout_seconds:g} s and is cut"
             logs.write_line("error", message, **(self._turn.fields or {}))
             self._connection.cut(b"")
+            self._tell_span(200)
             return
         if self._turn.runs:
             reason = f"the function did not answer in {limits.timeout_seconds:g} s"
@@ -193,6 +210,7 @@ class Request:
         logs.write_line("error", reason, **(self._turn.fields or {}))
         answer = problem(status, detail, self._context.request_id)
         self._tell_log(answer)
+        self._tell_span(status)
         self._connection.cut(render(answer, "close", body_wanted=self._head.method != "HEAD"))
 
     def _closing(self) -> str:

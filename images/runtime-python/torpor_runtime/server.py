@@ -18,8 +18,12 @@ from torpor_runtime.payload import payload_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from torpor_runtime.load import Handler
+    from collections.abc import Mapping
 
+    from torpor_runtime.load import Handler
+    from torpor_runtime.spans import Spans
+
+_ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _EXHAUSTED_PAUSE_SECONDS = 0.05
 
 
@@ -31,7 +35,18 @@ def serve(handler: Handler, listener: _socket.socket) -> int:
     server = Server(handler, Limits.of(os.environ), listener)
     for number in (_signal.SIGTERM, _signal.SIGINT):
         _signal.signal(number, lambda *_: server.end())
-    return server.run()
+    status = server.run()
+    if server.spans:
+        server.spans.flush()
+    return status
+
+
+def _spans(environment: Mapping[str, str]) -> Spans | None:
+    if not any(environment.get(name) for name in _ENDPOINTS):
+        return None  # what the others would have to import
+    from torpor_runtime.spans import spans_of
+
+    return spans_of(environment)
 
 
 class Server:
@@ -44,6 +59,7 @@ class Server:
         self.executions = Executions(limits, self._give_up)
         self.function = os.environ.get("TORPOR_FUNCTION", "")
         self.detail_token = os.environ.pop("TORPOR_DETAIL_TOKEN", "")
+        self.spans = _spans(os.environ)
         self.is_ending = False
         self._listener = listener
         self._status = 0
@@ -91,6 +107,8 @@ class Server:
     def _accept(self) -> None:
         try:
             number, _ = self._listener._accept()  # type: ignore[attr-defined]
+        except TimeoutError:
+            return  # nobody came
         except OSError as error:
             if not self.is_ending:  # out of descriptors: who connects waits in the backlog
                 write_line("warning", f"cannot accept: {error}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -30,6 +31,10 @@ FUNCTION_ERROR = "X-Amz-Function-Error"
 RESULT_STATUS = "Torpor-Status"
 """On the result of an asynchronous call: the status that the function answered with."""
 _POLL_SECONDS = 1.0
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""RFC 9110, section 5.6.2: what methods and names of headers are made of."""
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+"""RFC 9110, section 5.5: what values of headers may not hold."""
 _SAFE = "/?&=%:@!$'()*+,;~-._"
 
 
@@ -168,6 +173,8 @@ def request_of(args: argparse.Namespace, key: FunctionKey, usual: str) -> Reques
     headers = _headers(args)
     body = _body(args.data)
     method = (args.method or (usual if body is None else "POST")).upper()
+    if not _TOKEN.fullmatch(method):
+        raise BadOption(f"-X {args.method!r}: a method is one word, such as GET, POST or PURGE")
     if not args.path.startswith("/"):
         raise BadOption(f"--path {args.path}: it begins with /")
     path = gatewayreach.function_path(key, quote(args.path, safe=_SAFE))
@@ -185,9 +192,13 @@ def _headers(args: argparse.Namespace) -> Mapping[str, str]:
 def headers_of(given: list[str]) -> Mapping[str, str]:
     """Return the headers that `Name: value` texts mean; BadOption for one that means none."""
     pairs = [item.partition(":") for item in given]
-    for (name, colon, _), text in zip(pairs, given, strict=True):
+    for (name, colon, value), text in zip(pairs, given, strict=True):
         if not colon or not name.strip():
             raise BadOption(f"-H {text!r}: write it as 'Name: value'")
+        if not _TOKEN.fullmatch(name.strip()):
+            raise BadOption(f"-H {text!r}: a name is one word, such as X-Key")
+        if _CONTROL.search(value.strip()):
+            raise BadOption(f"-H {text!r}: a value is one line without control characters")
     return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
 

@@ -9,6 +9,10 @@ Its Job Functions run as local processes with the signals, retries and limits of
 Runs stay too: what is cut by the end of this goes on in the next run of the folder, without an
 attempt used up.
 
+With --demo it shows the folder and ends. A folder's demo.py is run beside it, with the addresses
+of the APIs in TORPOR_GATEWAY, TORPOR_WORKFLOWS, TORPOR_EVENTS and TORPOR_DASHBOARD, and its exit
+status is this command's.
+
 The functions' logs stay in $XDG_STATE_HOME/torpor/dev (~/.local/state/torpor/dev) until the next
 run of the same folder. The first Ctrl-C waits for the requests in flight, at most 30 seconds; the
 second does not.
@@ -22,7 +26,8 @@ import sys
 from pathlib import Path
 
 from torpor.dev.manifests import BadFolder
-from torpor.dev.run import BadPort, Wanted, demonstrate, serve
+from torpor.dev.ports import BadPort
+from torpor.dev.run import Wanted, demonstrate, serve
 
 _HIGHEST_PORT = 65_535
 
@@ -46,20 +51,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="serve the events API here (default: 8200 or the next free)",
     )
     parser.add_argument(
+        "--dashboard-port",
+        type=_port,
+        help="serve the dashboard here (default: 8300 or the next free)",
+    )
+    parser.add_argument(
         "--events", action="store_true", help="serve the events API even if there is no Trigger"
     )
     parser.add_argument(
-        "--demo", action="store_true", help="drive a burst at the functions, check, sum up, end"
+        "--demo",
+        action="store_true",
+        help="run the folder's demo.py, or drive a burst at the functions; check, sum up, end",
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until Ctrl-C (0), or run the demo: 0 if every response was right, 1 otherwise.
+    """Serve until Ctrl-C (0), or run the demo: 0 if everything was right, or what its program says.
 
     2 for a folder or a port that cannot be used, with a line for each reason.
     """
     program = demonstrate if args.demo else serve
-    wanted = Wanted(args.port, args.workflows_port, args.events_port, args.events)
+    wanted = Wanted(
+        args.port, args.workflows_port, args.events_port, args.dashboard_port, args.events
+    )
     try:
         return asyncio.run(program(args.folder, wanted))
     except (BadFolder, BadPort) as error:

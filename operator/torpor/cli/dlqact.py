@@ -56,12 +56,13 @@ async def redrive(args: argparse.Namespace) -> int:
         if args.dry_run:
             return await _count(role, selection, "would be delivered again")
         moved = left = 0
-        after: int | None = 0
-        while after is not None and (args.limit is None or moved < args.limit):
+        place: dict[str, Any] = {"after": 0, "last": 0}
+        while place["after"] is not None and (args.limit is None or moved < args.limit):
             rest = None if args.limit is None else args.limit - moved
-            body = {**selection, "rate": args.rate, "limit": rest, "after": after}
+            body = {**selection, "rate": args.rate, "limit": rest, **place}
             told = await role.call("POST", f"{_PATH}/redrive", body)
-            moved, left, after = moved + told["moved"], left + told["left"], told["after"]
+            moved, left = moved + told["moved"], left + told["left"]
+            place = {"after": told["after"], "last": told.get("last", 0)}
     print(f"{output.counted(moved, 'is', 'are')} delivered again")
     if left:
         print(f"{left} stay: they are no events, or their Trigger is gone", file=sys.stderr)

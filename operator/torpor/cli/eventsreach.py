@@ -11,7 +11,6 @@ token that it takes.
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -24,13 +23,13 @@ import aiohttp
 
 from torpor.cli import cluster
 from torpor.cli.cluster import ANSWER_SECONDS, Request
+from torpor.cli.internaltoken import token_of
 from torpor.cli.options import EVENTS_VARIABLE
 from torpor.dev.events_note import EventsNote, found
 from torpor.dev.state import base
-from torpor.errors import ApiError, TorporError
+from torpor.errors import TorporError
 from torpor.platform.kubernetes.config import NoCluster
-from torpor.platform.kubernetes.resources import SECRETS
-from torpor.resources.tokens import SECRET_FIELD, SECRET_NAME, TOKEN_HEADER, internal_token
+from torpor.resources.tokens import TOKEN_HEADER
 
 TOKEN_VARIABLE = "TORPOR_EVENTS_TOKEN"  # noqa: S105 - the name of a variable
 API_TOKEN_VARIABLE = "TORPOR_EVENTS_API_TOKEN"  # noqa: S105
@@ -41,9 +40,16 @@ Send = Callable[[str, str, Mapping[str, str], bytes], Awaitable[tuple[int, bytes
 
 
 class EventsRefused(TorporError):
-    """The events role's answer to what it did not do."""
+    """The events role's answer to what it did not do.
+
+    `reason` is AWS's code of it, empty where the API that was asked tells none.
+    """
 
     code = "events-refused"
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class NoEvents(TorporError):
@@ -98,7 +104,7 @@ async def internal(args: argparse.Namespace) -> AsyncIterator[Events]:
         return
     async with through_cluster(args) as api:
         namespace = str(args.torpor_namespace)
-        token = os.environ.get(TOKEN_VARIABLE) or await _token(api, namespace)
+        token = os.environ.get(TOKEN_VARIABLE) or await token_of(api, namespace, TOKEN_VARIABLE)
         yield Events(_through(api, namespace, "internal", {TOKEN_HEADER: token}))
 
 
@@ -128,17 +134,6 @@ def direct(args: argparse.Namespace) -> EventsNote | None:
         return None
     token = os.environ.get(TOKEN_VARIABLE) or (note.token if note else "")
     return EventsNote(str(args.admin or (note and note.admin)), token)
-
-
-async def _token(api: cluster.Cluster, namespace: str) -> str:
-    try:
-        secret = await api.get(SECRETS.path(namespace, SECRET_NAME))
-        return internal_token(base64.b64decode(secret["data"][SECRET_FIELD]))
-    except (ApiError, LookupError, ValueError) as error:
-        raise NoEvents(
-            f"the Secret {namespace}/{SECRET_NAME} cannot be read ({error}): ask somebody who may, "
-            f"or set {TOKEN_VARIABLE}; --torpor-namespace says where Torpor runs"
-        ) from error
 
 
 def _direct(session: aiohttp.ClientSession, endpoint: str, proof: Mapping[str, str]) -> Send:
@@ -186,7 +181,8 @@ def _accepted(status: int, answer: bytes) -> bytes:
     told = value if isinstance(value, dict) else {}
     text = told.get("detail") or told.get("message") or answer.decode(errors="replace")
     hint = f"; set {API_TOKEN_VARIABLE}" if status == HTTPStatus.UNAUTHORIZED else ""
-    raise EventsRefused((str(text)[:2000] or f"status {status}") + hint)
+    reason = str(told.get("__type") or "").rpartition("#")[2]
+    raise EventsRefused((str(text)[:2000] or f"status {status}") + hint, reason)
 
 
 def _json(content: bytes) -> Any:

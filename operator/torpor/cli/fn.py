@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 
-from torpor.cli import invoke, options
+from torpor.cli import invoke, logs, options
 from torpor.cli.acting import act
 
 _MODULES = {
@@ -43,10 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _add_logs(verbs: _Verbs[argparse.ArgumentParser]) -> None:
-    logs = _named(verbs, "logs", "what the function's instances write")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on, with new instances too")
-    logs.add_argument("--tail", type=int, metavar="LINES", help="only the last lines of each")
-    logs.add_argument("-p", "--previous", action="store_true", help="of the run before a restart")
+    logs.add_options(_named(verbs, "logs", "what the function's instances write: torpor logs"))
 
 
 def _add_load(verbs: _Verbs[argparse.ArgumentParser]) -> None:
@@ -57,7 +54,9 @@ def _add_load(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     load.add_argument(
         "--concurrency", type=int, default=500, help="at most so many open at once (500)"
     )
-    load.add_argument("--timeout", type=float, default=60.0, help="seconds for one request (60)")
+    load.add_argument(
+        "--timeout", type=options.seconds, default=60.0, help="seconds for one request (60)"
+    )
     options.add_request(load)
     options.add_gateway(load)
     options.add_text_or_data(load)
@@ -73,13 +72,15 @@ def _add_wait(verbs: _Verbs[argparse.ArgumentParser]) -> None:
         metavar="{ready,zero,active,condition=TYPE[=STATUS]}",
         help="ready: it can serve; active: an instance serves; zero: none runs (ready)",
     )
-    wait.add_argument("--timeout", type=float, default=60.0, help="seconds to wait (60)")
+    wait.add_argument("--timeout", type=options.seconds, default=60.0, help="seconds to wait (60)")
 
 
 def _add_delete(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     delete = _named(verbs, "delete", "delete a function, and wait until all that it had is gone")
     delete.add_argument("-y", "--yes", action="store_true", help="do not ask")
-    delete.add_argument("--timeout", type=float, default=120.0, help="seconds to wait (120)")
+    delete.add_argument(
+        "--timeout", type=options.seconds, default=120.0, help="seconds to wait (120)"
+    )
 
 
 def _wanted(text: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TextIO
 
 from torpor.cli.cluster import Cluster, Request
+from torpor.cli.loglines import ALL, Belonging
 from torpor.errors import ApiError
 from torpor.platform.kubernetes.resources import PODS
 from torpor.platform.kubernetes.transport import error_of
@@ -21,10 +22,14 @@ NOT_STARTED = 400
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which lines: the last `tail` of each instance (None: all), of the ended container before."""
+    """Which lines: the last `tail` of each instance (None: all), of the ended container before.
+
+    Of those the ones that have the ids of `belonging`.
+    """
 
     tail: int | None = None
     previous: bool = False
+    belonging: Belonging = ALL
 
     def query(self, *, follow: bool) -> str:
         """Return the parameters of the pod's log."""
@@ -35,11 +40,27 @@ class Wanted:
         return "?" + "&".join(parts)
 
 
+@dataclass(frozen=True, slots=True)
+class Printer:
+    """Prints the lines of one instance that are wanted."""
+
+    belonging: Belonging
+    prefix: str
+    out: TextIO
+
+    def write(self, line: str) -> None:
+        """Print a line, if it is wanted."""
+        if self.belonging.covers(line):
+            self.out.write(f"{self.prefix}{line}\n")
+            self.out.flush()
+
+
 async def print_logs(cluster: Cluster, key: FunctionKey, wanted: Wanted, out: TextIO) -> int:
     """Print what the instances have written so far; return how many instances there are."""
     pods = await _pods(cluster, key)
     for pod in pods:
-        await _copy(cluster, key, pod, wanted.query(follow=False), _prefix(pod, len(pods)), out)
+        printer = Printer(wanted.belonging, _prefix(pod, len(pods)), out)
+        await _copy(cluster, key, pod, wanted.query(follow=False), printer)
     return len(pods)
 
 
@@ -60,7 +81,8 @@ async def _follow(
         for pod in await _pods(cluster, key):
             if pod not in known:
                 known.add(pod)
-                work = _copy(cluster, key, pod, wanted.query(follow=True), f"[{pod}] ", out)
+                printer = Printer(wanted.belonging, f"[{pod}] ", out)
+                work = _copy(cluster, key, pod, wanted.query(follow=True), printer)
                 tasks.create_task(work, name=f"logs of {pod}")
         await asyncio.sleep(LOOK_SECONDS)
 
@@ -86,17 +108,14 @@ def _prefix(pod: str, count: int) -> str:
     return f"[{pod}] " if count > 1 else ""
 
 
-async def _copy(
-    cluster: Cluster, key: FunctionKey, pod: str, query: str, prefix: str, out: TextIO
-) -> None:
+async def _copy(cluster: Cluster, key: FunctionKey, pod: str, query: str, printer: Printer) -> None:
     path = PODS.path(key.namespace, pod, "log") + query
     async with cluster.stream(Request("GET", path, {})) as answer:
         if answer.status >= 300:
             _explain(error_of(answer.status, await answer.read()), pod)
             return
         async for line in answer.content:
-            out.write(prefix + line.decode(errors="replace").rstrip("\n") + "\n")
-            out.flush()
+            printer.write(line.decode(errors="replace").rstrip("\n"))
 
 
 def _explain(error: ApiError, pod: str) -> None:

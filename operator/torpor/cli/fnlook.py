@@ -6,7 +6,9 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from torpor.cli import cluster, fnevents, fnlogs, fnshow, output
+from torpor.cli import cluster, devlogs, fnevents, fnlogs, fnshow, output
+from torpor.cli.loglines import Belonging
+from torpor.cli.options import BadOption
 
 
 async def list(args: argparse.Namespace) -> int:
@@ -40,12 +42,28 @@ async def show(args: argparse.Namespace) -> int:
 
 async def logs(args: argparse.Namespace) -> int:
     """Print what the instances write."""
+    belonging = Belonging(args.trace, args.request)
+    if args.dashboard:
+        return await _local_logs(args, belonging)
     key = cluster.key_of(args)
-    wanted = fnlogs.Wanted(args.tail, args.previous)
+    wanted = fnlogs.Wanted(args.tail, args.previous, belonging)
     async with cluster.connect(args) as api:
         await api.function(key)
         if args.follow:
             await fnlogs.follow_logs(api, key, wanted, sys.stdout)
         elif not await fnlogs.print_logs(api, key, wanted, sys.stdout):
-            print(f"torpor fn: no instance of {key} runs, so there is no log", file=sys.stderr)
+            print(
+                f"torpor fn: no instance of {key} runs, so there is no log: a request starts one",
+                file=sys.stderr,
+            )
+    return 0
+
+
+async def _local_logs(args: argparse.Namespace, belonging: Belonging) -> int:
+    if args.previous:
+        raise BadOption("--previous: torpor dev keeps one log for all that a process wrote")
+    found = devlogs.logs_of(cluster.key_of(args), belonging)
+    if args.follow:
+        await found.follow(sys.stdout, args.tail)
+    found.print_new(sys.stdout, args.tail)
     return 0

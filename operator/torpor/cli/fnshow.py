@@ -21,8 +21,8 @@ def kind(now: datetime, *, everywhere: bool) -> Kind:
     """Return how Functions are listed; the cold start is the median over the latest ones."""
     columns = (
         Column("NAME", lambda obj: str(obj["metadata"]["name"])),
-        Column("READY", lambda obj: _truth(obj, READY)),
-        Column("ACTIVE", lambda obj: _truth(obj, ACTIVE)),
+        Column("READY", lambda obj: truth(obj, READY)),
+        Column("ACTIVE", lambda obj: truth(obj, ACTIVE)),
         Column("REPLICAS", lambda obj: str(_status(obj).get("replicas", {}).get("ready", 0))),
         Column("COLD START", lambda obj: _milliseconds(obj, "p50")),
         Column("P95", lambda obj: _milliseconds(obj, "p95"), wide=True),
@@ -50,7 +50,8 @@ def _milliseconds(obj: Json, column: str) -> str:
     return "-" if found is None else f"{found} ms"
 
 
-def _truth(obj: Json, kind: str) -> str:
+def truth(obj: Json, kind: str) -> str:
+    """Return whether a condition of that type holds: True, False or Unknown."""
     found = find(_status(obj).get("conditions", ()), kind)
     return str(found["status"]) if found else "Unknown"
 
@@ -108,20 +109,18 @@ def _replicas(spec: Json, status: Json) -> str:
 
 def _advice(obj: Json) -> list[str]:
     """Return what to do, where somebody has to."""
-    trouble = trouble_of(obj)
-    if trouble is None:
-        return []
-    return ["what to do", f"  {remedy(trouble['reason'], key_of(obj))}"]
+    found = [f"  {remedy(it['reason'], key_of(obj))}" for it in troubles_of(obj)]
+    return ["what to do", *found] if found else []
 
 
-def trouble_of(obj: Json) -> Json | None:
-    """Return the condition that says why a Function does not get on, None where all is well."""
-    conditions = _status(obj).get("conditions", ())
-    for kind, failing in ((STALLED, "True"), (READY, "False")):
-        found = find(conditions, kind)
-        if found and found["status"] == failing:
-            return found
-    return None
+def troubles_of(obj: Json) -> list[Json]:
+    """Return the conditions that say why a Function does not get on, one of each reason."""
+    conditions, found = _status(obj).get("conditions", ()), dict[str, Json]()
+    for kind, failing in ((READY, "False"), (STALLED, "True")):
+        condition = find(conditions, kind)
+        if condition and condition["status"] == failing:
+            found.setdefault(str(condition["reason"]), condition)
+    return list(found.values())
 
 
 def key_of(obj: Json) -> FunctionKey:

@@ -23,7 +23,7 @@ Exchange = Callable[[Request], AbstractAsyncContextManager[aiohttp.ClientRespons
 
 
 class NoGateway(TorporError):
-    """The cluster has no gateway where it was looked for."""
+    """There is no gateway where it was looked for, or nobody said where one is."""
 
     code = "no-gateway"
 

@@ -20,7 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     options.add_cluster(parser)
     options.add_request(parser)
     parser.add_argument("-i", "--include", action="store_true", help="print status and headers too")
-    parser.add_argument("--timeout", type=float, default=300.0, help="seconds to wait (300)")
+    parser.add_argument(
+        "--timeout", type=options.seconds, default=300.0, help="seconds to wait (300)"
+    )
     way = parser.add_mutually_exclusive_group()
     way.add_argument(
         "--async",
@@ -32,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lambda",
         dest="as_lambda",
         action="store_true",
-        help="through Lambda's API: the data is the event as JSON ({}), the answer its result",
+        help="through Lambda's API: the data is the event as JSON ({}), the answer its result; a "
+        "cluster lets in whom Helm's gateway.api.secretName names: with its token, give --gateway "
+        "and -H 'Authorization: Bearer TOKEN'",
     )
     way.add_argument(
         "--wait",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 
 from torpor.cli.output import Form
@@ -12,12 +13,24 @@ GATEWAY_VARIABLE = "TORPOR_GATEWAY"
 WORKFLOWS_VARIABLE = "TORPOR_WORKFLOWS"
 EVENTS_VARIABLE = "TORPOR_EVENTS"
 EVENTS_ADMIN_VARIABLE = "TORPOR_EVENTS_ADMIN"
+DASHBOARD_VARIABLE = "TORPOR_DASHBOARD"
 
 
 class BadOption(TorporError):
     """An option that cannot be understood."""
 
     code = "bad-option"
+
+
+def seconds(text: str) -> float:
+    """Return how long to wait, in seconds; it is more than none, and has an end."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if found > 0 and math.isfinite(found):
+        return found
+    raise argparse.ArgumentTypeError(f"{text!r}: give seconds, more than 0, such as 30 or 0.5")
 
 
 Actions = argparse._SubParsersAction
@@ -36,9 +49,11 @@ def action(
     return verbs.add_parser(name, help=text, description=text)
 
 
-def add_cluster(parser: argparse.ArgumentParser) -> None:
-    """Add which cluster and which namespace."""
-    parser.add_argument("-n", "--namespace", help="the namespace (the kubeconfig's)")
+def add_cluster(
+    parser: argparse.ArgumentParser, namespace: str = "the namespace (the kubeconfig's)"
+) -> None:
+    """Add which cluster and which namespace; `namespace` is the help where it is another one."""
+    parser.add_argument("-n", "--namespace", help=namespace)
     parser.add_argument("--kubeconfig", help="the kubeconfig ($KUBECONFIG, ~/.kube/config)")
     parser.add_argument("--context", help="the kubeconfig's context (the current one)")
 
@@ -95,6 +110,15 @@ def add_events(parser: argparse.ArgumentParser) -> None:
         help=f"the internal API's URL (${EVENTS_ADMIN_VARIABLE}; that of torpor dev is found)",
     )
     add_place(parser)
+
+
+def add_dashboard(parser: argparse.ArgumentParser) -> None:
+    """Add the way to the dashboard of torpor dev."""
+    parser.add_argument(
+        "--dashboard",
+        default=os.environ.get(DASHBOARD_VARIABLE),
+        help=f"the dashboard's URL, as torpor dev prints it (${DASHBOARD_VARIABLE})",
+    )
 
 
 def add_everywhere(parser: argparse.ArgumentParser) -> None:

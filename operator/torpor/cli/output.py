@@ -86,8 +86,8 @@ def columns_table(items: Iterable[Any], columns: Sequence[Column]) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return columns as wide as their widest cell, three spaces apart."""
-    lines = [list(header), *(list(row) for row in rows)]
+    """Return columns as wide as their widest cell, three spaces apart; a row is a line."""
+    lines = [list(header), *([printable(cell) for cell in row] for row in rows)]
     widths = [max(len(line[n]) for line in lines) for n in range(len(header))]
     return "\n".join(_line(line, widths) for line in lines)
 
@@ -95,6 +95,16 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
     return "   ".join(padded).rstrip()
+
+
+def printable(text: str) -> str:
+    """Return the text on one line, with spaces for whatever steers a terminal or hides in it.
+
+    What is shown of a cluster may be anybody's words.
+    """
+    if text.isprintable():
+        return text
+    return "".join(letter if letter.isprintable() else " " for letter in text)
 
 
 def facts(pairs: Mapping[str, str]) -> list[str]:

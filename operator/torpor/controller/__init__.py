@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import signal
 
 from torpor.controller.kopf_events import KopfEnded
 from torpor.controller.replica import Controller
 from torpor.errors import TorporError
 from torpor.functions.runs.api import RunsApi
 from torpor.platform.kubernetes import Access, connect, ensure_key, find_access
+from torpor.platform.signals import told_to_end
 from torpor.resources.tokens import internal_token
 from torpor.settings import ControllerSettings
 from torpor.telemetry import logs
 from torpor.telemetry.health import HealthServer
+from torpor.telemetry.tracing import exporting
 
 LOG = logging.getLogger(__name__)
 
@@ -27,9 +28,9 @@ __all__ = ["Controller", "KopfEnded", "main", "run"]
 async def run(settings: ControllerSettings, access: Access | None = None) -> None:
     """Run the role until SIGTERM or SIGINT; any error that ends it is raised."""
     access = access or find_access()
-    async with connect(settings, access=access) as api:
+    async with exporting("torpor-controller") as emit, connect(settings, access=access) as api:
         key = await ensure_key(api, settings.namespace)
-        controller = Controller(api, access, settings, key)
+        controller = Controller(api, access, settings, key, emit)
         live, ready = controller.checks()
         health = HealthServer(live, ready)
         runs = RunsApi(controller.keeper, internal_token(key))
@@ -57,10 +58,7 @@ def main() -> int:
 
 
 async def _until_signal(controller: Controller) -> None:
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    stopped = told_to_end()
     work = asyncio.create_task(controller.run(), name="controller")
     bell = asyncio.create_task(stopped.wait(), name="signal")
     try:

@@ -1,12 +1,14 @@
 """One replica of the controller: watches fill a queue, the leader works it off and scales.
 
-A Lease gates the workers and the autoscaler. When Kopf ends, or the Lease is lost, it ends with an
-error and the process is started anew; nothing is lost, as all state is in Kubernetes.
+A Lease gates the workers and the autoscaler. A leader that loses it stands by and competes again.
+When Kopf ends, the replica ends with an error and the process is started anew; nothing is lost, as
+all state is in Kubernetes.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Mapping
@@ -15,27 +17,29 @@ from typing import Any
 
 import aiohttp
 
+from torpor.controller import leftover, sight
 from torpor.controller.kopf_events import KopfThread
 from torpor.controller.triggers import TriggerLeader
 from torpor.controller.workflows import WorkflowLeader
 from torpor.errors import ApiUnavailable
+from torpor.functions import usage
 from torpor.functions.autoscaler import Autoscaler
 from torpor.functions.children import Installation
 from torpor.functions.gateways_http import HttpGateways
 from torpor.functions.reconcile import FunctionReconciler
-from torpor.functions.runs.counts import counts_of, differs
+from torpor.functions.runs.counts import differs
 from torpor.functions.runs.keeper import RunKeeper
 from torpor.functions.runs.leader import RunLeader
 from torpor.functions.runs.seen import RunJob
 from torpor.functions.runs.telling import Teller
 from torpor.functions.runs.watching import RunWatch
-from torpor.functions.status import Seen
 from torpor.functions.world import ClusterWorld
 from torpor.platform.kubernetes import (
     Access,
     GatewayPods,
     KubernetesApi,
     Lease,
+    LeaseLost,
     ObjectKey,
     Recorder,
     Reflector,
@@ -44,11 +48,12 @@ from torpor.platform.kubernetes import (
 )
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token
-from torpor.scaling.values import Direction
 from torpor.settings import ControllerSettings
 from torpor.telemetry import logs, metrics
 from torpor.telemetry.health import Check
+from torpor.telemetry.tracing import Emit
 
+LOG = logging.getLogger(__name__)
 LEASE_NAME = "torpor-controller"
 RESYNC_SECONDS = 600.0
 RECONCILE_SECONDS = 60.0
@@ -65,12 +70,19 @@ class Controller:
     """One replica of the role, over one API server."""
 
     def __init__(
-        self, api: KubernetesApi, access: Access, settings: ControllerSettings, key: bytes
+        self,
+        api: KubernetesApi,
+        access: Access,
+        settings: ControllerSettings,
+        key: bytes,
+        emit: Emit | None = None,
     ) -> None:
+        """`emit` takes the spans of runs; None where no traces are sent."""
         self._api = api
         self._settings = settings
         self._key = key
-        self._queue = WorkQueue[FunctionKey](rate_per_second=RECONCILES_PER_SECOND)
+        self._emit = emit
+        self._queue = _queue()
         self._leading = asyncio.Event()
         namespace = settings.watch_namespace
         self._workflows: WorkflowLeader | None = None
@@ -117,7 +129,8 @@ class Controller:
 
     async def _run_kopf(self) -> None:
         # Kopf holds some KiB of every object, and on a standby nobody takes what it names. It scans
-        # for the kind once, when it starts: a leader has synced, so by then the kind is there.
+        # for the kind once, when it starts: a leader has synced, so by then the kind is there. Who
+        # lost the Lease keeps it, as it may lead again soon.
         await self._leading.wait()
         await self._kopf.run()
 
@@ -125,9 +138,14 @@ class Controller:
         await self._world.synced()
         await self._gateways.reflector.synced.wait()
         await self._run_watch.reflector.synced.wait()
-        await self._lease.lead(self._lead)
+        while True:
+            try:
+                return await self._lease.lead(self._lead)
+            except LeaseLost as error:
+                LOG.warning("it stands by from now on: %s", error)
 
     async def _lead(self) -> None:
+        self._queue = _queue()
         timeout = aiohttp.ClientTimeout(total=5.0)
         connector = aiohttp.TCPConnector(keepalive_timeout=30.0)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as session:
@@ -156,6 +174,7 @@ class Controller:
             finally:
                 self._leading.clear()
                 self._workflows = self._triggers = self._runs = None
+                leftover.take_back()
 
     def _run_leader(self, session: aiohttp.ClientSession) -> RunLeader:
         return RunLeader(
@@ -166,6 +185,7 @@ class Controller:
             self._settings.watch_namespace,
             clock=time.monotonic,
             wall=_now,
+            emit=self._emit,
         )
 
     def _autoscaler(self, session: aiohttp.ClientSession, triggers: TriggerLeader) -> Autoscaler:
@@ -184,15 +204,20 @@ class Controller:
             self._world,
             self._recorder,
             Installation(self._settings, self._key),
-            seen=lambda key: _seen(autoscaler, self._run_watch, key),
+            seen=lambda key: sight.seen(autoscaler, self._run_watch, key),
             clock=time.monotonic,
             wall=_now,
         )
 
     def _enqueue(self, key: FunctionKey) -> None:
-        """Have the key worked on; a standby forgets it, as a new leader looks at every key."""
+        """Have the key worked on; a standby forgets it, as a new leader looks at every key.
+
+        What a standby counted of a function while it led goes with the function.
+        """
         if self.leads():
             self._queue.add(key)
+        elif self._world.watched.functions.get(key.namespace, key.name) is None:
+            usage.forget(key)
 
     def _run_changed(self, key: ObjectKey, old: RunJob | None, new: RunJob | None) -> None:
         if self._runs:
@@ -267,15 +292,9 @@ class Controller:
         return f"not listed yet: {', '.join(missing)}" if missing else None
 
 
+def _queue() -> WorkQueue[FunctionKey]:
+    return WorkQueue(rate_per_second=RECONCILES_PER_SECOND)
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _seen(autoscaler: Autoscaler, runs: RunWatch, key: FunctionKey) -> Seen:
-    view = autoscaler.view(key)
-    moved = view is not None and view.decision.direction is not Direction.STAY
-    reason = view.decision.reason if view and moved else None
-    cold_starts, counts = autoscaler.cold_starts(key), counts_of(runs.of(key))
-    if view is None:
-        return Seen(None, cold_starts, runs=counts)
-    return Seen(reason, cold_starts, view.changes, view.late, counts)

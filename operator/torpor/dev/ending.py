@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+from typing import Any
 
 from rich.console import Console
+
+log = logging.getLogger(__name__)
 
 DRAINING = (signal.SIGTERM, signal.SIGHUP)
 """End after the requests in flight, however often they come; SIGINT does so only once."""
@@ -51,3 +55,13 @@ class Ending:
         with contextlib.suppress(OSError):  # after SIGHUP there may be no terminal
             text = f"torpor: {waits}; Ctrl-C ends at once"
             self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+async def cancelled(tasks: Collection[asyncio.Task[Any]], seconds: float) -> None:
+    """Cancel the tasks and wait until all have ended, at most so long: who has not is told."""
+    for task in tasks:
+        task.cancel()
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    if late:
+        names = ", ".join(sorted(task.get_name() for task in late))
+        log.warning("not ended after %g s: %s; Ctrl-C ends all processes at once", seconds, names)

@@ -18,27 +18,26 @@ import aiohttp
 
 from torpor.dev.executions import ExecutionRow
 from torpor.dev.machines import FolderMachines
-from torpor.dev.postgres import running_postgres
 from torpor.dev.state import kept_key
 from torpor.dev.workflows import LocalWorkflow
 from torpor.invoke import Invoker
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token, task_token_key
-from torpor.telemetry.tracing import exporting
+from torpor.telemetry.tracing import Keep, exporting
 from torpor.workflows.admin import MachineAdmin
-from torpor.workflows.asl.frontier import Status
 from torpor.workflows.engine.base import Integration
 from torpor.workflows.engine.engine import Engine, EngineOptions
 from torpor.workflows.engine.integrations.catalog import catalog
 from torpor.workflows.engine.integrations.connection_files import ConnectionFiles
+from torpor.workflows.engine.integrations.events import Events
 from torpor.workflows.engine.integrations.objects import open_store
 from torpor.workflows.engine.integrations.reach import EVERYWHERE
 from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.world import WallClock, World
+from torpor.workflows.latest import LatestExecution, latest
 from torpor.workflows.ledger.base import LedgerError
 from torpor.workflows.ledger.postgres import PostgresLedger, open_ledger
 from torpor.workflows.machines import Machines
-from torpor.workflows.records import Execution
 from torpor.workflows.stepfunctions.arns import Place
 from torpor.workflows.stepfunctions.runner import IntegrationRunner
 from torpor.workflows.stepfunctions.server import Server
@@ -62,7 +61,7 @@ class LocalEngine:
 
     Each folder in `objects` is a bucket. `functions_key` is the secret that the functions' tokens
     derive from, `connections` the folder with the connections of HTTP tasks, which need not be
-    there.
+    there. `events` is the URL of the events API, empty where it is not served; `keep` gets spans.
     """
 
     def __init__(
@@ -74,18 +73,25 @@ class LocalEngine:
         *,
         functions_key: bytes,
         connections: Path,
+        events: str = "",
+        keep: Keep | None = None,
     ) -> None:
         self._place = place
         self._objects = objects
         self._gateway = gateway
         self._port = port
         self._functions_key = functions_key
+        self._events = events
+        self._keep = keep
         self._connections = ConnectionFiles(connections)
         self._wanted: Mapping[FunctionKey, LocalWorkflow] = {}
         self._machines = FolderMachines()
         self._ledger: PostgresLedger | None = None
         self._services: Mapping[str, Integration] = {}
         self._task: asyncio.Task[None] | None = None
+        self._up = asyncio.Event()
+        self._crashed = asyncio.Event()
+        self._ending = asyncio.Event()
         self._since = time.time()
         self.rows: Sequence[ExecutionRow] = ()
 
@@ -106,9 +112,10 @@ class LocalEngine:
         yield f"buckets of S3 are folders in {self._objects}"
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
-        """Have the ledger inside the block; NoPostgres says why it cannot."""
-        async with running_postgres(self._place) as dsn, open_ledger(dsn, SHARDS) as self._ledger:
+    async def opened(self, dsn: str) -> AsyncIterator[None]:
+        """Have the ledger in this PostgreSQL inside the block."""
+        self._place.mkdir(parents=True, exist_ok=True)
+        async with open_ledger(dsn, SHARDS) as self._ledger:
             yield
 
     @asynccontextmanager
@@ -117,10 +124,7 @@ class LocalEngine:
         ledger = self._ledger
         assert ledger is not None, "opened"
         key = kept_key(self._place / "key")
-        async with (
-            self._engine(ledger, key) as engine,
-            self._api(ledger, engine, key),
-        ):
+        async with self._serving(ledger, key):
             await ledger.expire(time.time())
             await self.follow(workflows)
             jobs = {"executions": self._watch(ledger), "machines": self._machines.catch_up()}
@@ -134,6 +138,45 @@ class LocalEngine:
             for task in tasks:
                 if not task.cancelled():
                     task.result()
+
+    async def crash(self) -> int:
+        """Drop the engine as its death would, and return when another serves the same ledger.
+
+        It returns how many of the latest executions were running. What the engine had not committed
+        is done again. TimeoutError if no other serves in 30 s.
+        """
+        assert self._ledger is not None, "opened"
+        found = await latest(self._ledger, _SHOWN)
+        self._up.clear()
+        self._crashed.set()
+        self.abandon()
+        async with asyncio.timeout(_READY_SECONDS):
+            await self._up.wait()
+        return sum(item.stopped_at is None for item in found)
+
+    @asynccontextmanager
+    async def _serving(self, ledger: PostgresLedger, key: bytes) -> AsyncIterator[None]:
+        """Have an engine inside the block, and another after each that crashed."""
+        serving = asyncio.create_task(self._serve(ledger, key), name="engines")
+        up = asyncio.create_task(self._up.wait(), name="first engine")
+        try:
+            await asyncio.wait((serving, up), return_when=asyncio.FIRST_COMPLETED)
+            if serving.done():
+                serving.result()
+            yield
+        finally:
+            up.cancel()
+            self._ending.set()
+            self._crashed.set()
+            await asyncio.wait((serving, up))
+        serving.result()
+
+    async def _serve(self, ledger: PostgresLedger, key: bytes) -> None:
+        while not self._ending.is_set():
+            self._crashed.clear()
+            async with self._engine(ledger, key) as engine, self._api(ledger, engine, key):
+                self._up.set()
+                await self._crashed.wait()
 
     def abandon(self) -> None:
         """End now: tasks are not waited for, they are done again in the next run."""
@@ -152,8 +195,9 @@ class LocalEngine:
     @asynccontextmanager
     async def _engine(self, ledger: PostgresLedger, key: bytes) -> AsyncIterator[Engine]:
         async with (
-            exporting("torpor-dev", LAST_SPANS_SECONDS) as emit,
+            exporting("torpor-engine", LAST_SPANS_SECONDS, self._keep) as emit,
             Invoker(self._gateway, key=self._functions_key) as invoker,
+            Events(self._events, "") as events,
         ):
             store = open_store(f"file://{self._objects}")
             found = catalog(
@@ -164,6 +208,7 @@ class LocalEngine:
                 store,
                 self._connections,
                 EVERYWHERE,
+                events if self._events else None,
             )
             self._services = found.integrations
             options = EngineOptions(OWNER, lease_seconds=LEASE_SECONDS)
@@ -209,18 +254,22 @@ class LocalEngine:
         finally:
             await server.stop()
 
+    async def latest(self) -> Sequence[LatestExecution]:
+        """Return the latest executions, the newest first. Raises LedgerAway."""
+        assert self._ledger is not None, "opened"
+        return await latest(self._ledger)
+
     async def _watch(self, ledger: PostgresLedger) -> None:
         """Keep the latest executions for the view; a look that fails is made again."""
         while True:
             try:
-                page = await ledger.executions(None, None, _SHOWN, None)
-                shown = [item for item in page.items if self._is_news(item)]
-                self.rows = [await _row(ledger, item) for item in shown]
+                found = await latest(ledger, _SHOWN)
+                self.rows = [_row(item) for item in found if self._is_news(item)]
             except LedgerError as error:
                 log.debug("the executions cannot be seen: %s", error)
             await asyncio.sleep(_LOOK_SECONDS)
 
-    def _is_news(self, execution: Execution) -> bool:
+    def _is_news(self, execution: LatestExecution) -> bool:
         return execution.stopped_at is None or execution.stopped_at >= self._since
 
 
@@ -231,19 +280,9 @@ def _tell(task: asyncio.Task[None]) -> None:
         log.error("the engine ended: executions go on in the next run", exc_info=error)
 
 
-async def _row(ledger: PostgresLedger, execution: Execution) -> ExecutionRow:
-    states: tuple[str, ...] = ()
-    if execution.status is Status.RUNNING:
-        frontier = (await ledger.load_one(execution.arn)).frontier
-        frames = frontier.frames.values() if frontier else ()
-        states = tuple(dict.fromkeys(frame.state for frame in frames))
-    end = execution.stopped_at or time.time()
+def _row(found: LatestExecution) -> ExecutionRow:
+    end = found.stopped_at or time.time()
+    seconds = max(0.0, end - found.started_at)
     return ExecutionRow(
-        execution.arn,
-        execution.machine_arn.rpartition(":")[2].replace(".", "/", 1),
-        execution.name,
-        execution.status.value,
-        states,
-        max(0.0, end - execution.started_at),
-        execution.error,
+        found.arn, found.workflow, found.name, found.status, found.states, seconds, found.error
     )

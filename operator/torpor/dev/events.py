@@ -26,7 +26,7 @@ from torpor.invoke import Invoker
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token
 from torpor.resources.trigger import TargetKind, Trigger
-from torpor.telemetry.tracing import exporting
+from torpor.telemetry.tracing import Keep, exporting
 from torpor.triggers.assembly import EventsRole, Surroundings, running
 from torpor.triggers.broker.connection import BrokerSettings
 from torpor.triggers.delivery.capacity import Capacity
@@ -67,6 +67,7 @@ class Around:
     capacity: Capacity
     port: int
     functions_key: bytes = field(repr=False)
+    keep: Keep | None = None
 
 
 class LocalEvents:
@@ -79,6 +80,8 @@ class LocalEvents:
         self._standings: Standings | None = None
         self._known: dict[FunctionKey, tuple[LocalTrigger, Wanted]] = {}
         self._task: asyncio.Task[None] | None = None
+        self.admin = ""
+        """The URL of its internal API; empty while it is not up."""
         self.lags: Mapping[FunctionKey, Mapping[str, float]] = _NO_LAGS
         self.rows: tuple[Standing, ...] = ()
 
@@ -94,7 +97,7 @@ class LocalEvents:
 
     @property
     def token(self) -> str:
-        """What the gateway hands calls over with."""
+        """What its internal API asks for, and the gateway hands calls over with."""
         return internal_token(kept_key(self._around.place / "key"))
 
     def greeting(self) -> Iterator[str]:
@@ -179,7 +182,7 @@ class LocalEvents:
             role = await stack.enter_async_context(running(around))
             await _until_ready(role)
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            url = f"http://{HOST}:{role.internal_port}"
+            url = self.admin = f"http://{HOST}:{role.internal_port}"
             self._standings = Standings(session, url, internal_token(key))
             stack.enter_context(left(around.api_port, EventsNote(url, internal_token(key))))
             watch = asyncio.create_task(self._watch(self._standings), name="watch events")
@@ -187,7 +190,7 @@ class LocalEvents:
             try:
                 await stop.wait()
             finally:
-                self._standings = None
+                self._standings, self.admin = None, ""
                 watch.cancel()
                 await asyncio.wait((watch,))
 
@@ -208,7 +211,9 @@ class LocalEvents:
             engine=engine,
             objects_url=f"file://{around.objects}",
             capacity=around.capacity,
-            emit=await stack.enter_async_context(exporting("torpor-dev", _LAST_SPANS_SECONDS)),
+            emit=await stack.enter_async_context(
+                exporting("torpor-events", _LAST_SPANS_SECONDS, around.keep)
+            ),
             drain_seconds=_DRAIN_SECONDS,
             host=HOST,
             api_port=around.port,

@@ -6,11 +6,22 @@ import os
 import stat
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torpor.dev.environments import literal
 from torpor.dev.manifests import BadFolder, Manifest, read, yaml_files
+from torpor.dev.sources import (
+    SECRET,
+    Fields,
+    Sources,
+    buckets,
+    checkpointed,
+    fields_of,
+    read_sources,
+)
+from torpor.dev.standins import Embedded, StandIn
 from torpor.errors import InvalidResource
 from torpor.platform.local_program import Program
 from torpor.resources.function import Function
@@ -29,11 +40,19 @@ DEMO_EXPECT = f"{GROUP}/demo-expect"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A Function of the folder: how to run it, and what the demo asks it and expects."""
+    """A Function of the folder: how to run it, and what the demo asks it and expects.
+
+    `declared` is the Function with its environment as written, references and all.
+    """
 
     program: Program
+    declared: Function
     demo_path: str
     demo_expect: str | None
+
+    def of(self, function: Function) -> Entry:
+        """Return it with its Function as it counts here."""
+        return replace(self, program=replace(self.program, function=function))
 
 
 Entries = Mapping[FunctionKey, Entry]
@@ -48,6 +67,7 @@ class Folder:
     workflows: Mapping[FunctionKey, LocalWorkflow]
     triggers: Mapping[FunctionKey, LocalTrigger] = field(default_factory=dict)
     secrets: SecretFields = field(default_factory=dict)
+    sources: Sources = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
@@ -59,6 +79,20 @@ class Folder:
         """Whether there is a Trigger that more is needed for than the gateway."""
         return any(not local.is_direct for local in self.triggers.values())
 
+    def has(self, stand_in: StandIn) -> bool:
+        """Whether a Secret or ConfigMap stands for this."""
+        return any(source.stand_in is stand_in for source in self.sources.values())
+
+    def settled(self, embedded: Embedded) -> Folder:
+        """Return it with what is embedded in the place of what stands for it."""
+        fields, moved = fields_of(self.sources, embedded), buckets(self.sources, embedded)
+        functions = {
+            key: entry.of(checkpointed(literal(entry.declared, fields), moved))
+            for key, entry in self.functions.items()
+        }
+        secrets = {name[1:]: fields[name] for name in fields if name[0] == SECRET}
+        return replace(self, functions=functions, secrets=secrets)
+
 
 def load_folder(folder: Path) -> Folder:
     """Return what the YAML files of `folder` have, maybe nothing; BadFolder says what is wrong."""
@@ -68,20 +102,23 @@ def load_folder(folder: Path) -> Folder:
         kinds[item.kind].append(item)
     wrong += _doubles(manifests)
     maps = {item.name: item.body.get("data") or {} for item in kinds["ConfigMap"]}
+    sources, unread = read_sources([*kinds["Secret"], *kinds["ConfigMap"]])
+    wrong += unread
+    fields = fields_of(sources, Embedded())
     entries: dict[FunctionKey, Entry] = {}
     for item in kinds["Function"]:
         try:
-            entry = _entry(item, maps)
+            entry = _entry(item, maps, fields)
         except InvalidResource as error:
             wrong.append(f"{item.file}: Function {item.name[1]}: {error}")
         else:
             entries[entry.program.function.key] = entry
     machines, refused = _workflows(kinds["Workflow"], maps)
-    triggers, secrets, unfit = _triggers(kinds["Trigger"], kinds["Secret"])
+    triggers, unfit = _triggers(kinds["Trigger"])
     wrong += refused + unfit
     if wrong:
         raise BadFolder("\n".join(wrong))
-    return Folder(entries, machines, triggers, secrets)
+    return Folder(entries, machines, triggers, sources=sources).settled(Embedded())
 
 
 def _workflows(
@@ -103,21 +140,12 @@ def _workflows(
     return found, wrong
 
 
-def _triggers(
-    items: Sequence[Manifest], secrets: Sequence[Manifest]
-) -> tuple[dict[FunctionKey, LocalTrigger], SecretFields, list[str]]:
-    if not items and not secrets:
-        return {}, {}, []
-    from torpor.dev.triggers import read_secret, read_triggers  # loaded only where it is used
+def _triggers(items: Sequence[Manifest]) -> tuple[dict[FunctionKey, LocalTrigger], list[str]]:
+    if not items:
+        return {}, []
+    from torpor.dev.triggers import read_triggers  # loaded only where it is used
 
-    found, wrong = read_triggers(items)
-    fields: dict[tuple[str, str], Mapping[str, bytes]] = {}
-    for item in secrets:
-        try:
-            fields[item.name] = read_secret(item)
-        except BadFolder as error:
-            wrong.append(str(error))
-    return found, fields, wrong
+    return read_triggers(items)
 
 
 def fingerprint(folder: Path) -> Mapping[str, tuple[int, int]]:
@@ -155,12 +183,13 @@ def _doubles(manifests: Sequence[Manifest]) -> Iterator[str]:
             yield f"{' and '.join(dict.fromkeys(files))}: {kind} {'/'.join(name)} is there twice"
 
 
-def _entry(item: Manifest, maps: _Files) -> Entry:
-    function = Function.parse(item.body)
-    ProvisionedFloor(function.scaling.provisioned)  # refuses what is no cron line or time zone
+def _entry(item: Manifest, maps: _Files, fields: Fields) -> Entry:
+    declared = Function.parse(item.body)
+    ProvisionedFloor(declared.scaling.provisioned)  # refuses what is no cron line or time zone
+    function = literal(declared, fields)
     program = Program(function, _code(item.file, function, maps))
     notes = item.body["metadata"].get("annotations") or {}
-    return Entry(program, notes.get(DEMO_PATH, "/"), notes.get(DEMO_EXPECT))
+    return Entry(program, declared, notes.get(DEMO_PATH, "/"), notes.get(DEMO_EXPECT))
 
 
 def _code(file: Path, function: Function, maps: _Files) -> Mapping[str, str]:

@@ -1,4 +1,4 @@
-"""The PostgreSQL of one folder's executions, for the length of a run."""
+"""The PostgreSQL of one folder's executions and databases, for the length of a run."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 from torpor.dev.keeper import InVain, keep, sole
+from torpor.dev.manifests import BadFolder
 from torpor.errors import TorporError
 from torpor.workflows.ledger.base import LedgerError
 from torpor.workflows.ledger.embedded import EmbeddedPostgres
@@ -21,7 +22,7 @@ ROOTS_PLACE = Path("/var/lib/torpor/dev")
 
 
 class NoPostgres(TorporError):
-    """Workflows cannot run here without PostgreSQL; the message says what to do."""
+    """Workflows and embedded databases cannot be here without it; the message says what to do."""
 
     code = "no-postgres"
 
@@ -57,12 +58,18 @@ async def running_postgres(place: Path) -> AsyncIterator[str]:
 
 @contextmanager
 def _in_one_line(place: Path) -> Iterator[None]:
-    """Raise NoPostgres in place of the ledger's errors, alone or in groups of nothing else."""
+    """Raise NoPostgres in place of the ledger's errors, alone or in groups of nothing else.
+
+    A folder that is refused in the block is so outside of a group.
+    """
     try:
         yield
     except LedgerError as error:
         raise NoPostgres(_told(error, place)) from error
     except BaseExceptionGroup as group:
+        refused = sole(group, (BadFolder,))
+        if refused is not None:
+            raise refused from None
         why = sole(group, (InVain, LedgerError))
         if why is None:
             raise
@@ -72,7 +79,7 @@ def _in_one_line(place: Path) -> Iterator[None]:
 def _told(why: BaseException, place: Path) -> str:
     if isinstance(why, InVain):
         return f"{why}; start torpor dev again: executions go on then"
-    text = "Workflows need PostgreSQL: " + " ".join(str(why).split())
+    text = "this folder needs PostgreSQL: " + " ".join(str(why).split())
     if isinstance(why, OtherSchema):
         text += f"; they are in {_data_folder(place)}: move it away to begin without executions"
     return text
@@ -84,7 +91,7 @@ def _started(place: Path) -> EmbeddedPostgres:
         server = EmbeddedPostgres(_data_folder(place))
         server.start()
     except OSError as error:
-        raise NoPostgres(f"Workflows need PostgreSQL: {error}") from error
+        raise NoPostgres(f"this folder needs PostgreSQL: {error}") from error
     return server
 
 

@@ -15,7 +15,10 @@ from torpor.resources.names import FunctionKey
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One function at one moment, for people. `cold_start` is its latest, if it had one."""
+    """One function at one moment, for people. `cold_start` is its latest, if it had one.
+
+    `wanted` replicas are what the autoscaler aims at; `failing` says that instances have trouble.
+    """
 
     key: FunctionKey
     state: str
@@ -24,6 +27,8 @@ class Row:
     load: FunctionLoad
     reason: str
     cold_start: ColdStart | None
+    wanted: int = 0
+    failing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,8 @@ class Watched:
             load=load,
             reason=", ".join(dict.fromkeys(troubles)) or reason,
             cold_start=self._latest(key),
+            wanted=view.decision.replicas if view else 0,
+            failing=bool(troubles),
         )
 
     def _latest(self, key: FunctionKey) -> ColdStart | None:

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import os
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,28 +11,23 @@ from pathlib import Path
 from rich.console import Console
 
 from torpor.dev.demo import Demo
+from torpor.dev.demo_program import PROGRAM, run_program
 from torpor.dev.ending import Ending
 from torpor.dev.folder import Folder, load_folder
 from torpor.dev.manifests import BadFolder
-from torpor.dev.session import HOST, Ports, Session
-from torpor.dev.state import state_of
+from torpor.dev.ports import HOST, Ports, choose_port
+from torpor.dev.session import Session
+from torpor.dev.state import lasts, state_of
 from torpor.dev.terminal import log_to
 from torpor.dev.view import show
-from torpor.errors import TorporError
 from torpor.resources.http_route import ANY_HOST
 
 FIRST_PORT = 8080
 FIRST_WORKFLOWS_PORT = 8100
 FIRST_EVENTS_PORT = 8200
-_PORTS_TRIED = 100
+FIRST_DASHBOARD_PORT = 8300
 INTERRUPTED = 130
 """Exit status after a second Ctrl-C, as a shell gives it to a program that SIGINT ended."""
-
-
-class BadPort(TorporError):
-    """No port to listen on."""
-
-    code = "bad-port"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +37,7 @@ class Wanted:
     port: int | None = None
     workflows_port: int | None = None
     events_port: int | None = None
+    dashboard_port: int | None = None
     events: bool = False
 
 
@@ -59,35 +52,29 @@ async def serve(folder: Path, wanted: Wanted) -> int:
 
 
 async def demonstrate(folder: Path, wanted: Wanted) -> int:
-    """Run the demo; return 0 if every response was right, 1 otherwise, 130 after a signal."""
-    async with (
-        _running(folder, wanted) as (session, console, ending),
-        _shown(session, console),
-    ):
-        demo = asyncio.create_task(Demo(session, console).run(), name="demo")
+    """Run the folder's demo, its own program or a burst, and return its status; 130 for a signal.
+
+    The burst's is 0 if every response was right, 1 otherwise.
+    """
+    async with _running(folder, wanted) as (session, console, ending):
+        demo = asyncio.create_task(_demonstrated(folder, session, console), name="demo")
         asked = asyncio.create_task(ending.wait(), name="signal")
         try:
             await asyncio.wait((demo, asked), return_when=asyncio.FIRST_COMPLETED)
-            passed = demo.result() if demo.done() else None
+            status = demo.result() if demo.done() else INTERRUPTED
         finally:
             for task in (demo, asked):
                 task.cancel()
             await asyncio.wait((demo, asked))
-    return INTERRUPTED if passed is None else int(not passed)
+    return status
 
 
-def choose_port(wanted: int | None, first: int = FIRST_PORT, option: str = "--port") -> int:
-    """Return `wanted` if it is free, or the first free port from `first` on; BadPort if none is."""
-    if wanted is not None:
-        why = _problem(wanted)
-        if why is None:
-            return wanted
-        raise BadPort(f"port {wanted} on {HOST}: {why}; choose another with {option}")
-    candidates = range(first, first + _PORTS_TRIED)
-    free = next((port for port in candidates if _problem(port) is None), None)
-    if free is None:
-        raise BadPort(f"no port from {first} to {candidates[-1]} on {HOST} is free")
-    return free
+async def _demonstrated(folder: Path, session: Session, console: Console) -> int:
+    program = folder / PROGRAM
+    if await asyncio.to_thread(program.is_file):
+        return await run_program(program, session.addresses)
+    async with _shown(session, console):
+        return int(not await Demo(session, console).run())
 
 
 def _ports(found: Folder, wanted: Wanted) -> Ports:
@@ -96,17 +83,8 @@ def _ports(found: Folder, wanted: Wanted) -> Ports:
         executions = choose_port(wanted.workflows_port, FIRST_WORKFLOWS_PORT, "--workflows-port")
     if found.has_events or wanted.events:
         events = choose_port(wanted.events_port, FIRST_EVENTS_PORT, "--events-port")
-    return Ports(choose_port(wanted.port), executions, events)
-
-
-def _problem(port: int) -> str | None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            return "is in use" if error.errno == errno.EADDRINUSE else os.strerror(error.errno or 0)
-    return None
+    dashboard = choose_port(wanted.dashboard_port, FIRST_DASHBOARD_PORT, "--dashboard-port")
+    return Ports(choose_port(wanted.port, FIRST_PORT), executions, events, dashboard)
 
 
 @contextlib.asynccontextmanager
@@ -146,13 +124,16 @@ def _greet(session: Session, console: Console, state: Path) -> None:
     for route in session.routes():
         host = HOST if route.host == ANY_HOST else route.host
         methods = " or ".join(route.methods) or "any method"
-        _say(console, f"{route.trigger}  {methods} http://{host}:{session.port}{route.prefix}")
+        _say(console, f"{route.trigger}  {methods} http://{host}:{session.port}{route.path}")
     if session.executions:
         for line in session.executions.greeting():
             _say(console, line)
     if session.events:
         for line in session.events.greeting():
             _say(console, line)
+    _say(console, f"dashboard: {session.dashboard}  (export TORPOR_DASHBOARD={session.dashboard})")
+    if not lasts(state):
+        _say(console, "the next run begins anew: XDG_STATE_HOME, or HOME, cannot be written")
     _say(console, f"logs in {state}")
 
 

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torpor.dev.capacity import LocalCapacity
 from torpor.dev.cold_starts import remember
-from torpor.dev.executions import ExecutionRow, Executions
+from torpor.dev.dashboard import dashboard
+from torpor.dev.ending import cancelled
+from torpor.dev.executions import ExecutionRow
 from torpor.dev.folder import Folder, fingerprint, load_folder
+from torpor.dev.following import follow
 from torpor.dev.gateways import InProcessGateways
 from torpor.dev.lambdas import async_door, lambda_api
 from torpor.dev.manifests import BadFolder
+from torpor.dev.ports import HOST, Ports
+from torpor.dev.roles import Setting, open_engine, open_events, open_postgres
 from torpor.dev.rows import Row, Watched
 from torpor.dev.runs.keeper import LocalRuns
-from torpor.dev.state import EVENTS, OBJECTS, RUNS, WORKFLOWS
+from torpor.dev.spans import environment_of, told
+from torpor.dev.standins import Embedded
+from torpor.dev.state import OBJECTS, RUNS
 from torpor.functions.autoscaler import Autoscaler
 from torpor.gateway.activator import Activator
 from torpor.gateway.dataplane.base import Server
@@ -38,30 +43,21 @@ from torpor.resources.http_route import Claims, HttpRoute
 from torpor.resources.load import ColdStart, FunctionLoad
 from torpor.resources.names import FunctionKey
 from torpor.resources.run import Run
+from torpor.telemetry.spanstore import SpanStore
 
 if TYPE_CHECKING:
     from torpor.dev.engine import LocalEngine
     from torpor.dev.events import LocalEvents
+    from torpor.dev.triggers import LocalTrigger
     from torpor.triggers.standings import Standing
 
 log = logging.getLogger(__name__)
-HOST = "127.0.0.1"
 DOMAIN = "localhost"
 _NAME = "dev"
-_CONNECTIONS_FOLDER = "TORPOR_CONNECTIONS_FOLDER"
-_LOOK_SECONDS = 0.5
 _START_SECONDS = 10.0
 _ROWS = 20
+_END_SECONDS = 30.0  # more than processes have from SIGTERM to SIGKILL unless a Function says so
 _DRAIN_SECONDS = 30.0  # what a request may take unless its function says otherwise
-
-
-@dataclass(frozen=True, slots=True)
-class Ports:
-    """Where the gateway, the execution API and the events API listen; None: it is not served."""
-
-    gateway: int
-    executions: int | None = None
-    events: int | None = None
 
 
 class Session:
@@ -69,17 +65,20 @@ class Session:
 
     def __init__(self, folder: Path, found: Folder, work: Path, ports: Ports) -> None:
         self.entries = found.functions
+        self.spans = SpanStore()
+        """What all parts of it, and its functions, tell of what they do."""
+        self.folder = folder
         self._found = found
+        self._seen = fingerprint(folder)  # now: what is edited while servers start counts
         self._work = work
-        self._ports = ports
-        self.executions: Executions | None = None
+        self.executions: LocalEngine | None = None
         self.events: LocalEvents | None = None
         self.problem: str | None = None
         self.cold_starts: dict[int, ColdStart] = {}
-        self._folder = folder
         guardian = Guardian()
-        self.platform = LocalPlatform(work, guardian=guardian)
-        self.runs = LocalRuns(work / RUNS, guardian=guardian)
+        telling = environment_of(ports)
+        self.platform = LocalPlatform(work, guardian=guardian, environment=telling)
+        self.runs = LocalRuns(work / RUNS, guardian=guardian, environment=telling)
         self._killed = asyncio.Event()
         self._plane = InProcessDataPlane(HOST, ports.gateway, drain_seconds=_DRAIN_SECONDS)
         self._activator = Activator(
@@ -98,6 +97,15 @@ class Session:
             InProcessGateways(self._activator),
             lags=lambda: self.events.lags if self.events else {},
         )
+        self._setting = Setting(
+            folder,
+            work,
+            ports,
+            self.url,
+            LocalCapacity(self.platform, self._function),
+            self.spans,
+            self.platform.key,
+        )
 
     @property
     def port(self) -> int:
@@ -109,12 +117,30 @@ class Session:
         """Where it listens, without a slash at the end."""
         return f"http://{HOST}:{self._plane.port}"
 
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """By variable of the environment where each API is, empty for what is not served."""
+        return self._setting.ports.addresses()
+
+    @property
+    def dashboard(self) -> str:
+        """Where the dashboard is, without a slash at the end; empty where it is not served."""
+        return self._setting.ports.addresses()["TORPOR_DASHBOARD"]
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve inside the block; every process has ended after it."""
         async with AsyncExitStack() as opened:
-            engine = await self._open_engine(opened)
-            events = await self._open_events(opened)
+            postgres = await open_postgres(opened, self._setting, self._found)
+            engine = self.executions = await open_engine(opened, self._setting, postgres)
+            events = self.events = await open_events(opened, self._setting)
+            if events:
+                self._plane.set_events(Server("events", HOST, events.port, 0))
+            apis = self._setting.ports.addresses()
+            self._embedded = Embedded(postgres, self._work / OBJECTS, apis)
+            self.runs.addresses = self._embedded.addresses
+            self._found = await self._stood_in(self._found)
+            self.entries = self._found.functions
             tasks = await opened.enter_async_context(asyncio.TaskGroup())
             self._set_table(self._found)
             self._set_programs()
@@ -123,6 +149,8 @@ class Session:
             key = self.platform.key
             api = lambda_api(self._activator, self._plane, key, handover, self.runs)
             await opened.enter_async_context(api)
+            await opened.enter_async_context(told(self.spans.add, self._plane, self.runs))
+            await opened.enter_async_context(dashboard(self, self._setting.ports.dashboard, tasks))
             for entry in self.entries.values():
                 self.platform.put(entry.program)
             jobs = {
@@ -130,7 +158,6 @@ class Session:
                 "runs": self.runs.run(),
                 "gateway": self._activator.run(),
                 "autoscaler": self._autoscaler.run(),
-                "files": self._follow_files(),
             }
             running = [tasks.create_task(job, name=name) for name, job in jobs.items()]
             try:
@@ -142,50 +169,21 @@ class Session:
                         await served.enter_async_context(engine.running(self._found.workflows))
                     if events:
                         await served.enter_async_context(events.running(self._found))
+                    files = follow(self.folder, self._seen, self._reload)
+                    running.append(tasks.create_task(files, name="files"))
                     yield
             finally:
                 self.runs.stop()
                 await self._drain()
-                for task in running:
-                    task.cancel()
+                await cancelled(running, _END_SECONDS)  # last spans still go to the dashboard
 
-    async def _open_engine(self, opened: AsyncExitStack) -> LocalEngine | None:
-        if self._ports.executions is None:
-            return None
-        from torpor.dev.engine import LocalEngine  # it needs PostgreSQL: only where it is used
+    async def _stood_in(self, found: Folder) -> Folder:
+        """Return a folder with what is embedded in the place of what stands for it."""
+        if not found.sources:
+            return found
+        from torpor.dev.embedded import stood_in  # loaded only where it is used
 
-        engine = LocalEngine(
-            self._work / WORKFLOWS,
-            self._work / OBJECTS,
-            self.url,
-            self._ports.executions,
-            functions_key=self.platform.key,
-            connections=Path(os.environ.get(_CONNECTIONS_FOLDER) or self._folder / "connections"),
-        )
-        await opened.enter_async_context(engine.opened())
-        self.executions = engine
-        return engine
-
-    async def _open_events(self, opened: AsyncExitStack) -> LocalEvents | None:
-        if self._ports.events is None:
-            return None
-        from torpor.dev.events import Around, LocalEvents  # it needs NATS: only where it is used
-
-        engine_port = self._ports.executions
-        around = Around(
-            place=self._work / EVENTS,
-            objects=self._work / OBJECTS,
-            gateway=self.url,
-            engine=f"http://{HOST}:{engine_port}" if engine_port else "",
-            capacity=LocalCapacity(self.platform, self._function),
-            port=self._ports.events,
-            functions_key=self.platform.key,
-        )
-        events = LocalEvents(around)
-        await opened.enter_async_context(events.opened())
-        self._plane.set_events(Server("events", HOST, around.port, 0))
-        self.events = events
-        return events
+        return await stood_in(found, self._embedded)
 
     def _function(self, key: FunctionKey) -> Function | None:
         entry = self.entries.get(key)
@@ -193,7 +191,7 @@ class Session:
 
     def _set_table(self, found: Folder) -> None:
         """Have requests of Triggers go where they say."""
-        events = self._ports.events is not None
+        events = self.events is not None
         self._activator.set_table(HttpTable.of(_claims(found).routes(), events=events))
 
     def _set_programs(self) -> None:
@@ -201,8 +199,13 @@ class Session:
         entries = self.entries.items()
         self.runs.programs = {key: entry.program for key, entry in entries}
 
+    @property
+    def triggers(self) -> Mapping[FunctionKey, LocalTrigger]:
+        """The Triggers of the folder as they are now."""
+        return self._found.triggers
+
     def routes(self) -> Iterator[HttpRoute]:
-        """Yield the addresses that Triggers had at the beginning."""
+        """Yield the addresses that Triggers have."""
         yield from _claims(self._found).routes()
 
     def execution_rows(self) -> Sequence[ExecutionRow]:
@@ -255,18 +258,9 @@ class Session:
             if entry.program.function.job is None
         ]
 
-    async def _follow_files(self) -> None:
-        before = await asyncio.to_thread(fingerprint, self._folder)
-        while True:
-            await asyncio.sleep(_LOOK_SECONDS)
-            now = await asyncio.to_thread(fingerprint, self._folder)
-            if now != before:
-                before = now
-                await self._reload()
-
     async def _reload(self) -> None:
         try:
-            found = await asyncio.to_thread(load_folder, self._folder)
+            found = await self._stood_in(await asyncio.to_thread(load_folder, self.folder))
         except BadFolder as error:
             self.problem = str(error)
             log.warning("%s\nwhat was loaded before goes on", error)
@@ -280,7 +274,7 @@ class Session:
             if self.entries.get(key) != entry:
                 log.info("%s %s", key, "changed" if key in self.entries else "is new")
                 self.platform.put(entry.program)
-        self.entries = entries
+        self.entries, self._found = entries, found
         self._set_programs()
         self._set_table(found)
         if self.executions is not None:

@@ -1,15 +1,13 @@
-"""The Triggers and Secrets of a folder: read, and refused here as the cluster would."""
+"""The Triggers of a folder, read and refused as the cluster would, and its Secrets for them."""
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from zlib import crc32
 
-from torpor.dev.manifests import BadFolder, Manifest
+from torpor.dev.manifests import Manifest
 from torpor.expressions.values import json_text
 from torpor.resources.http_route import Claim, Claims, claim_of
 from torpor.resources.names import FunctionKey
@@ -71,19 +69,6 @@ def read_triggers(items: Sequence[Manifest]) -> tuple[dict[FunctionKey, LocalTri
         else:
             wrong.append(f"{_named(item)}: {trigger.message}")
     return found, [*wrong, *_taken(found, {item.name: item for item in items})]
-
-
-def read_secret(item: Manifest) -> dict[str, bytes]:
-    """Return a Secret's fields, `stringData` before `data`; BadFolder if that is no base64."""
-    found: dict[str, bytes] = {}
-    for name, text in (item.body.get("data") or {}).items():
-        try:
-            found[name] = b64decode(text, validate=True)
-        except binascii.Error as error:
-            told = f"data.{name}: not base64: {error}; write plain text in stringData"
-            raise BadFolder(f"{item.file}: Secret {item.name[1]}: {told}") from None
-    plain = item.body.get("stringData") or {}
-    return found | {name: text.encode() for name, text in plain.items()}
 
 
 def bucket_of(local: LocalTrigger) -> str | None:

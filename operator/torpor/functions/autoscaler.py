@@ -13,12 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from torpor.errors import ApiError, TorporError
+from torpor.functions import usage
 from torpor.functions.actions import Actions
 from torpor.functions.cold_starts import ColdStartLog, ColdStarts
 from torpor.functions.fleet import Fleet
 from torpor.functions.gateways import Gateways
 from torpor.functions.tracked import Tracked, View
-from torpor.platform.base import Change, FunctionChanged, Platform
+from torpor.platform.base import Change, FunctionChanged, InstancesChanged, Platform
 from torpor.resources.load import GatewayLoad
 from torpor.resources.names import FunctionKey
 from torpor.scaling.decide import decide
@@ -113,6 +114,8 @@ class Autoscaler:
             await asyncio.sleep(WATCH_RETRY_SECONDS)
 
     def _take(self, change: Change) -> None:
+        if isinstance(change, InstancesChanged) and (tracked := self._fleet.get(change.key)):
+            usage.count(tracked, self._clock())
         woke = self._fleet.take(change)
         if isinstance(change, FunctionChanged) and change.function is None:
             self._forget(change.key)
@@ -123,6 +126,7 @@ class Autoscaler:
 
     def _forget(self, key: FunctionKey) -> None:
         self._cold_starts.drop(key)
+        usage.forget(key)
         try:
             metrics.DESIRED_REPLICAS.remove(key.namespace, key.name)
         except KeyError:
@@ -171,6 +175,7 @@ class Autoscaler:
         """Note what was seen of a function; return whether something must be done about it."""
         self._fleet.woke(tracked)
         tracked.add(self._reading.samples.get(tracked.key, _ABSENT), now)
+        usage.count(tracked, now)
         decision = self.decide(tracked)
         self._show(tracked, decision, wall)
         if self._actions.busy(tracked.key) or now < tracked.retry_at:

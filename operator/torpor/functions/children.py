@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from torpor.errors import ApiConflict, ApiNotFound, TorporError
+from torpor.errors import ApiConflict, ApiError, ApiNamespaceEnding, ApiNotFound, TorporError
 from torpor.functions import desired as desired_children
 from torpor.functions import drift
-from torpor.functions.desired import Children, CodeState
+from torpor.functions.code import CodeState, state_in, state_of
+from torpor.functions.desired import Children
 from torpor.functions.drift import Ownership
 from torpor.functions.echo import Echo
-from torpor.functions.pod_template import UnknownRuntime
+from torpor.functions.runtime_container import UnknownRuntime
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.resources import (
     CONFIG_MAPS,
@@ -25,13 +26,24 @@ from torpor.platform.kubernetes.resources import (
     SERVICES,
     Resource,
 )
-from torpor.resources.conditions import CONFIG_MAP_MISSING, NOT_OWNED, UNKNOWN_RUNTIME, Problem
+from torpor.resources.conditions import (
+    CONFIG_MAP_MISSING,
+    NOT_OWNED,
+    REFUSED,
+    UNKNOWN_RUNTIME,
+    Problem,
+)
 from torpor.resources.function import Function
 from torpor.resources.names import MANAGER_AUTOSCALER, MANAGER_CONTROLLER, FunctionKey
 from torpor.resources.tokens import instance_tokens
 from torpor.settings import ControllerSettings
 
 KINDS = (NETWORK_POLICIES.kind, SERVICES.kind, DEPLOYMENTS.kind)
+REFUSALS = frozenset({400, 403, 413, 422})
+"""Answers to a write that come again until a person changes something."""
+UNTYPED = "failed to create typed patch object"
+"""How a 500 begins that is such a refusal, as of two volumes that are mounted at one path."""
+MESSAGE_CHARACTERS = 1000
 
 Json = dict[str, Any]
 
@@ -148,7 +160,7 @@ class ChildKeeper:
         if seen is None or function.code is None:
             return None
         live = self.live(DEPLOYMENTS, function.key)
-        known = desired_children.code_in(live) if live else None
+        known = state_in(live) if live else None
         if known and known.seen == seen:
             return known
         namespace, name = function.key.namespace, function.code.config_map or ""
@@ -156,8 +168,7 @@ class ChildKeeper:
             found = await self._api.get(CONFIG_MAPS, namespace, name)
         except ApiNotFound:
             raise _no_config_map(name) from None
-        contents = [found.get("data") or {}, found.get("binaryData") or {}]
-        return CodeState(desired_children.digest(contents), seen)
+        return state_of(found, seen)
 
     def _code_version(self, function: Function) -> str | None:
         name = function.code.config_map if function.code else None
@@ -169,6 +180,18 @@ class ChildKeeper:
         return version
 
     async def _ensure(
+        self, resource: Resource, key: FunctionKey, wanted: Json, newborn: Json
+    ) -> None:
+        try:
+            await self._write(resource, key, wanted, newborn)
+        except ApiNamespaceEnding:
+            raise
+        except ApiError as error:
+            if not _lasts(error):
+                raise
+            raise _refused(resource, error) from error
+
+    async def _write(
         self, resource: Resource, key: FunctionKey, wanted: Json, newborn: Json
     ) -> None:
         live = self.live(resource, key) or await self._create(resource, key, newborn)
@@ -246,6 +269,16 @@ class ChildKeeper:
         """Hold nothing of a Function that is gone."""
         for kind in KINDS:
             self._accepted.pop((kind, key), None)
+
+
+def _lasts(error: ApiError) -> bool:
+    return error.status in REFUSALS or (error.status == 500 and error.message.startswith(UNTYPED))
+
+
+def _refused(resource: Resource, error: ApiError) -> Blocked:
+    said = " ".join(error.message.split())[:MESSAGE_CHARACTERS]
+    text = f"the API server refuses its {resource.kind}: {said}"
+    return Blocked(Problem(REFUSED, text, final=True))
 
 
 def _unknown_runtime(error: UnknownRuntime) -> Blocked:

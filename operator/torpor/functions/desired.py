@@ -5,18 +5,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torpor.functions.pod_template import labels, pod_template, runtime_image, selector
+from torpor.functions.code import CodeState
+from torpor.functions.digest import digest
+from torpor.functions.pod_template import labels, pod_template, selector
 from torpor.functions.runs.template import PROGRESS_PORT
+from torpor.functions.runtime_container import runtime_image
 from torpor.resources.function import Function
 from torpor.resources.names import (
-    ANNOTATION_CODE_SEEN,
-    ANNOTATION_CODE_VERSION,
     ANNOTATION_DESIRED,
     API_VERSION,
     GROUP,
@@ -34,17 +33,6 @@ ANNOTATION_REPLICAS_OWNER = f"{GROUP}/replicas-owner"
 leaves it alone."""
 COMPONENT_GATEWAY = "gateway"
 COMPONENT_CONTROLLER = "controller"
-
-
-@dataclass(frozen=True, slots=True)
-class CodeState:
-    """A ConfigMap with code: `version` names what is in it, `seen` the object at that time.
-
-    The object changes with every label that somebody puts on it, what is in it does not.
-    """
-
-    version: str
-    seen: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +79,6 @@ def first_replicas(function: Function) -> int:
     return max(function.scaling.initial_replicas, function.scaling.min_replicas)
 
 
-def code_in(deployment: Json) -> CodeState | None:
-    """Return the code that a Deployment was last applied with; None if that cannot be told."""
-    seen = deployment["metadata"].get("annotations", {}).get(ANNOTATION_CODE_SEEN)
-    template = deployment.get("spec", {}).get("template", {}).get("metadata", {})
-    version = template.get("annotations", {}).get(ANNOTATION_CODE_VERSION)
-    return CodeState(version, seen) if version and seen else None
-
-
 def newborn(deployment: Json, replicas: int) -> Json:
     """Return the Deployment as it is created: the only time that replicas are in it."""
     return {**deployment, "spec": {**deployment["spec"], "replicas": replicas}}
@@ -122,12 +102,6 @@ def replicas_claim(deployment: Json, replicas: int | None) -> Json:
         },
         **({} if replicas is None else {"spec": {"replicas": replicas}}),
     }
-
-
-def digest(value: object) -> str:
-    """Return a short hash of a JSON value that does not depend on the order of keys."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _sealed(child: Json) -> Json:
@@ -201,8 +175,7 @@ def _deployment(
     tokens: InstanceTokens,
     code: CodeState | None,
 ) -> Json:
-    seen = {"annotations": {ANNOTATION_CODE_SEEN: code.seen}} if code else {}
-    version = code.version if code else None
+    seen = {"annotations": code.annotations()} if code else {}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -214,6 +187,6 @@ def _deployment(
                 "type": "RollingUpdate",
                 "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
             },
-            "template": pod_template(function, settings, tokens, version),
+            "template": pod_template(function, settings, tokens, code),
         },
     }

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import Enum
 from typing import Any
 
-from torpor.functions.desired import digest
+from torpor.functions.digest import digest
 from torpor.resources.names import ANNOTATION_DESIRED, LABEL_MANAGED_BY, MANAGED_BY
 
 Json = Mapping[str, Any]

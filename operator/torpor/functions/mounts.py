@@ -1,10 +1,15 @@
-"""The volumes of a Function's pods: a runtime's own, and those that the user asks for. Pure."""
+"""The volumes of a Function's pods: those of its code, and those that the user asks for. Pure.
+
+An instance has as few as can be, as each start waits for them (`code`): what it writes is gone with
+its container anyway. The container of a run writes to volumes alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
+from torpor.functions.code import CodeState, needs_fetcher
 from torpor.resources.function import Function
 from torpor.resources.instance import Volume
 
@@ -16,21 +21,16 @@ _ARCHIVE_LIMIT = "1Gi"
 """What an archive may take while it is fetched and unpacked; the runtime's limits are smaller."""
 
 
-def volumes(function: Function) -> list[Json]:
-    """Return what the pod has to be mounted."""
-    own = [{"name": name, **source} for name, _, source in _own(function)]
+def volumes(function: Function, code: CodeState | None = None) -> list[Json]:
+    """Return what the pod has to be mounted; `code` is what an instance's ConfigMap is like."""
+    own = [{"name": name, **source} for name, _, source in _own(function, code)]
     return [*own, *({"name": item.name, **item.source} for item in function.volumes)]
 
 
-def mounts(function: Function) -> list[Json]:
+def mounts(function: Function, code: CodeState | None = None) -> list[Json]:
     """Return where the container has it."""
-    own = [{"name": name, **place} for name, place, _ in _own(function)]
+    own = [{"name": name, **place} for name, place, _ in _own(function, code)]
     return [*own, *(_mount(item) for item in function.volumes)]
-
-
-def is_read_only(function: Function) -> bool:
-    """Return whether the container writes to volumes and /tmp alone: in runtimes, and in Jobs."""
-    return function.runtime is not None or function.job is not None
 
 
 def security(function: Function, group: int) -> Json:
@@ -43,17 +43,16 @@ def security(function: Function, group: int) -> Json:
     return {"fsGroup": group, "fsGroupChangePolicy": "OnRootMismatch"}
 
 
-def _own(function: Function) -> Iterator[tuple[str, Json, Json]]:
-    """Yield name, place and source of what is mounted where the root file system is read-only."""
-    if not is_read_only(function):
-        return
-    if all(item.mount_path.rstrip("/") != _TEMPORARY for item in function.volumes):
+def _own(function: Function, state: CodeState | None) -> Iterator[tuple[str, Json, Json]]:
+    """Yield name, place and source of what is mounted besides the user's."""
+    is_run = function.job is not None
+    if is_run and all(item.mount_path.rstrip("/") != _TEMPORARY for item in function.volumes):
         yield "tmp", {"mountPath": _TEMPORARY}, {"emptyDir": {}}
     code = function.code
-    if code and code.config_map is not None:
+    if code and code.config_map is not None and not (state and state.is_small):
         place = {"mountPath": CODE_DIRECTORY, "readOnly": True}
         yield "code", place, {"configMap": {"name": code.config_map}}
-    if code and code.archive:
+    if code and code.archive and (is_run or needs_fetcher(function)):
         yield "code", {"mountPath": CODE_DIRECTORY}, {"emptyDir": {"sizeLimit": _ARCHIVE_LIMIT}}
 
 

@@ -1,23 +1,25 @@
-"""The pods of a Function: its container, what Torpor adds to it, and who they run as. Pure.
-
-Pods meet the "restricted" Pod Security Standard, so an image must name a numeric user other than
-root.
-"""
+"""The pods of a Function: its container, and what Torpor adds to it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from torpor.errors import TorporError
 from torpor.functions import mounts, placement
-from torpor.resources.code import Code
-from torpor.resources.function import Function, Payload
+from torpor.functions.code import CodeState, as_variables
+from torpor.functions.containers import (
+    RUNTIME_USER,
+    WRITES_NOTHING,
+    container_security,
+    env_list,
+    pod_security,
+)
+from torpor.functions.runtime_container import fetcher, runtime_container
+from torpor.resources.function import Function
 from torpor.resources.instance import Probe
 from torpor.resources.names import (
     ANNOTATION_CODE_VERSION,
     CONTAINER_ANNOUNCER,
-    CONTAINER_CODE,
     CONTAINER_FUNCTION,
     LABEL_COMPONENT,
     LABEL_FUNCTION,
@@ -30,25 +32,10 @@ from torpor.settings import ControllerSettings
 Json = dict[str, Any]
 
 COMPONENT_FUNCTION = "function"
-RUNTIME_USER = 65532
 DRAIN_SECONDS = 2
 """How long a pod that is to go serves on, so that every gateway has taken it out by then."""
-_FETCHES = "python3"
-"""The runtime that fetches archives, also for others."""
-_MEMORY = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE"
 GRACE_SECONDS = 5
 """What a pod gets beyond the function's own time-out to finish its requests."""
-
-
-class UnknownRuntime(TorporError):
-    """The Function asks for a runtime that this installation has no image for."""
-
-    code = "unknown-runtime"
-
-    def __init__(self, runtime: str, known: tuple[str, ...]) -> None:
-        super().__init__(
-            f"spec.runtime: {runtime!r} is not installed; installed: {', '.join(known) or 'none'}"
-        )
 
 
 def selector(function: Function) -> dict[str, str]:
@@ -65,31 +52,36 @@ def pod_template(
     function: Function,
     settings: ControllerSettings,
     tokens: InstanceTokens,
-    code_version: str | None,
+    code: CodeState | None,
 ) -> Json:
     """Return the template of the pods; UnknownRuntime if no image is known for the runtime.
 
-    `tokens` are as in `desired.children`; `code_version` names what is in the code's ConfigMap.
+    `tokens` are as in `desired.children`; `code` is what the code's ConfigMap is like.
     """
     return {
         "metadata": {
             "labels": labels(function),
-            "annotations": _template_annotations(code_version),
+            "annotations": _template_annotations(code),
         },
-        "spec": _pod(function, settings, tokens),
+        "spec": _pod(function, settings, tokens, code),
     }
 
 
-def _template_annotations(code_version: str | None) -> dict[str, str]:
+def _template_annotations(code: CodeState | None) -> dict[str, str]:
     annotations = {"kubectl.kubernetes.io/default-container": CONTAINER_FUNCTION}
-    if code_version is not None:
-        annotations[ANNOTATION_CODE_VERSION] = code_version
+    if code is not None:
+        annotations[ANNOTATION_CODE_VERSION] = code.version
     return annotations
 
 
-def _pod(function: Function, settings: ControllerSettings, tokens: InstanceTokens) -> Json:
+def _pod(
+    function: Function,
+    settings: ControllerSettings,
+    tokens: InstanceTokens,
+    code: CodeState | None,
+) -> Json:
     environment = _torpor_environment(function, settings, tokens)
-    container = _container(function, settings, environment)
+    container = _container(function, settings, environment, code)
     optional = {
         "serviceAccountName": function.service_account_name,
         "imagePullSecrets": [dict(item) for item in function.image_pull_secrets],
@@ -97,12 +89,12 @@ def _pod(function: Function, settings: ControllerSettings, tokens: InstanceToken
         "affinity": placement.affinity(function),
         "tolerations": placement.tolerations(function),
         "topologySpreadConstraints": placement.spread(selector(function)),
-        "volumes": mounts.volumes(function),
+        "volumes": mounts.volumes(function, code),
         "initContainers": fetcher(function, settings),
     }
-    first = [_announcer(settings, environment)] if announces(function) else []
+    announcer = [_announcer(settings, environment)] if announces(function) else []
     return {
-        "containers": [*first, container],
+        "containers": [container, *announcer],  # in this order: the server starts meanwhile
         "securityContext": pod_security(function),
         "automountServiceAccountToken": function.service_account_name is not None,
         "enableServiceLinks": False,
@@ -114,29 +106,6 @@ def _pod(function: Function, settings: ControllerSettings, tokens: InstanceToken
 def announces(function: Function) -> bool:
     """Return whether the pod has an announcer; runtimes announce themselves."""
     return function.image is not None and function.announcer
-
-
-def pod_security(function: Function) -> Json:
-    """Return who the pod's processes run as."""
-    user = {"runAsUser": RUNTIME_USER} if function.runtime else {}
-    return {
-        "runAsNonRoot": True,
-        "seccompProfile": {"type": "RuntimeDefault"},
-        **user,
-        **mounts.security(function, RUNTIME_USER),
-    }
-
-
-def container_security(function: Function) -> Json:
-    """Return what the function's container may not do."""
-    read_only = {"readOnlyRootFilesystem": True} if mounts.is_read_only(function) else {}
-    return {**_RESTRICTED, **read_only}
-
-
-_RESTRICTED: Mapping[str, Any] = {
-    "allowPrivilegeEscalation": False,
-    "capabilities": {"drop": ["ALL"]},
-}
 
 
 def _torpor_environment(
@@ -153,28 +122,53 @@ def _torpor_environment(
     }
 
 
+def telling(function: Function, settings: ControllerSettings) -> dict[str, str]:
+    """Return what says where spans go, as far as the Function does not say so itself."""
+    if not settings.function_otlp_endpoint:
+        return {}
+    found = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": settings.function_otlp_endpoint,
+        "OTEL_SERVICE_NAME": str(function.key),
+    }
+    own = {item.get("name") for item in function.env}
+    return {name: text for name, text in found.items() if name not in own}
+
+
 def _container(
-    function: Function, settings: ControllerSettings, environment: Mapping[str, str]
+    function: Function,
+    settings: ControllerSettings,
+    environment: Mapping[str, str],
+    code: CodeState | None,
 ) -> Json:
     container: Json = {
         "name": CONTAINER_FUNCTION,
         "image": function.image,
-        "env": [*env_list(environment), *(dict(item) for item in function.env)],
+        "env": [
+            *env_list({**environment, **telling(function, settings)}),
+            *(dict(item) for item in function.env),
+        ],
         "ports": [{"name": "http", "containerPort": function.port, "protocol": "TCP"}],
-        "securityContext": container_security(function),
+        "securityContext": dict(container_security(function)),
         "readinessProbe": {"periodSeconds": 1, **_probe(function.readiness_probe, function.port)},
         "lifecycle": {"preStop": {"sleep": {"seconds": DRAIN_SECONDS}}},
     }
     optional: Json = {
         "command": list(function.command),
         "args": list(function.args),
-        "envFrom": [dict(item) for item in function.env_from],
+        # Of two variables of one name the last one counts.
+        "envFrom": [*(dict(item) for item in function.env_from), *_files(function, code)],
         "resources": placement.resources(function),
         "livenessProbe": function.liveness_probe and _probe(function.liveness_probe, function.port),
-        "volumeMounts": mounts.mounts(function),
+        "volumeMounts": mounts.mounts(function, code),
     }
     container |= {name: value for name, value in optional.items() if value}
     return container | _runtime(function, settings, container["env"])
+
+
+def _files(function: Function, code: CodeState | None) -> list[Json]:
+    """Return what gives a runtime the files of its code, if they are small enough for that."""
+    name = function.code.config_map if function.code else None
+    return [as_variables(name)] if name is not None and code and code.is_small else []
 
 
 def _runtime(function: Function, settings: ControllerSettings, env: list[Json]) -> Json:
@@ -182,73 +176,6 @@ def _runtime(function: Function, settings: ControllerSettings, env: list[Json]) 
     if function.runtime is None:
         return {}
     return runtime_container(function, settings, env)
-
-
-def runtime_container(
-    function: Function, settings: ControllerSettings, env: Sequence[Json]
-) -> Json:
-    """Return image and environment of a runtime's container, its handler in it; `env` besides."""
-    own = {
-        "TORPOR_HANDLER": function.handler or "",
-        "TORPOR_PAYLOAD": function.payload.value,
-        "TORPOR_CONCURRENCY_LIMIT": str(function.scaling.concurrency.limit),
-        **_code(function.code),
-    }
-    folder = {"workingDir": own["TORPOR_CODE_DIR"]} if fetcher(function, settings) else {}
-    return {
-        **folder,
-        "image": runtime_image(function.runtime or "", settings),
-        "imagePullPolicy": settings.image_pull_policy,
-        "env": [*env_list(own), *_memory(function), *env],
-    }
-
-
-def runtime_image(runtime: str, settings: ControllerSettings) -> str:
-    """Return the image of a runtime; UnknownRuntime if none is installed."""
-    image = settings.runtime_images.get(runtime)
-    if image is None:
-        raise UnknownRuntime(runtime, tuple(sorted(settings.runtime_images)))
-    return image
-
-
-def fetcher(function: Function, settings: ControllerSettings) -> list[Json]:
-    """Return what fetches an archive first, for a runtime that does not do so itself."""
-    archive = function.code and function.code.archive
-    if not archive or (function.runtime or "").startswith(_FETCHES):
-        return []
-    return [
-        {
-            "name": CONTAINER_CODE,
-            "image": runtime_image(_FETCHES, settings),
-            "imagePullPolicy": settings.image_pull_policy,
-            "command": ["python", "-P", "-s", "-m", "torpor_runtime.archive"],
-            "env": env_list(_code(function.code)),
-            "securityContext": container_security(function),
-            "volumeMounts": [{"name": "code", "mountPath": mounts.CODE_DIRECTORY}],
-        }
-    ]
-
-
-def _code(code: Code | None) -> dict[str, str]:
-    """Return what tells a runtime where its code is, unless it is where it always looks."""
-    if code and code.inline is not None:
-        # The kubelet replaces $(NAME) and $$ in values; $$ is how a $ stays one.
-        return {"TORPOR_CODE": code.inline.replace("$", "$$")}
-    if code and code.archive:
-        return {
-            "TORPOR_ARCHIVE_URL": code.archive.url.replace("$", "$$"),
-            "TORPOR_ARCHIVE_SHA256": code.archive.sha256,
-            "TORPOR_CODE_DIR": f"{mounts.CODE_DIRECTORY}/{code.archive.sha256[:16]}",
-        }
-    return {}
-
-
-def _memory(function: Function) -> list[Json]:
-    """Return what Lambda's context tells of memory: the limit, or the node's without one."""
-    if function.payload is not Payload.LAMBDA or any(e["name"] == _MEMORY for e in function.env):
-        return []
-    limit = {"containerName": CONTAINER_FUNCTION, "resource": "limits.memory", "divisor": "1Mi"}
-    return [{"name": _MEMORY, "valueFrom": {"resourceFieldRef": limit}}]
 
 
 def _probe(probe: Probe | None, port: int) -> Json:
@@ -270,14 +197,8 @@ def _announcer(settings: ControllerSettings, environment: Mapping[str, str]) -> 
             "limits": {"memory": "16Mi"},
         },
         "securityContext": {
-            **_RESTRICTED,
+            **WRITES_NOTHING,
             "runAsNonRoot": True,
             "runAsUser": RUNTIME_USER,
-            "readOnlyRootFilesystem": True,
         },
     }
-
-
-def env_list(values: Mapping[str, str]) -> list[Json]:
-    """Return variables as a container has them."""
-    return [{"name": name, "value": value} for name, value in values.items()]

@@ -6,28 +6,33 @@ Level-triggered: it looks at the state, never at what happened. Nothing to chang
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
-from torpor.errors import ApiNamespaceEnding, ApiNotFound, InvalidResource
+from torpor.errors import ApiNamespaceEnding, InvalidResource
 from torpor.functions.children import KINDS, Api, Blocked, ChildKeeper, Installation, Leaving, World
 from torpor.functions.echo import TRUST_SECONDS, Echo
+from torpor.functions.lateness import Unstarted, config_maps
+from torpor.functions.refused import Refusals
 from torpor.functions.status import Observed, Seen, refusal, run_status, status
 from torpor.platform.base import Instance
 from torpor.platform.kubernetes.recorder import EventType
 from torpor.platform.kubernetes.resources import DEPLOYMENTS, FUNCTIONS
+from torpor.platform.kubernetes.statuses import News, Notices, Statuses
 from torpor.resources.conditions import (
     FAILED_CREATE,
     INVALID_SPEC,
+    INVALID_WINDOW,
     NOT_OWNED,
-    READY,
+    REFUSED,
+    STALLED,
     Problem,
     Truth,
     find,
 )
 from torpor.resources.function import Function
-from torpor.resources.names import API_VERSION, MANAGER_STATUS, FunctionKey
+from torpor.resources.names import FunctionKey
 
 LOG = logging.getLogger(__name__)
 LEAVING_SECONDS = 1.0
@@ -39,16 +44,6 @@ ASYNC_UNAVAILABLE = "AsyncUnavailable"
 _KINDS = (FUNCTIONS.kind, *KINDS)
 
 Json = dict[str, Any]
-
-
-class Notices(Protocol):
-    """Where people are told what happened to an object; Recorder is one. Never fails."""
-
-    async def record(
-        self, obj: Mapping[str, Any], kind: EventType, reason: str, note: str, *, action: str
-    ) -> None:
-        """Report that `reason` happened to `obj`."""
-        ...
 
 
 class FunctionReconciler:
@@ -66,19 +61,21 @@ class FunctionReconciler:
         wall: Callable[[], datetime],
     ) -> None:
         """`clock` is monotonic, in seconds; `wall` returns the time of day, with its zone."""
-        self._api = api
         self._world = world
-        self._notices = notices
+        # One that is new and well says so in its status: an Event each would be a write each.
+        news = News(failing=("reason",), expected=(Truth.TRUE.value, Truth.UNKNOWN.value))
+        self._statuses = Statuses(api, notices, FUNCTIONS, news)
         self._installation = installation
         self._seen = seen
         self._wall = wall
         self._echo = Echo(clock)
+        self._refusals = Refusals(clock)
         self._children = ChildKeeper(api, world, installation, self._echo)
 
     async def reconcile(self, key: FunctionKey) -> float | None:
         """Bring one Function up to date; return after how many seconds to look again, if at all.
 
-        ApiError when the API refused or is away: try again later.
+        ApiError when the API is away or refuses the status: try again later.
         """
         watched = self._world.function(key)
         if watched is None or watched["metadata"].get("deletionTimestamp"):
@@ -95,14 +92,8 @@ class FunctionReconciler:
         return await self._bring(function, watched, obj)
 
     async def _bring(self, function: Function, watched: Json, obj: Json) -> float | None:
-        blocked, again = None, None
         try:
-            await self._children.ensure(function)
-        except Blocked as error:
-            blocked = error.problem
-            again = FOREIGN_SECONDS if blocked.reason == NOT_OWNED else None
-        except Leaving:
-            again = LEAVING_SECONDS
+            blocked, again = await self._ensure(function)
         except ApiNamespaceEnding:
             # The Function goes as well, so there is nothing to tell and nothing to try again.
             LOG.debug(
@@ -111,6 +102,26 @@ class FunctionReconciler:
             return None
         await self._tell(function.key, watched, obj, self._status(function, blocked))
         return again or self._look_again(function.key)
+
+    async def _ensure(self, function: Function) -> tuple[Problem | None, float | None]:
+        """Bring its children up to date; return what is in the way, and when to try again."""
+        refusal = self._refusals.standing(function)
+        if refusal is not None:
+            return refusal.problem, self._refusals.wait_seconds(refusal)
+        try:
+            await self._children.ensure(function)
+        except Blocked as error:
+            return self._obstacle(function, error.problem)
+        except Leaving:
+            return None, LEAVING_SECONDS
+        self._refusals.forget(function.key)
+        return None, None
+
+    def _obstacle(self, function: Function, problem: Problem) -> tuple[Problem, float | None]:
+        if problem.reason == REFUSED:
+            return problem, self._refusals.wait_seconds(self._refusals.note(function, problem))
+        self._refusals.forget(function.key)
+        return problem, FOREIGN_SECONDS if problem.reason == NOT_OWNED else None
 
     # Status
 
@@ -134,41 +145,29 @@ class FunctionReconciler:
             rolling=seen.get("replicas", 0) > seen.get("updatedReplicas", 0),
             blocked=blocked,
             trouble=_trouble(alive) or _refused_pods(live),
+            unstarted=self._unstarted(function, alive),
+        )
+
+    def _unstarted(self, function: Function, alive: Sequence[Instance]) -> Unstarted | None:
+        if not alive or any("started" in item.seen or item.ready for item in alive):
+            return None
+        space, wanted = function.key.namespace, config_maps(function)
+        return Unstarted(
+            frozenset(name for name in wanted if self._world.code_version(space, name) is None)
         )
 
     async def _tell(self, key: FunctionKey, watched: Json, obj: Json, told: Json) -> None:
-        """Apply the status if it says anything new, and tell people when Ready turned."""
+        """Write the status if it says anything new, and warn of what Ready does not say."""
         before = obj.get("status") or {}
         if told == before:
             return
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": "Function",
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": told,
-        }
-        try:
-            answer = await self._api.apply_status(FUNCTIONS, body, manager=MANAGER_STATUS)
-        except ApiNotFound:
+        answer = await self._statuses.write(obj, told)
+        if answer is None:
             return  # deleted meanwhile, which the watch is about to show
         self._echo.wrote((FUNCTIONS.kind, key), watched, answer)
-        await self._notify(obj, before, told)
+        await self._statuses.announce(obj, told)
         await self._warn(obj, before, told)
-
-    async def _notify(self, obj: Json, before: Json, told: Json) -> None:
-        was = find(before.get("conditions", ()), READY) or {}
-        now = find(told["conditions"], READY)
-        assert now is not None
-        failing = now["status"] == Truth.FALSE.value
-        if not was and not failing:
-            return  # new and well, which the status says: an Event each would be a write each
-        same = was.get("status") == now["status"]
-        if same and (not failing or was.get("reason") == now["reason"]):
-            return
-        regarding = {"apiVersion": API_VERSION, "kind": "Function", "metadata": obj["metadata"]}
-        kind = EventType.WARNING if failing else EventType.NORMAL
-        reason = now["reason"] if failing else READY
-        await self._notices.record(regarding, kind, reason, now["message"], action="Reconcile")
+        await self._warn_of_windows(obj, before, told)
 
     async def _warn(self, obj: Json, before: Json, told: Json) -> None:
         """Say once a generation that calls are refused, of which Ready says nothing."""
@@ -176,13 +175,20 @@ class FunctionReconciler:
             return
         if self._installation.settings.events_url or not obj["spec"].get("async"):
             return
-        regarding = {"apiVersion": API_VERSION, "kind": "Function", "metadata": obj["metadata"]}
         note = (
             "it has spec.async, but no events role takes asynchronous calls, so each is refused: "
             "install the chart with events.enabled=true"
         )
-        kind, reason = EventType.WARNING, ASYNC_UNAVAILABLE
-        await self._notices.record(regarding, kind, reason, note, action="Reconcile")
+        await self._statuses.event(obj, EventType.WARNING, ASYNC_UNAVAILABLE, note)
+
+    async def _warn_of_windows(self, obj: Json, before: Json, told: Json) -> None:
+        """Say that a provisioned window never opens, of which Ready says nothing."""
+        was = find(before.get("conditions", ()), STALLED) or {}
+        now = find(told["conditions"], STALLED)
+        assert now is not None
+        if now["reason"] != INVALID_WINDOW or was.get("message") == now["message"]:
+            return
+        await self._statuses.event(obj, EventType.WARNING, INVALID_WINDOW, now["message"])
 
     def _look_again(self, key: FunctionKey) -> float | None:
         pending = any(self._echo.pending((kind, key)) for kind in _KINDS)
@@ -190,6 +196,7 @@ class FunctionReconciler:
 
     def _forget(self, key: FunctionKey) -> None:
         self._children.forget(key)
+        self._refusals.forget(key)
         for kind in _KINDS:
             self._echo.forget((kind, key))
 

@@ -14,13 +14,14 @@ from typing import Any
 from torpor.functions import decisions
 from torpor.functions.cold_starts import ColdStarts
 from torpor.functions.decisions import Rescaled
+from torpor.functions.lateness import LATE, Unstarted, late
 from torpor.functions.pod_template import selector
 from torpor.resources.conditions import (
     ACTIVE,
     BLOCKING,
     FAILED_CREATE,
     IMAGE_PULL,
-    NOT_READY,
+    INVALID_WINDOW,
     READY,
     RECONCILING,
     STALLED,
@@ -33,6 +34,7 @@ from torpor.resources.conditions import (
     timestamp,
 )
 from torpor.resources.function import Function
+from torpor.scaling.provisioned import fault
 
 ACTIVE_GRAIN_SECONDS = 60
 """How exact `lastActiveTime` is while instances run; a finer one would be a write a second."""
@@ -44,6 +46,7 @@ class Observed:
 
     `blocked` is why they could not be brought to what they should be; `trouble` is what the
     instances that do not start suffer from. `rolling` while instances of an older template live.
+    `unstarted` while there are instances and none of their containers was started.
     """
 
     desired: int = 0
@@ -53,6 +56,7 @@ class Observed:
     exists: bool = True
     blocked: Problem | None = None
     trouble: Problem | None = None
+    unstarted: Unstarted | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +90,8 @@ def status(
     """Return the whole status; equal to `function.status` when there is nothing new to tell."""
     previous = function.status
     trouble = _kept_trouble(function, observed)
-    if trouble is None and seen.late and not observed.ready:
-        trouble = _not_ready(function)
+    if seen.late and not observed.ready and _may_be_late(trouble, observed):
+        trouble = late(function, observed.unstarted)
     labels = selector(function)
     found = {
         "observedGeneration": function.generation,
@@ -104,7 +108,7 @@ def status(
         "decisions": previous.get("decisions"),
         "conditions": merge(
             previous.get("conditions", ()),
-            _conditions(observed, trouble),
+            _conditions(function, observed, trouble),
             now,
             function.generation,
         ),
@@ -129,7 +133,7 @@ def run_status(
         if runs.active
         else Condition(ACTIVE, Truth.FALSE, "NoRuns", "no run of it goes on"),
         Condition(RECONCILING, Truth.FALSE, "UpToDate", "its objects are as they should be"),
-        _stalled(Observed(blocked=blocked), None),
+        _stalled(blocked),
     )
     previous = function.status.get("conditions", ())
     return {
@@ -188,12 +192,14 @@ def _last_active(
     return timestamp(now) if fell_asleep else last
 
 
-def _conditions(observed: Observed, trouble: Problem | None) -> tuple[Condition, ...]:
+def _conditions(
+    function: Function, observed: Observed, trouble: Problem | None
+) -> tuple[Condition, ...]:
     return (
         _ready(observed, trouble),
         _activity(observed),
         _reconciling(observed),
-        _stalled(observed, trouble),
+        _stalled(observed.blocked, trouble, _window_fault(function)),
     )
 
 
@@ -214,21 +220,14 @@ def _kept_trouble(function: Function, observed: Observed) -> Problem | None:
     return told if between_attempts or now.reason == told.reason == IMAGE_PULL else now
 
 
+def _may_be_late(trouble: Problem | None, observed: Observed) -> bool:
+    """Return whether being late is all there is to tell; of what, the instances there are tell."""
+    return trouble is None or (trouble.reason in LATE and observed.starting > 0)
+
+
 def _outlasts_an_attempt(told: Problem) -> bool:
     """Return whether an instance that starts says nothing against it; that there is one may."""
-    return told.reason == NOT_READY or (told.final and told.reason != FAILED_CREATE)
-
-
-def _not_ready(function: Function) -> Problem:
-    """Return what is told of instances that are there, complain of nothing, and do not serve."""
-    probe = function.readiness_probe
-    answer = f" and answer GET {probe.http_path}" if probe and probe.http_path else ""
-    text = (
-        f"no instance was ready within {function.startup_timeout_seconds} s: it must listen on "
-        f"port {function.port} ($PORT), and not on 127.0.0.1 alone{answer}; one that needs longer "
-        "to start needs a longer spec.startupTimeoutSeconds"
-    )
-    return Problem(NOT_READY, text, final=False)
+    return told.reason in LATE or (told.final and told.reason != FAILED_CREATE)
 
 
 def _told_trouble(function: Function) -> Problem | None:
@@ -246,7 +245,7 @@ def _told_trouble(function: Function) -> Problem | None:
 _ENDINGS = frozenset({"Completed", "Error", "OOMKilled"})
 """How a container ended that the kubelet is about to start again."""
 PENDING = "Pending"
-_OURS = BLOCKING | {PENDING}
+_OURS = BLOCKING | {PENDING, INVALID_WINDOW}
 """Reasons that are looked at anew on every visit, unlike what instances failed with."""
 
 
@@ -280,8 +279,14 @@ def _reconciling(observed: Observed) -> Condition:
     return Condition(RECONCILING, Truth.FALSE, "UpToDate", "its objects are as they should be")
 
 
-def _stalled(observed: Observed, trouble: Problem | None) -> Condition:
-    problem = observed.blocked or trouble
-    if problem and problem.final:
+def _window_fault(function: Function) -> Problem | None:
+    """Return why a provisioned window can never open; it serves on without."""
+    found = fault(function.scaling.provisioned)
+    return Problem(INVALID_WINDOW, str(found), final=True) if found else None
+
+
+def _stalled(*problems: Problem | None) -> Condition:
+    problem = next((item for item in problems if item and item.final), None)
+    if problem:
         return Condition(STALLED, Truth.TRUE, problem.reason, problem.message)
     return Condition(STALLED, Truth.FALSE, "Progressing", "nothing waits for a person")

@@ -11,6 +11,7 @@ from torpor.functions.decisions import OTHERS, Rescaled, appended
 from torpor.platform.base import Instance
 from torpor.resources.function import Function, Scaling
 from torpor.resources.names import FunctionKey
+from torpor.resources.reserved import reserved
 from torpor.scaling.history import History
 from torpor.scaling.meter import Sample
 from torpor.scaling.provisioned import ProvisionedFloor
@@ -58,6 +59,7 @@ class Tracked:
         "asked",
         "begins_anew",
         "changes",
+        "counted_at",
         "failures",
         "floor",
         "generation",
@@ -70,6 +72,8 @@ class Tracked:
         "retry_at",
         "sample",
         "scaling",
+        "size",
+        "size_told",
         "spec_problem",
         "starting_since",
         "startup_timeout_seconds",
@@ -99,6 +103,9 @@ class Tracked:
         self.begins_anew = False
         self.windows_since = -math.inf
         self.changes: tuple[Rescaled, ...] = ()
+        self.counted_at: float | None = None
+        self.size: Mapping[str, float] = {}
+        self.size_told = False
 
     @property
     def live(self) -> int:
@@ -123,10 +130,11 @@ class Tracked:
     def take_spec(self, function: Function) -> None:
         """Follow a new spec, whose instances have all their time to start.
 
-        Windows of another length begin anew. Of the Function only what scaling looks at is kept:
-        the rest is large.
+        Windows of another length begin anew. Of the Function only what scaling looks at, and what
+        a pod reserves, is kept: the rest is large.
         """
         before, after = self.scaling, function.scaling
+        self._take_size(reserved(function))
         self.startup_timeout_seconds = function.startup_timeout_seconds
         if self.generation != function.generation:
             self.generation, self.starting_since = function.generation, None
@@ -144,6 +152,10 @@ class Tracked:
             self.floor = ProvisionedFloor(after.provisioned)
         except InvalidResource as error:
             self.spec_problem = str(error)
+
+    def _take_size(self, size: Mapping[str, float]) -> None:
+        self.size_told = self.size_told and size == self.size
+        self.size = size
 
     def asked_for(self, replicas: int, now: float) -> None:
         """Note what the scale says; more than before, by whomever, is a reason to stay awake."""

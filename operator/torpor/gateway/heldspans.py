@@ -5,17 +5,17 @@ A warm request goes through HAProxy alone: nothing of ours sees it, so it has no
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
+from torpor.gateway.dataplane.base import Refused
 from torpor.resources.names import FunctionKey
+from torpor.resources.trace_context import whole
 from torpor.telemetry.tracing import Emit, Kind, Span
 
-_W3C = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_SAMPLED = 1
 LEFT = "abandoned"
 """The error of a request whose client did not wait."""
 
@@ -30,6 +30,28 @@ class Trace:
 
     traceparent: str
     begun: bool
+
+
+class Phased(Protocol):
+    """A verdict that lets a request go on; `phases` are a wake's, in milliseconds."""
+
+    @property
+    def phases(self) -> Mapping[str, float]:
+        """Where the time of the one that woke the function went; empty for others."""
+        ...
+
+
+def told_of(
+    verdict: Phased | Refused | None, request_id: str, hold: str
+) -> tuple[str | None, Mapping[str, str | int]]:
+    """Return the error and the attributes of a hold's span; no verdict: its client left."""
+    told: dict[str, str | int] = {"torpor.request_id": request_id, "torpor.hold": hold}
+    if verdict is None:
+        return LEFT, told
+    if isinstance(verdict, Refused):
+        return verdict.code, {**told, "http.response.status_code": verdict.status}
+    phases = {f"torpor.cold_start.{name}_ms": round(ms) for name, ms in verdict.phases.items()}
+    return None, {**told, **phases}
 
 
 class HeldSpans:
@@ -48,6 +70,11 @@ class HeldSpans:
         self.wall = wall
         self._new_id = new_id
 
+    @property
+    def are_off(self) -> bool:
+        """Whether no hold is told."""
+        return self._emit is None
+
     def tell(
         self,
         key: FunctionKey,
@@ -57,11 +84,11 @@ class HeldSpans:
         attributes: Mapping[str, str | int],
     ) -> None:
         """Tell of a hold that began at Unix time `began` and ended now."""
-        found = _W3C.fullmatch(trace.traceparent)
-        if self._emit is None or found is None or not int(found[3], 16) & _SAMPLED:
+        found = whole(trace.traceparent)
+        if self._emit is None or found is None or not found.is_sampled:
             return
-        trace_id, given = found[1], found[2]
-        if not int(trace_id, 16) or not int(given, 16):
+        trace_id, given = found.trace_id, found.span_id
+        if trace_id is None or given is None:
             return
         own, parent = (given, None) if trace.begun else (self._new_id(), given)
         told = {"torpor.function": str(key), **attributes}

@@ -1,14 +1,14 @@
 """Where requests of Triggers with an http source go: longest path first, then 405, then 404. Pure.
 
-Both data planes use the same two tables of texts: HAProxy finds the longest beginning by itself
-(`map_beg`), the in-process plane by trying. A key is `<method>:<host><path>/`: with the slash that
-is put behind every path, `/orders` begins `/orders/7` and not `/ordersheet`.
+Both data planes use the same table of texts: HAProxy finds the longest beginning by itself
+(`map_beg`), the in-process plane by trying. What is looked for is `<method>:<host><path>/#`. The
+key of a Prefix ends with the slash, so `/orders` begins `/orders/7` and not `/ordersheet`; that of
+an Exact path with both, so it is found for this path alone, and before a Prefix that is the same.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -16,18 +16,22 @@ from urllib.parse import quote
 
 from torpor.resources.http_route import (
     ANY_HOST,
+    END,
     METHODS,
     OTHER_METHOD,
     HttpRoute,
     methods_of,
 )
 from torpor.resources.names import FunctionKey
+from torpor.resources.trigger_rules import PathType
 
 EVENTS = "@events"
 """In place of a function's name: the events role."""
 CALLS_PATTERN = "^/v1/namespaces/[^/]+/calls/"
 """Where the results of asynchronous calls are; the same in HAProxy's words."""
 _CALLS = re.compile(CALLS_PATTERN)
+OWN_PREFIX = "/v1/namespaces/"
+"""What is below it is the events role's, and no Trigger's, however short its path is."""
 _SAFE = "/!$&'()*+,=:@%~-._"
 
 
@@ -54,7 +58,7 @@ class Destination:
 
 @dataclass(frozen=True, slots=True)
 class NotAllowed:
-    """The path has routes, but none for this method; `allow` is for the header Allow."""
+    """There is a way from here, but not for this method; `allow` is for the header Allow."""
 
     allow: str
 
@@ -65,10 +69,9 @@ CALLS = Destination(None, 0, "")
 
 @dataclass(frozen=True, slots=True)
 class HttpTable:
-    """`destinations` by method and address, and by address alone what is `allowed` there."""
+    """The `destinations` by method and address."""
 
     destinations: Mapping[str, Destination]
-    allowed: Mapping[str, str]
     events: bool = False
 
     @classmethod
@@ -77,31 +80,35 @@ class HttpTable:
 
         Without an `events` role there are none to it.
         """
-        kept = [route for route in routes if route.function or events]
         found = {
-            f"{method}:{route.host}{route.prefix}": _destination(route)
-            for route in kept
+            f"{method}:{route.address}": _destination(route)
+            for route in routes
+            if route.function or events
             for method in methods_of(route)
         }
-        return cls(found, _allowed(kept), events)
+        return cls(found, events)
 
     def find(self, method: str, host: str, path: str) -> Destination | NotAllowed | None:
         """Return where a request goes; `host` as in `routes.host_only`, `path` without query."""
         if self.events and _CALLS.match(path):
             return CALLS
+        if path.startswith(OWN_PREFIX):
+            return None
         name = method if method in METHODS else OTHER_METHOD
+        if destination := self._served(name, host, path):
+            return destination
+        allow = ",".join(each for each in METHODS if self._served(each, host, path))
+        return NotAllowed(allow) if allow else None
+
+    def _served(self, method: str, host: str, path: str) -> Destination | None:
         for place in (host, ANY_HOST):
-            for prefix in _prefixes(path):
-                if destination := self.destinations.get(f"{name}:{place}{prefix}"):
+            for beginning in _beginnings(f"{path}{END}"):
+                if destination := self.destinations.get(f"{method}:{place}{beginning}"):
                     return destination
-        for place in (host, ANY_HOST):
-            for prefix in _prefixes(path):
-                if allow := self.allowed.get(f"{place}{prefix}"):
-                    return NotAllowed(allow)
         return None
 
 
-EMPTY = HttpTable({}, {})
+EMPTY = HttpTable({})
 
 
 def _destination(route: HttpRoute) -> Destination:
@@ -109,32 +116,15 @@ def _destination(route: HttpRoute) -> Destination:
         trigger = route.trigger
         path = f"/v1/namespaces/{trigger.namespace}/triggers/{trigger.name}"
         return Destination(None, None, path)
+    if route.path_type is PathType.EXACT:
+        return Destination(route.function, None, quote(route.target_path, safe=_SAFE))
     base = quote(route.target_path.rstrip("/"), safe=_SAFE)
-    return Destination(route.function, len(route.prefix) - 1, base)
+    return Destination(route.function, len(route.path) - 1, base)
 
 
-def _allowed(routes: Iterable[HttpRoute]) -> dict[str, str]:
-    """Return the methods that each address takes, those of the paths above it included."""
-    own: defaultdict[str, set[str]] = defaultdict(set)
-    for route in routes:
-        own[f"{route.host}{route.prefix}"].update(methods_of(route))
-    found: dict[str, str] = {}
-    for address in own:
-        host, _, rest = address.partition("/")
-        above = {
-            method
-            for place in {host, ANY_HOST}
-            for prefix in _prefixes(f"/{rest}")
-            for method in own.get(f"{place}{prefix}", ())
-        }
-        found[address] = ",".join(name for name in METHODS if name in above)
-    return found
-
-
-def _prefixes(path: str) -> Iterator[str]:
-    """Yield the beginnings of a path that end with a slash, the longest first."""
-    padded = f"{path}/"
-    end = len(padded)
+def _beginnings(text: str) -> Iterator[str]:
+    """Yield a text, and its beginnings that end with a slash, the longest first."""
+    end = len(text)
     while end > 0:
-        yield padded[:end]
-        end = padded.rfind("/", 0, end - 1) + 1
+        yield text[:end]
+        end = text.rfind("/", 0, end - 1) + 1

@@ -119,5 +119,5 @@ def _stage(instance: Instance) -> str:
     if "scheduled" not in instance.seen:
         return "has no node"
     if "started" not in instance.seen:
-        return "has not started its container"
+        return "has not started its container: its node still fetches or makes it, or cannot"
     return "has started, but has no address" if instance.address is None else "takes no requests"

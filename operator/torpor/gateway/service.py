@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import signal
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from random import Random
@@ -22,6 +21,7 @@ from torpor.gateway.lambda_api.serving import lambda_api
 from torpor.gateway.probe import TcpProber
 from torpor.gateway.runs.serving import kept_runs
 from torpor.platform.base import Platform
+from torpor.platform.signals import told_to_end
 from torpor.settings import GatewaySettings
 from torpor.telemetry.health import Check, HealthServer
 from torpor.telemetry.logs import configure
@@ -78,18 +78,7 @@ async def run_gateway(
     `tables` where requests of Triggers go.
     OSError if a port is taken, DataPlaneError if the data plane does not start.
     """
-    me = settings.pod_name or "gateway"
-    activator = Activator(
-        platform,
-        plane,
-        TcpProber(),
-        membership=Membership(me, {me: settings.pod_ip}),
-        boot=secrets.token_hex(8),
-        random=Random(),  # noqa: S311 - spreads retries, guards nothing
-        domain=settings.domain,
-        cluster_domain=settings.cluster_domain,
-        peer_port=settings.peer_port,
-    )
+    activator = _activator(settings, platform, plane)
     admin = Admin(activator, key)
     health = HealthServer(
         live={"haproxy lost": plane.lost}, ready=_readiness(activator, plane, stop)
@@ -126,9 +115,7 @@ def main() -> int:
 
 
 async def _serve(settings: GatewaySettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = told_to_end()
     async with exporting("torpor-gateway") as emit, cluster(settings, emit) as found:
         await run_gateway(
             settings,
@@ -139,6 +126,21 @@ async def _serve(settings: GatewaySettings) -> None:
             found.tables,
             stop=stop,
         )
+
+
+def _activator(settings: GatewaySettings, platform: Platform, plane: DataPlane) -> Activator:
+    me = settings.pod_name or "gateway"
+    return Activator(
+        platform,
+        plane,
+        TcpProber(),
+        membership=Membership(me, {me: settings.pod_ip}),
+        boot=secrets.token_hex(8),
+        random=Random(),  # noqa: S311 - spreads retries, guards nothing
+        domain=settings.domain,
+        cluster_domain=settings.cluster_domain,
+        peer_port=settings.peer_port,
+    )
 
 
 async def _follow(members: AsyncIterator[Mapping[str, str]], activator: Activator) -> None:

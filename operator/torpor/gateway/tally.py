@@ -27,6 +27,7 @@ class Tally:
     concurrency_seconds: float = 0.0
     requests: int = 0
     _counted: int = 0
+    _awake: bool = False
 
     def add(self, load: LaneLoad, held: int, seconds: float) -> None:
         """Take in what was present for the last `seconds`."""
@@ -36,14 +37,20 @@ class Tally:
         self._counted = load.requests
         self.requests += fresh
         self._show(load, held, fresh)
+        if self._awake:  # else the time since the last reading is that of a sleep
+            inside = load.in_flight * seconds
+            metrics.REQUEST_SECONDS.labels(*self._labels()).inc(inside)
+        self._awake = True
 
     def remove_series(self) -> None:
         """Take the function's series out of the metrics: it was deleted."""
         self.rest()
         self._remove(metrics.REQUESTS)
+        self._remove(metrics.REQUEST_SECONDS)
 
     def rest(self) -> None:
         """Take out what shows the present: the function is asleep. Its totals stay."""
+        self._awake = False
         for gauge in _GAUGES:
             self._remove(gauge)
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
+from types import MappingProxyType
 
 from torpor.errors import ApiConflict, ApiNotFound
 from torpor.platform.base import (
@@ -62,7 +64,9 @@ class LocalPlatform:
         *,
         guardian: Guardian | None = None,
         clock: Callable[[], float] = time.monotonic,
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`environment` is what processes have besides what their Functions say."""
         self.key = secrets.token_bytes(_KEY_BYTES)
         """The secret that the processes' tokens derive from, made anew for each run."""
         self._folder = folder
@@ -71,6 +75,7 @@ class LocalPlatform:
         self._watchers: set[asyncio.Queue[Change]] = set()
         self._tasks: asyncio.TaskGroup | None = None
         self._guardian = guardian or Guardian()
+        self._environment = environment
 
     async def run(self) -> None:
         """Keep the processes running until cancelled; all of them have ended when it returns."""
@@ -110,6 +115,13 @@ class LocalPlatform:
         for workload in self._workloads.values():
             for process in workload.processes.values():
                 process.kill()
+
+    def send_signal(self, key: FunctionKey, name: str, number: Signals) -> None:
+        """Send a signal to an instance's processes; nothing happens if it is gone."""
+        workload = self._workloads.get(key)
+        process = workload.processes.get(name) if workload else None
+        if process is not None:
+            process.send_signal(number)
 
     def instances(self, key: FunctionKey) -> tuple[Instance, ...]:
         """Return the processes of a function as they are now."""
@@ -194,6 +206,7 @@ class LocalPlatform:
             guardian=self._guardian,
             changed=lambda: self._changed(key, workload),
             clock=self._clock,
+            environment=self._environment,
         )
         workload.processes[process.name] = process
         tasks.create_task(self._attend(key, workload, process), name=f"process {process.name}")

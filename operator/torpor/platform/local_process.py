@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torpor.platform.base import Instance, Trouble
@@ -32,7 +32,8 @@ _LOG_SECONDS = 1.0
 class LocalProcess:
     """Runs a Program, again after each crash and then on another port, until `stop` is called.
 
-    `changed` is called after each change of `instance()`; `clock` is monotonic, in seconds.
+    `changed` is called after each change of `instance()`; `clock` is monotonic, in seconds;
+    `environment` is what it has besides what its Function says.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class LocalProcess:
         guardian: Guardian,
         changed: Callable[[], None],
         clock: Callable[[], float],
+        environment: Mapping[str, str],
     ) -> None:
         self.name = name
         self.port = 0
@@ -60,6 +62,7 @@ class LocalProcess:
         self._guardian = guardian
         self._changed = changed
         self._clock = clock
+        self._around = environment
         self._stopping = asyncio.Event()
         self._seen = {"created": clock(), "scheduled": clock()}
         self._trouble: Trouble | None = None
@@ -97,6 +100,11 @@ class LocalProcess:
         self.stop()
         if self._process is not None:
             send(self._process, signal.SIGKILL)
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and all that it started; what dies of it is started again."""
+        if self._process is not None:
+            send(self._process, number)
 
     async def run(self) -> None:
         """Start it, and again after a crash with growing pauses; return once it was stopped."""
@@ -153,7 +161,7 @@ class LocalProcess:
 
     def _environment(self) -> dict[str, str]:
         found = self._program.environment(self.port, self._code, self._output.last_words)
-        return {**found, "TORPOR_DETAIL_TOKEN": self._detail_token}
+        return {**self._around, **found, "TORPOR_DETAIL_TOKEN": self._detail_token}
 
     async def _probe(self, leader: int) -> None:
         while not (await _accepts(self.port) and listens(leader, self.port)):  # noqa: ASYNC110

@@ -16,13 +16,19 @@ NOT_OWNED = "NotOwned"
 CONFIG_MAP_MISSING = "ConfigMapMissing"
 UNKNOWN_RUNTIME = "UnknownRuntime"
 INVALID_SPEC = "InvalidSpec"
-BLOCKING = frozenset({NOT_OWNED, CONFIG_MAP_MISSING, UNKNOWN_RUNTIME, INVALID_SPEC})
+REFUSED = "Refused"
+"""The API server takes an object that it needs not as its spec has it."""
+BLOCKING = frozenset({NOT_OWNED, CONFIG_MAP_MISSING, UNKNOWN_RUNTIME, INVALID_SPEC, REFUSED})
 """Reasons of Ready=False with which no instance can be started, whoever asks."""
 
+INVALID_WINDOW = "InvalidWindow"
+"""A provisioned window of it can never open; it serves all the same."""
 FAILED_CREATE = "FailedCreate"
 """No pod can even be made: a quota, a ServiceAccount, an admission policy is in the way."""
 NOT_READY = "NotReady"
-"""An instance runs, as far as anybody tells, and was not ready within its startup time."""
+"""An instance runs and was not ready within its startup time."""
+NOT_STARTED = "NotStarted"
+"""An instance's container was not started within the startup time, and its pod does not say why."""
 IMAGE_PULL = "ImagePullBackOff"
 """The image cannot be had; whether the kubelet tries just now or waits makes no difference."""
 

@@ -15,27 +15,37 @@ from torpor.errors import InvalidResource
 from torpor.resources.fields import Fields
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import SourceKind, TargetKind, Trigger
+from torpor.resources.trigger_rules import PathType
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 OTHER_METHOD = "*"
 """Stands for each method that is not one of METHODS."""
 ANY_HOST = "*"
+END = "/#"
+"""What stands behind a path where addresses are compared: `#` is in no path (RFC 3986, 3.3)."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpRoute:
     """Requests of an http source: where they come in, and where they go.
 
-    `host` is ANY_HOST for all that are no Function's own; `prefix` ends with a slash. `function` is
-    None when the events role takes them; `target_path` stands in place of the prefix.
+    `host` is ANY_HOST for all that are no Function's own; a Prefix `path` ends with a slash.
+    `function` is None when the events role takes them; `target_path` stands in place of the path.
     """
 
     trigger: FunctionKey
     host: str
-    prefix: str
+    path: str
+    path_type: PathType
     methods: tuple[str, ...]
     function: FunctionKey | None
     target_path: str = "/"
+
+    @property
+    def address(self) -> str:
+        """What the host, the path and END of its requests begin with; if Exact, all of that."""
+        end = END if self.path_type is PathType.EXACT else ""
+        return f"{self.host}{self.path}{end}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +133,15 @@ def _route_of(trigger: Trigger) -> HttpRoute | None:
         return None
     found = Fields(trigger.source.settings, "spec.source.http")
     path = found.text("path", "/")
+    path_type = found.choice("pathType", PathType, PathType.PREFIX)
     function = FunctionKey(trigger.key.namespace, trigger.target.name)
     direct = not found.boolean("async", default=False)
     direct = direct and trigger.target.kind is TargetKind.FUNCTION
     return HttpRoute(
         trigger=trigger.key,
         host=found.text("host", "").lower() or ANY_HOST,
-        prefix=path.rstrip("/") + "/",
+        path=path if path_type is PathType.EXACT else path.rstrip("/") + "/",
+        path_type=path_type,
         methods=tuple(sorted(set(found.texts("methods")))),
         function=function if direct else None,
         target_path=trigger.target.path,
@@ -138,4 +150,4 @@ def _route_of(trigger: Trigger) -> HttpRoute | None:
 
 def _addresses(route: HttpRoute) -> Iterator[str]:
     for method in methods_of(route):
-        yield f"route {method} {route.host}{route.prefix}"
+        yield f"route {method} {route.address}"

@@ -16,6 +16,7 @@ from torpor.resources.fields import Fields
 from torpor.resources.instance import GPU_RESOURCE
 
 DEFAULT_GRACE_SECONDS = 25
+MAX_COMPLETIONS = 10_000
 _STORE = re.compile(r"(s3|gs|az)://[^/\s]+(/\S*)?|file:///\S*")
 _ONE_CHECKPOINT = (
     "give job.checkpoint exactly one of store (s3://bucket/prefix, gs://, az:// or file:///) and "
@@ -111,7 +112,7 @@ class Job:
         """Return the settings; InvalidResource names the bad field."""
         return cls(
             parallelism=found.integer("parallelism", 1, low=1, high=1000),
-            completions=found.integer("completions", 1, low=1, high=10_000),
+            completions=found.integer("completions", 1, low=1, high=MAX_COMPLETIONS),
             timeout_seconds=found.integer("timeoutSeconds", 86_400, low=1, high=2_592_000),
             retries_per_index=found.child("retries").integer("perIndex", 3, low=0, high=100),
             ttl_seconds=found.integer("ttlSeconds", 3600, low=60, high=2_592_000),

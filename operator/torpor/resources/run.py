@@ -23,6 +23,8 @@ MAX_RESULT_BYTES: Final = 4096
 """Of one index: what Kubernetes keeps of a container's termination message."""
 MAX_IDEMPOTENCY_KEY: Final = 255
 MAX_WAIT_SECONDS: Final = 30.0
+BAD_INPUT: Final = "BadInput"
+"""The reason of a run that failed, and would with every attempt: what it was given is wrong."""
 RUNS_PREFIX: Final = "/function/@runs/"
 """Behind it namespace and id of a run, at every host; `@` begins no namespace."""
 _PREFIX_LETTERS = 36  # with "-", 20 digits and "-99999" of an index 63 letters, as a host name has

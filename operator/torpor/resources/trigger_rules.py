@@ -8,11 +8,13 @@ exactly one source, target, filter and transform is said where they are parsed.
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 from torpor.errors import InvalidResource
 from torpor.resources.fields import Fields
 
 _ONE_TIME = "give exactly one of cron (0 9 * * 1-5), every (15m) and at (2027-01-31T09:00:00Z)"
+_NO_LOOKING = "secret is for looking into the bucket: add pollSeconds, or remove secret"
 _NO_BATCH = (
     "batch is for functions and workflows: a bus or a queue takes events one by one; remove batch"
 )
@@ -47,6 +49,15 @@ GROUP_KEY = "partitionkey"
 _FOR_EVENTS = ("filter", "transform", "batch", "ordering", "dedupe")
 
 
+class PathType(StrEnum):
+    """What an http source takes of its path; the words are those of Kubernetes' Ingress."""
+
+    PREFIX = "Prefix"
+    """The path and all below it, whole parts between slashes compared."""
+    EXACT = "Exact"
+    """The path alone, each character compared."""
+
+
 def check_trigger(spec: Fields) -> None:
     """Refuse the first thing that goes against a rule."""
     source, target = spec.child("source"), spec.child("target")
@@ -55,6 +66,9 @@ def check_trigger(spec: Fields) -> None:
         raise InvalidResource("spec.batch", _NO_BATCH)
     if source.has("schedule"):
         _check_schedule(source.child("schedule"))
+    storage = source.child("storage")
+    if storage.has("secret") and not storage.has("pollSeconds"):
+        raise InvalidResource("spec.source.storage.secret", _NO_LOOKING)
     if source.has("http"):
         _check_http(spec, source.child("http"), target)
     backoff = spec.child("delivery").child("backoff")
@@ -85,6 +99,7 @@ def _check_schedule(schedule: Fields) -> None:
 
 def _check_http(spec: Fields, http: Fields, target: Fields) -> None:
     path, host = http.text("path", "/"), http.text("host", "")
+    http.choice("pathType", PathType, PathType.PREFIX)
     if path.startswith(_OWN_PATHS):
         raise InvalidResource("spec.source.http.path", _OURS)
     if not _PATH.fullmatch(path):

@@ -38,6 +38,15 @@ class ProvisionedFloor:
         return self._floor
 
 
+def fault(windows: tuple[Provisioned, ...]) -> InvalidResource | None:
+    """Return what keeps the first window that can never open from it; None if all can."""
+    try:
+        ProvisionedFloor(windows)
+    except InvalidResource as error:
+        return error
+    return None
+
+
 class _Window:
     __slots__ = ("_spec", "_zone")
 
@@ -49,10 +58,13 @@ class _Window:
             problem = f"{spec.time_zone!r} is not a time zone such as Europe/Rome"
             raise InvalidResource(f"{path}.timeZone", problem) from None
         try:
-            CronSim(spec.schedule, datetime(2000, 1, 1, tzinfo=UTC))
+            opens = next(CronSim(spec.schedule, datetime(2000, 1, 1, tzinfo=UTC)), None)
         except CronSimError as error:
-            problem = f"{spec.schedule!r} is not a cron line: {error}"
+            problem = f"{spec.schedule!r} is not a cron line that ever comes true: {error}"
             raise InvalidResource(f"{path}.schedule", problem) from None
+        if opens is None:
+            problem = f"{spec.schedule!r} is a cron line that never comes true"
+            raise InvalidResource(f"{path}.schedule", problem)
         self._spec = spec
 
     def state(self, moment: float) -> tuple[int, float]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from importlib import import_module
 from typing import Protocol, cast
 
@@ -50,11 +51,13 @@ class Span:
     start_seconds: float
     end_seconds: float
     error: str | None = None
-    attributes: Mapping[str, str | int] = field(default_factory=dict)
+    attributes: Mapping[str, str | int | float] = field(default_factory=dict)
 
 
 Emit = Callable[[Span], None]
 """Hands a span over; it returns at once and never fails, whatever becomes of the span."""
+Keep = Callable[[str, Span], None]
+"""Keeps a span of the process that is named, as `SpanStore.add` does."""
 
 
 class _Exporter(Protocol):
@@ -64,19 +67,31 @@ class _Exporter(Protocol):
 
 
 @asynccontextmanager
-async def exporting(service: str, seconds: float = FLUSH_SECONDS) -> AsyncIterator[Emit | None]:
-    """Send spans inside the block as `service`; None where no endpoint is set or none can be used.
+async def exporting(
+    service: str, seconds: float = FLUSH_SECONDS, keep: Keep | None = None
+) -> AsyncIterator[Emit | None]:
+    """Send spans inside the block as `service`, and have them kept by `keep` if there is one.
 
-    At the end of the block what was handed over is sent, for at most `seconds`.
+    None where no endpoint is set or none can be used, and nothing keeps them. At the end of the
+    block what was handed over is sent, for at most `seconds`.
     """
     exporter = _exporter(service) if is_configured(os.environ) else None
+    kept = partial(keep, service) if keep else None
     if exporter is None:
-        yield None
+        yield kept
         return
     try:
-        yield exporter.emit
+        yield _both(kept, exporter.emit) if kept else exporter.emit
     finally:
         await _end(exporter, seconds)
+
+
+def _both(first: Emit, second: Emit) -> Emit:
+    def emit(span: Span) -> None:
+        first(span)
+        second(span)
+
+    return emit
 
 
 def is_configured(environment: Mapping[str, str]) -> bool:
@@ -85,7 +100,15 @@ def is_configured(environment: Mapping[str, str]) -> bool:
         return False
     if environment.get("OTEL_TRACES_EXPORTER", "otlp").strip().lower() not in ("otlp", ""):
         return False
-    return any(environment.get(name, "").strip() for name in _ENDPOINTS)
+    return endpoint_of(environment) is not None
+
+
+def endpoint_of(environment: Mapping[str, str]) -> str | None:
+    """Return where traces are posted to, None where no endpoint is set (OTLP, "Endpoint URLs")."""
+    whole, base = (environment.get(name, "").strip() for name in _ENDPOINTS)
+    if whole:
+        return whole
+    return f"{base.rstrip('/')}/v1/traces" if base else None
 
 
 def _exporter(service: str) -> _Exporter | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from torpor.transcode.calls import BIT_EXACT, ffmpeg
+from torpor.transcode.calls import BIT_EXACT, CallFailed, ffmpeg
 from torpor.transcode.command import input_url
 
 POSTER = "poster.jpg"
@@ -43,7 +43,17 @@ class Grid:
 
 async def write_poster(program: str, rung: Path, seconds: Fraction, target: Path) -> None:
     """Write the frame that is most like its neighbours, a tenth into the title."""
-    at = seconds * _POSTER_AT if seconds >= 1 else Fraction(0)  # nothing follows a single frame
+    at = seconds * _POSTER_AT if seconds >= 1 else Fraction(0)
+    try:
+        await _write_frame(program, rung, at, target)
+    except CallFailed:
+        if not at:
+            raise
+        # A single frame may last for seconds, and nothing follows it.
+        await _write_frame(program, rung, Fraction(0), target)
+
+
+async def _write_frame(program: str, rung: Path, at: Fraction, target: Path) -> None:
     start = ["-ss", f"{float(at):.6f}", "-i", input_url(rung), "-map", "0:v:0"]
     chosen = ["-vf", f"thumbnail={_CHOSEN_OF}", "-frames:v", "1", *_QUALITY, input_url(target)]
     await ffmpeg(program, [*start, *chosen], "the poster")

@@ -7,6 +7,7 @@
 | PUT /v1/triggers/<namespace>/<name> | have the Trigger be in force as the body says |
 | DELETE /v1/triggers/<namespace>/<name> | have it no longer in force |
 | GET /v1/lag | what could be delivered to each Function now |
+| GET /v1/events | the latest events of all buses, without their data |
 | GET /v1/idle-calls | the inboxes of asynchronous calls with nothing left to do |
 | /v1/deadletters, /v1/replay, /v1/test, /v1/audit | `operations.py` |
 
@@ -37,6 +38,7 @@ from torpor.triggers.filter.cesql import CesqlError
 from torpor.triggers.filter.pattern_error import PatternError
 from torpor.triggers.idle import IDLE_PATH
 from torpor.triggers.lags import LAG_PATH, lags_to_json
+from torpor.triggers.latest import LATEST_PATH, LatestEvents
 from torpor.triggers.operations import Operations
 from torpor.triggers.standings import INVALID_TRIGGER, PATH, Wanted
 from torpor.triggers.survey import Survey
@@ -59,6 +61,7 @@ class EventsAdmin:
         survey: Survey,
         operations: Operations,
         withdrawal: Withdrawal,
+        latest: LatestEvents,
     ) -> None:
         self._token = internal_token(key)
         self._definitions = definitions
@@ -66,6 +69,7 @@ class EventsAdmin:
         self._survey = survey
         self._operations = operations
         self._withdrawal = withdrawal
+        self._latest = latest
         self._runner: web.AppRunner | None = None
         self.port = 0
 
@@ -81,6 +85,7 @@ class EventsAdmin:
         app.router.add_delete(PATH + "/{namespace}/{name}", self._delete)
         app.router.add_get(LAG_PATH, self._lag)
         app.router.add_get(IDLE_PATH, self._idle)
+        app.router.add_get(LATEST_PATH, self._events)
         self._operations.add_routes(app.router)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
@@ -164,6 +169,10 @@ class EventsAdmin:
     async def _idle(self, _: web.Request) -> web.Response:
         found = await self._survey.idle_calls()
         return web.json_response({"inboxes": [inbox.to_json() for inbox in found]})
+
+    async def _events(self, _: web.Request) -> web.Response:
+        found = await self._latest.look()
+        return web.json_response({"events": [event.to_json() for event in found]})
 
 
 @web.middleware

@@ -28,6 +28,7 @@ from torpor.triggers.delivery.backlog import Backlogs
 from torpor.triggers.delivery.deadletters import DeadLetters
 from torpor.triggers.delivery.deliveries import Deliveries
 from torpor.triggers.intakes import Intakes
+from torpor.triggers.latest import LatestEvents
 from torpor.triggers.renewal import Renewal
 from torpor.triggers.router import Router
 from torpor.triggers.survey import Survey
@@ -138,7 +139,15 @@ class _Parts:
             survey=survey,
             withdrawal=withdrawal,
             server=base.server(),
-            admin=EventsAdmin(around.key, definitions, streams, survey, operations, withdrawal),
+            admin=EventsAdmin(
+                around.key,
+                definitions,
+                streams,
+                survey,
+                operations,
+                withdrawal,
+                LatestEvents(connection),
+            ),
             delivered=asyncio.Event(),
         )
 

@@ -9,21 +9,19 @@ begins here has an id made of the message's, so that all attempts, on whatever r
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import MappingProxyType
 from typing import Final
 
+from torpor.resources.trace_context import beginning, is_sampled
 from torpor.telemetry.tracing import Emit, Kind, Span
 from torpor.triggers.broker import names
 from torpor.triggers.event import Event
 
 HOP: Final = "traceparent"
 """The header of a message with the hop that stored it."""
-_W3C = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\b")
-_SAMPLED = 1
 _NONE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -44,16 +42,16 @@ class Hop:
     @property
     def is_sampled(self) -> bool:
         """Whether its span is wanted (W3C Trace Context, "Sampled flag")."""
-        return bool(int(self.flags, 16) & _SAMPLED)
+        return is_sampled(self.flags)
 
 
 def hop_of(given: str | None, message_id: str, name: str) -> Hop:
     """Return a hop such as an attempt, below the `given` traceparent if there is one. Pure."""
     span_id = _digest(f"{message_id} {name}", 8)
-    found = _W3C.match(given or "")
-    if found is None or not int(found[1], 16):
+    found = beginning(given or "")
+    if found is None or found.trace_id is None:
         return Hop(_digest(message_id, 16), None, span_id, "01")
-    return Hop(found[1], found[2] if int(found[2], 16) else None, span_id, found[3])
+    return Hop(found.trace_id, found.span_id, span_id, found.flags)
 
 
 class Hops:

@@ -1,14 +1,15 @@
 """What people ask of the events role besides Triggers: dead letters, replays, trials, audits.
 
 These are resources of the internal API (`admin.py`). Long work is done in stretches: an answer has
-`after`, with which the next request goes on, until it is null.
+`after`, with which the next request goes on, until it is null. A redrive's has `last` too, which
+goes with it: what comes back meanwhile is not sent again.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -116,9 +117,9 @@ class Operations:
             rate,
             _stretch(body, rate),
             int(body.get("after") or 0),
+            int(body.get("last") or 0),
         )
-        told = {"moved": redriven.moved, "left": redriven.left, "after": redriven.after}
-        return web.json_response(told)
+        return web.json_response(asdict(redriven))
 
     async def _replay(self, request: web.Request) -> web.Response:
         body = await request.json()

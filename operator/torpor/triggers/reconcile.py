@@ -8,15 +8,15 @@ the role still has in force.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from torpor.errors import ApiNotFound
 from torpor.platform.kubernetes.recorder import EventType
 from torpor.platform.kubernetes.resources import TRIGGERS, Resource
-from torpor.resources.conditions import READY, Truth, find
-from torpor.resources.names import API_VERSION, MANAGER_STATUS, FunctionKey
+from torpor.platform.kubernetes.statuses import News, Notices, Statuses
+from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import SourceKind, Trigger
 from torpor.triggers.standings import EventsAway, Standing, TargetFacts, TriggerRefused, Wanted
 from torpor.triggers.status import (
@@ -89,16 +89,6 @@ class Surroundings(Protocol):
         ...
 
 
-class Notices(Protocol):
-    """Where people are told what happened to an object; Recorder is one. Never fails."""
-
-    async def record(
-        self, obj: Mapping[str, Any], kind: EventType, reason: str, note: str, *, action: str
-    ) -> None:
-        """Report that `reason` happened to `obj`."""
-        ...
-
-
 class TriggerReconciler:
     """Reconciles Triggers one by one; keeps what the role told, so as to ask it once.
 
@@ -118,6 +108,7 @@ class TriggerReconciler:
         self._events = events
         self._around = around
         self._notices = notices
+        self._statuses = Statuses(api, notices, TRIGGERS, News(wished=(SUSPENDED,)))
         self._wall = wall
         self._standing: dict[FunctionKey, Standing] = {}
         self._told: dict[FunctionKey, tuple[Standing, datetime]] = {}
@@ -248,7 +239,7 @@ class TriggerReconciler:
     # Status
 
     async def _tell(self, key: FunctionKey, obj: Json, seen: Seen) -> None:
-        """Apply the status if it says anything new, and tell people when Ready turned."""
+        """Write the status if it says anything new; its counts alone are not, for a while."""
         before, now = obj.get("status") or {}, self._wall()
         told = status(obj, seen, now)
         if told == before:
@@ -256,18 +247,10 @@ class TriggerReconciler:
             return
         if without_counts(told) == without_counts(before) and self._counted_lately(key, now):
             return
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": TRIGGERS.kind,
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": told,
-        }
-        try:
-            await self._api.apply_status(TRIGGERS, body, manager=MANAGER_STATUS)
-        except ApiNotFound:
+        if await self._statuses.write(obj, told) is None:
             return  # deleted meanwhile; there is an event
         self._note(key, seen.standing, now)
-        await self._notify(obj, before, told)
+        await self._statuses.announce(obj, told)
 
     def _note(self, key: FunctionKey, standing: Standing | None, now: datetime) -> None:
         if standing is None:
@@ -278,20 +261,6 @@ class TriggerReconciler:
     def _counted_lately(self, key: FunctionKey, now: datetime) -> bool:
         told = self._told.get(key)
         return told is not None and now - told[1] < timedelta(seconds=COUNTS_SECONDS)
-
-    async def _notify(self, obj: Json, before: Json, told: Json) -> None:
-        was = find(before.get("conditions", ()), READY) or {}
-        now = find(told["conditions"], READY)
-        assert now is not None
-        failing = now["status"] == Truth.FALSE.value
-        same = ("status", "reason", "message") if failing else ("status",)
-        if all(was.get(name) == now[name] for name in same):
-            return
-        regarding = {"apiVersion": API_VERSION, "kind": TRIGGERS.kind, "metadata": obj["metadata"]}
-        wrong = failing and now["reason"] != SUSPENDED
-        kind = EventType.WARNING if wrong else EventType.NORMAL
-        reason = now["reason"] if failing else READY
-        await self._notices.record(regarding, kind, reason, now["message"], action="Reconcile")
 
 
 def _counts(standing: Standing) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +18,7 @@ import aiohttp
 from torpor.aws.access import Access
 from torpor.invoke import Invoker
 from torpor.platform.kubernetes import KubernetesApi, connect, wait_for_key
+from torpor.platform.signals import told_to_end
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import internal_token
 from torpor.settings import BadSetting, EventsSettings
@@ -71,12 +71,9 @@ async def run_events(
         await health.start(host, settings.metrics_port)
         stack.push_async_callback(health.stop)
         invoker = await stack.enter_async_context(Invoker(settings.gateway_url, key=key))
-        engine = None
-        if settings.engine_api_url:
-            engine = await stack.enter_async_context(_engine(settings))
-        capacity = await stack.enter_async_context(
-            _capacity(settings, key, lambda: roles[0].definitions.known if roles else {})
-        )
+        engine = await _engine(stack, settings)
+        known = _capacity(settings, key, lambda: roles[0].definitions.known if roles else {})
+        capacity = await stack.enter_async_context(known)
         around = Surroundings(
             broker=broker_of(settings),
             key=key,
@@ -167,10 +164,13 @@ def api_settings(settings: EventsSettings) -> ApiSettings:
     )
 
 
-def _engine(settings: EventsSettings) -> EngineClient:
-    return EngineClient(
-        settings.engine_api_url, settings.engine_token, settings.region, settings.account
-    )
+async def _engine(stack: AsyncExitStack, settings: EventsSettings) -> EngineClient | None:
+    """The way to the engine, open until the stack ends; None where there is none."""
+    url, token = settings.engine_api_url, settings.engine_token
+    if not url:
+        return None
+    client = EngineClient(url, token, settings.region, settings.account)
+    return await stack.enter_async_context(client)
 
 
 @asynccontextmanager
@@ -193,9 +193,7 @@ async def _capacity(
 
 
 async def _serve(settings: EventsSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = told_to_end()
     async with connect(settings) as api:
         key = await wait_for_key(api, settings.namespace, KEY_SECONDS)
         await run_events(settings, key, ClusterSecrets(api), api, stop=stop)

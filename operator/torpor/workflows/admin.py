@@ -1,10 +1,11 @@
-"""The internal HTTP API of an engine: which machines the Workflows of the cluster ask for.
+"""The internal HTTP API of an engine: which machines the cluster asks for, and what they do.
 
 | method and path | what |
 | --- | --- |
 | GET /v1/machines | every machine, with the number of its executions by status |
 | PUT /v1/machines/<name> | have the machine be as the body says |
 | DELETE /v1/machines/<name> | delete it, if a Workflow asked for it |
+| GET /v1/executions | the latest executions of all machines, and the states that they are in |
 
 It is on a port of its own and asks for the installation's internal token, so that whoever may start
 executions may not change definitions. Errors are problem details (RFC 9457) with a `code`.
@@ -31,6 +32,7 @@ from torpor.workflows.asl.validate import create_error
 from torpor.workflows.asl.validate.answer import INVALID_DEFINITION
 from torpor.workflows.beside import check_beside
 from torpor.workflows.engine.base import Api
+from torpor.workflows.latest import LATEST_PATH, latest
 from torpor.workflows.ledger.base import AlreadyExists, Ledger, LedgerAway, NotFound
 from torpor.workflows.machines import DELETING, PATH, Standing, Wanted
 from torpor.workflows.records import Execution, Machine, MachineStatus, Page
@@ -81,6 +83,7 @@ class MachineAdmin:
         app.router.add_get(PATH, self._survey)
         app.router.add_put(PATH + "/{name}", self._put)
         app.router.add_delete(PATH + "/{name}", self._delete)
+        app.router.add_get(LATEST_PATH, self._latest)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, host, port).start()
@@ -136,6 +139,10 @@ class MachineAdmin:
             if machine.options.deletion_policy == DeletionPolicy.STOP.value:
                 await self._stop_all(machine.arn)
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _latest(self, _: web.Request) -> web.Response:
+        found = await latest(self._ledger)
+        return web.json_response({"executions": [item.to_json() for item in found]})
 
     # What is done
 

@@ -14,17 +14,14 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from torpor.errors import ApiNotFound, InvalidResource
-from torpor.platform.kubernetes.recorder import EventType
 from torpor.platform.kubernetes.resources import CONFIG_MAPS, WORKFLOWS, Resource
+from torpor.platform.kubernetes.statuses import News, Notices, Statuses
 from torpor.resources.conditions import (
     CONFIG_MAP_MISSING,
     INVALID_SPEC,
-    READY,
     Problem,
-    Truth,
-    find,
 )
-from torpor.resources.names import API_VERSION, MANAGER_STATUS, FunctionKey
+from torpor.resources.names import FunctionKey
 from torpor.resources.workflow import DeletionPolicy, Workflow, WorkflowType
 from torpor.workflows.asl.frontier import Status
 from torpor.workflows.machines import (
@@ -75,16 +72,6 @@ class Engine(Protocol):
         ...
 
 
-class Notices(Protocol):
-    """Where people are told what happened to an object; Recorder is one. Never fails."""
-
-    async def record(
-        self, obj: Mapping[str, Any], kind: EventType, reason: str, note: str, *, action: str
-    ) -> None:
-        """Report that `reason` happened to `obj`."""
-        ...
-
-
 class WorkflowReconciler:
     """Reconciles Workflows one by one; keeps what the engine told, so as to ask it once.
 
@@ -96,7 +83,7 @@ class WorkflowReconciler:
     ) -> None:
         self._api = api
         self._engine = engine
-        self._notices = notices
+        self._statuses = Statuses(api, notices, WORKFLOWS, News())
         self._wall = wall
         self._standing: dict[FunctionKey, Standing] = {}
         self._in_force: dict[FunctionKey, Wanted] = {}
@@ -144,7 +131,9 @@ class WorkflowReconciler:
         if obj["metadata"].get("deletionTimestamp"):
             return None  # somebody's finalizer keeps it; when it goes there is an event
         problem = await self._bring(key, obj)
-        await self._tell(key, obj, status(obj, self._standing.get(key), problem, self._wall()))
+        told = status(obj, self._standing.get(key), problem, self._wall())
+        if told != (obj.get("status") or {}) and await self._statuses.write(obj, told) is not None:
+            await self._statuses.announce(obj, told)
         return AGAIN_SECONDS if problem and not problem.final else None
 
     async def _bring(self, key: FunctionKey, obj: Json) -> Problem | None:
@@ -210,38 +199,6 @@ class WorkflowReconciler:
         if key in self._known:
             return standing != self._standing.get(key)
         return is_to_go(standing)
-
-    # Status
-
-    async def _tell(self, key: FunctionKey, obj: Json, told: Json) -> None:
-        """Apply the status if it says anything new, and tell people when Ready turned."""
-        before = obj.get("status") or {}
-        if told == before:
-            return
-        body = {
-            "apiVersion": API_VERSION,
-            "kind": WORKFLOWS.kind,
-            "metadata": {"name": key.name, "namespace": key.namespace},
-            "status": told,
-        }
-        try:
-            await self._api.apply_status(WORKFLOWS, body, manager=MANAGER_STATUS)
-        except ApiNotFound:
-            return  # deleted meanwhile; there is an event
-        await self._notify(obj, before, told)
-
-    async def _notify(self, obj: Json, before: Json, told: Json) -> None:
-        was = find(before.get("conditions", ()), READY) or {}
-        now = find(told["conditions"], READY)
-        assert now is not None
-        failing = now["status"] == Truth.FALSE.value
-        same = ("status", "reason", "message") if failing else ("status",)
-        if all(was.get(name) == now[name] for name in same):
-            return
-        regarding = {"apiVersion": API_VERSION, "kind": WORKFLOWS.kind, "metadata": obj["metadata"]}
-        kind = EventType.WARNING if failing else EventType.NORMAL
-        reason = now["reason"] if failing else READY
-        await self._notices.record(regarding, kind, reason, now["message"], action="Reconcile")
 
 
 _TYPES = {

@@ -65,12 +65,13 @@ def down(settings: Settings) -> None:
 
 
 def images(settings: Settings) -> None:
-    found = checkout_images.ordered(checkout_images.discover())
-    if not found:
+    discovered = checkout_images.discover()
+    if not discovered:
         note("this checkout has no images yet")
         return
     if not daemon.answers():
         raise ProvisionFailed("no Docker daemon answers: run `up` first")
+    found = checkout_images.ordered(checkout_images.with_programs(discovered))
     checkout_images.build(found)
     if settings.existing:
         note("an existing cluster gets its images from its own registry: push them there")

@@ -4,15 +4,17 @@ Nodes pull nothing: pods use the tag `dev` with imagePullPolicy IfNotPresent.
 """
 
 import re
+import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from . import docker
-from .commands import MINUTE, ProvisionFailed, run, step
+from .commands import MINUTE, ProvisionFailed, note, run, step
 from .settings import REPOSITORY, Settings
 
+VERSITYGW = "torpor-test/versitygw:dev"
 OWN_IMAGE = re.compile(r"\btorpor(?:-test)?/[a-z0-9][a-z0-9._-]*:dev\b")
 
 
@@ -23,6 +25,8 @@ class Image:
     tag: str
     dockerfile: Path
     repository: Path
+    built: Path | None = None
+    """The folder with what is built elsewhere and copied in."""
 
     def needs(self) -> set[str]:
         """The images of this checkout that it is built from, or copies from."""
@@ -35,7 +39,7 @@ class Image:
 
     def context(self) -> Path:
         """Its folder when all that it copies lies there, else the repository."""
-        folder = self.dockerfile.parent
+        folder = self.built or self.dockerfile.parent
         complete = all(any(folder.glob(source.lstrip("/"))) for source in self._copied())
         return folder if complete else self.repository
 
@@ -52,14 +56,31 @@ class Image:
 
 
 def discover(repository: Path = REPOSITORY) -> dict[str, Image]:
-    """Every Dockerfile under images/ and tests/images/, by the tag it gets."""
+    """Every Dockerfile under images/, tests/images/ and examples/*/image/, by the tag it gets."""
     folders = {"images": "torpor", "tests/images": "torpor-test"}
     images = [
         Image(f"{prefix}/{file.parent.name}:dev", file, repository)
         for folder, prefix in folders.items()
         for file in sorted(repository.glob(f"{folder}/*/Dockerfile"))
     ]
+    images += [
+        Image(f"torpor/{file.parents[1].name}:dev", file, repository)
+        for file in sorted(repository.glob("examples/*/image/Dockerfile"))
+    ]
     return {image.tag: image for image in images}
+
+
+def with_programs(images: dict[str, Image]) -> dict[str, Image]:
+    """The images that can be built here, with the programs that are not built in an image."""
+    if VERSITYGW not in images:
+        return images
+    from tests.support.servers import versitygw
+
+    if not versitygw.available() and shutil.which("go") is None:
+        note(f"no Go to build {VERSITYGW} with: the video pipeline has no store on this cluster")
+        return {tag: image for tag, image in images.items() if tag != VERSITYGW}
+    versitygw.install()
+    return {**images, VERSITYGW: replace(images[VERSITYGW], built=versitygw.program().parent)}
 
 
 def ordered(images: dict[str, Image]) -> list[Image]:

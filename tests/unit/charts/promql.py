@@ -18,6 +18,7 @@ _SUFFIXES = {
     "counter": ("_total",),
     "gauge": ("",),
     "histogram": ("_bucket", "_sum", "_count"),
+    "summary": ("_sum", "_count"),
 }
 
 

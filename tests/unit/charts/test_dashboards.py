@@ -31,8 +31,9 @@ def expressions(dashboard: dict[str, Any]) -> Iterator[str]:
         yield from (target["expr"] for target in panel["targets"])
 
 
-def test_there_is_one_for_each_kind_and_one_for_runs() -> None:
-    assert [path.stem for path in DASHBOARDS] == ["functions", "runs", "triggers", "workflows"]
+def test_there_is_one_for_each_kind_and_those_for_runs_and_cost() -> None:
+    named = [path.stem for path in DASHBOARDS]
+    assert named == ["cost", "functions", "runs", "triggers", "workflows"]
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)

@@ -25,10 +25,10 @@ ALL = (
     "--set",
     "workflows.enabled=true,postgresql.enabled=true,events.enabled=true,nats.enabled=true,"
     "nats.replicas=3,metrics.podMonitor.enabled=true,metrics.dashboards.enabled=true,"
-    "metrics.prometheusRule.enabled=true",
+    "metrics.prometheusRule.enabled=true,dashboard.enabled=true",
 )
 COMPONENT = "app.kubernetes.io/component"
-WORKLOADS = {"controller", "gateway", "engine", "events", "nats", "postgresql"}
+WORKLOADS = {"controller", "gateway", "engine", "events", "nats", "postgresql", "dashboard"}
 
 
 def pods(*settings: str) -> dict[str, Mapping[str, Any]]:
@@ -90,7 +90,7 @@ def test_what_has_several_replicas_is_spread_and_keeps_one() -> None:
         for item in found
         if item["kind"] == "PodDisruptionBudget"
     }
-    assert budgets == WORKLOADS - {"postgresql"}
+    assert budgets == WORKLOADS - {"postgresql", "dashboard"}
     for name, pod in pods(*ALL).items():
         if name in ("controller", "gateway", "engine", "events"):
             keys = [item["topologyKey"] for item in pod["spec"]["topologySpreadConstraints"]]
@@ -100,7 +100,12 @@ def test_what_has_several_replicas_is_spread_and_keeps_one() -> None:
 @needs_helm
 @pytest.mark.parametrize(
     ("role", "values"),
-    [("controller", "controller"), ("engine", "workflows"), ("events", "events")],
+    [
+        ("controller", "controller"),
+        ("engine", "workflows"),
+        ("events", "events"),
+        ("dashboard", "dashboard"),
+    ],
 )
 def test_what_changes_a_role_changes_its_pods(role: str, values: str) -> None:
     plain = pods(*ALL)[role]
@@ -114,7 +119,7 @@ def test_metrics_keep_the_namespace_of_what_they_count() -> None:
     [endpoint] = find("PodMonitor", "torpor", *ALL)["spec"]["podMetricsEndpoints"]
     assert endpoint["honorLabels"] is True
     monitored = find("PodMonitor", "torpor", *ALL)["spec"]["selector"]["matchLabels"]
-    for name in ("controller", "gateway", "engine", "events"):
+    for name in ("controller", "gateway", "engine", "events", "dashboard"):
         pod = pods(*ALL)[name]
         assert monitored.items() <= pod["metadata"]["labels"].items()
         assert endpoint["port"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
@@ -158,7 +163,7 @@ def leaves(values: Mapping[str, Any], schema: Mapping[str, Any], path: str = "")
 OPTIONAL = {
     ("", "global"),
     *((f"{role}.resources.", "claims") for role in ("controller", "gateway", "workflows")),
-    *((f"{role}.resources.", "claims") for role in ("postgresql", "events", "nats")),
+    *((f"{role}.resources.", "claims") for role in ("postgresql", "events", "nats", "dashboard")),
 }
 """Helm itself gives `global`; a claim for devices is in no default."""
 
@@ -220,7 +225,7 @@ def test_the_test_pod_is_a_hook_that_asks_every_role_at_a_port_of_its_service() 
     pod = find("Pod", "torpor-test", *ALL)
     assert pod["metadata"]["annotations"]["helm.sh/hook"] == "test"
     asked = dict(item.split("=", 1) for item in questions().split())
-    assert asked.keys() == {"gateway", "controller", "engine", "events"}
+    assert asked.keys() == {"gateway", "controller", "engine", "events", "dashboard"}
     for name, url in asked.items():
         port = int(url.partition("://")[2].partition(":")[2].partition("/")[0])
         service = find("Service", f"torpor-{name}", *ALL)["spec"]

@@ -24,6 +24,8 @@ class Done:
 
 
 Torpor = Callable[..., Awaitable[Done]]
+_ALONE = (("doctor",), ("cost",))
+"""Verbs that do something without an action too."""
 
 
 @pytest_asyncio.fixture
@@ -59,7 +61,7 @@ def exit_status(words: list[str]) -> int:
 
 def with_kubeconfig(words: tuple[str, ...], path: str) -> list[str]:
     """Return the command line with our kubeconfig, unless it names one or names no function."""
-    if "--kubeconfig" in words or (len(words) < 2 and words != ("doctor",)):
+    if "--kubeconfig" in words or (len(words) < 2 and words not in _ALONE):
         return list(words)
-    place = 1 if words[0] in ("invoke", "doctor") else 2
+    place = 1 if words[:1] in (("invoke",), *_ALONE) else 2
     return [*words[:place], "--kubeconfig", path, *words[place:]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from typing import Any
@@ -16,8 +17,12 @@ from tests.unit.cli.fake_cluster import FakeCluster
 from tests.unit.cli.test_fn import asleep, function, stuck
 from torpor.cli.doctor.kinds import differences
 from torpor.dev.manifests import crds
+from torpor.resources.conditions import INVALID_WINDOW, NOT_STARTED, REFUSED
+from torpor.resources.names import ANNOTATION_RUN, LABEL_RUN, LABEL_RUN_OF, FunctionKey
+from torpor.resources.run import Run, RunState
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+JOBS = "/apis/batch/v1/jobs"
 APPS = "/apis/apps/v1/namespaces/torpor-system/deployments"
 LEASE = "/apis/coordination.k8s.io/v1/namespaces/torpor-system/leases/torpor-controller"
 SECRET = "/api/v1/namespaces/torpor-system/secrets/torpor-internal"
@@ -69,6 +74,7 @@ def sound(cluster: FakeCluster) -> FakeCluster:
         SECRET: {"data": {"key": "x"}},
         f"{OURS}/workflows": {"items": []},
         f"{OURS}/triggers": {"items": []},
+        JOBS: {"items": []},
         "/api/v1/nodes": {"items": []},
         "/api/v1/namespaces": {
             "items": [{"metadata": {"name": "shop", "labels": enforced}}],
@@ -100,7 +106,7 @@ async def test_a_sound_installation_has_no_problem(sound: FakeCluster, torpor: T
     done = await torpor("doctor")
     assert done.code == 0, done.out
     assert done.out.startswith("unknown: whether this cluster enforces NetworkPolicies")
-    assert done.out.endswith("nothing is broken; 14 of 15 checks found nothing\n")
+    assert done.out.endswith("nothing is broken; 15 of 16 checks found nothing\n")
 
 
 def without(path: str) -> Callable[[FakeCluster], None]:
@@ -181,6 +187,66 @@ def called_asynchronously(name: str) -> Json:
     return {**found, "spec": {**found["spec"], "async": {"maxAttempts": 2}}}
 
 
+def conditions(**found: tuple[str, str]) -> list[Json]:
+    return [
+        {"type": kind, "status": status, "reason": reason, "message": f"why {reason}"}
+        for kind, (status, reason) in found.items()
+    ]
+
+
+def with_conditions(name: str, **found: tuple[str, str]) -> Json:
+    return function("shop", name, conditions=conditions(**found))
+
+
+def job_function(name: str, **found: tuple[str, str]) -> Json:
+    return {**with_conditions(name, **found), "spec": {"image": "registry/it:1", "job": {}}}
+
+
+@dataclass(frozen=True)
+class Told:
+    """A run as the leader told of it, this many minutes before the test looks."""
+
+    function: str
+    state: RunState
+    reason: str
+    minutes_ago: float
+    number: int = 0
+
+    def job(self) -> Json:
+        moment = datetime.now(UTC) - timedelta(minutes=self.minutes_ago)
+        at = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        run = Run(
+            id=f"{self.function}-{self.number}",
+            key=FunctionKey("shop", self.function),
+            state=self.state,
+            reason=self.reason,
+            message="its word",
+            created=at,
+            finished=at if self.state.is_final else "",
+        )
+        meta = {
+            "namespace": "shop",
+            "name": run.id,
+            "uid": run.id,
+            "resourceVersion": "1",
+            "creationTimestamp": at,
+            "labels": {LABEL_RUN: run.id, LABEL_RUN_OF: self.function},
+            "annotations": {ANNOTATION_RUN: json.dumps(run.to_json())},
+        }
+        return {"metadata": meta}
+
+
+def failed(name: str, reason: str, *, times: int = 3) -> list[Told]:
+    return [Told(name, RunState.FAILED, reason, at, at) for at in range(1, times + 1)]
+
+
+def runs(*told: Told) -> Callable[[FakeCluster], None]:
+    def change(fake: FakeCluster) -> None:
+        fake.objects[JOBS] = {"items": [run.job() for run in told]}
+
+    return change
+
+
 AWAY = {"type": "Ready", "status": "False", "reason": "SourceAway", "message": "no route"}
 BROKEN = [
     (without(f"{CRDS}/triggers.torpor.dev"), "kinds", "the kind Trigger is missing", "torpor-crds"),
@@ -236,6 +302,53 @@ BROKEN = [
         "torpor fn logs thumb -n shop --previous",
     ),
     (
+        functions(
+            with_conditions("f", Ready=("True", "Serving"), Stalled=("True", INVALID_WINDOW))
+        ),
+        "functions",
+        "Function shop/f: InvalidWindow: why InvalidWindow",
+        "kubectl -n shop edit function f: mend the field",
+    ),
+    (
+        functions(with_conditions("f", Ready=("False", REFUSED), Stalled=("True", REFUSED))),
+        "functions",
+        "Function shop/f: Refused: why Refused",
+        "kubectl -n shop edit function f: mend what the message names",
+    ),
+    (
+        functions(with_conditions("f", Ready=("False", NOT_STARTED))),
+        "functions",
+        "Function shop/f: NotStarted: why NotStarted",
+        "kubectl -n shop describe pods -l torpor.dev/function=f",
+    ),
+    (
+        runs(*failed("encode", "OutOfMemory"), Told("encode", RunState.SUCCEEDED, "", 9)),
+        "runs",
+        "the last 3 runs of Function shop/encode failed, at last encode-1: OutOfMemory: its word",
+        "kubectl -n shop edit function encode: raise resources.limits.memory",
+    ),
+    (
+        runs(*failed("encode", "Failed", times=4)),
+        "runs",
+        "the last 4 runs of Function shop/encode failed",
+        "torpor run logs encode-1 -n shop --all",
+    ),
+    (
+        runs(
+            Told("encode", RunState.PENDING, "Unschedulable", 11, 1),
+            Told("encode", RunState.PENDING, "Unschedulable", 25, 2),
+        ),
+        "runs",
+        "2 runs of Function shop/encode waiting; the oldest was made 25m ago, encode-2",
+        "kubectl -n shop describe pods -l torpor.dev/run=encode-2",
+    ),
+    (
+        runs(Told("encode", RunState.RUNNING, "NodeLost", 1)),
+        "runs",
+        "encode-0: NodeLost: its word",
+        "kubectl get nodes",
+    ),
+    (
         holds(f"{OURS}/triggers", {"items": [trigger("t", "http", conditions=[AWAY])]}),
         "workflows and triggers",
         "Trigger shop/t: SourceAway: no route",
@@ -262,6 +375,95 @@ async def test_what_is_broken_is_told_with_the_command_that_mends_it(
     assert [(it["check"], what in it["what"], command in it["command"]) for it in problems] == [
         (check, True, True)
     ], problems
+
+
+HARMS = [
+    (
+        with_conditions("f", Ready=("False", NOT_STARTED), Stalled=("True", INVALID_WINDOW)),
+        [
+            "its callers are answered 503 until somebody mends it",
+            "it serves, but this window never keeps an instance ready for its callers",
+        ],
+    ),
+    (
+        with_conditions("f", Ready=("True", "Serving"), Stalled=("True", "CrashLoopBackOff")),
+        ["it serves as it was before: its newest version does not start"],
+    ),
+    (
+        job_function("f", Ready=("False", REFUSED), Stalled=("True", REFUSED)),
+        ["no run of it is started until somebody mends it"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("obj", "harms"), HARMS, ids=["two", "rollout", "job"])
+async def test_what_comes_of_each_trouble_is_told(
+    sound: FakeCluster, torpor: Torpor, obj: Json, harms: list[str]
+) -> None:
+    sound.functions = [obj]
+    _, found = await findings(torpor)
+    assert [it["why"] for it in found if it["check"] == "functions"] == harms
+
+
+USUAL_RUNS = {
+    "two failures in a row": failed("encode", "Failed", times=2),
+    "failures before one that succeeded": [
+        Told("encode", RunState.SUCCEEDED, "", 0),
+        *failed("encode", "Failed", times=4),
+    ],
+    "cancelled ones": [Told("encode", RunState.CANCELLED, "Cancelled", at) for at in range(5)],
+    "one that starts": [Told("encode", RunState.PENDING, "Starting", 2)],
+    "a long one": [Told("encode", RunState.RUNNING, "", 600)],
+}
+
+
+@pytest.mark.parametrize("told", USUAL_RUNS.values(), ids=USUAL_RUNS)
+async def test_runs_as_they_usually_go_are_not_told(
+    sound: FakeCluster, torpor: Torpor, told: list[Told]
+) -> None:
+    runs(*told)(sound)
+    _, found = await findings(torpor)
+    assert [it for it in found if it["check"] == "runs"] == []
+
+
+def forged(told: Told, **wrong: Any) -> Json:
+    """Return the Job of a run, with what anybody may have written into what is told of it."""
+    obj = told.job()
+    notes = obj["metadata"]["annotations"]
+    notes[ANNOTATION_RUN] = json.dumps({**json.loads(notes[ANNOTATION_RUN]), **wrong})
+    return obj
+
+
+@pytest.mark.parametrize("created", ["yesterday", "2026-01-01T00:00:00", "", None, {}], ids=repr)
+async def test_a_run_s_age_is_its_job_s(sound: FakeCluster, torpor: Torpor, created: Any) -> None:
+    waits = Told("encode", RunState.PENDING, "Unschedulable", 25)
+    sound.objects[JOBS] = {"items": [forged(waits, created=created)]}
+    code, found = await findings(torpor)
+    [problem] = [it for it in found if it["check"] == "runs"]
+    assert code == 1
+    assert "the oldest was made 25m ago, encode-0" in problem["what"]
+
+
+async def test_commands_name_what_kubernetes_names(sound: FakeCluster, torpor: Torpor) -> None:
+    names = {"id": "x; rm -rf ~ #", "namespace": "x; rm -rf ~ #", "function": "$(rm -rf ~)"}
+    told = failed("encode", "OutOfMemory")
+    told += [Told("film", RunState.PENDING, "FailedCreate", 20)]
+    sound.objects[JOBS] = {"items": [forged(run, **names) for run in told]}
+    _, found = await findings(torpor)
+    assert [it["command"] for it in found if it["check"] == "runs"] == [
+        "kubectl -n shop edit function encode: raise resources.limits.memory",
+        "kubectl -n shop describe job film-0",
+    ]
+
+
+async def test_what_anybody_wrote_steers_no_terminal(sound: FakeCluster, torpor: Torpor) -> None:
+    words = "no\x1b[2J memory\nproblem: all is lost\r\u202e"
+    told = failed("encode", "OutOfMemory")
+    sound.objects[JOBS] = {"items": [forged(run, message=words) for run in told]}
+    done = await torpor("doctor")
+    assert "no [2J memory problem: all is lost" in done.out
+    assert done.out.replace("\n", "").isprintable()
+    assert done.out.count("\nproblem:") + done.out.startswith("problem:") == 1
 
 
 def default_domain(fake: FakeCluster) -> None:
@@ -314,6 +516,11 @@ ADVISED = [
     (other_image, "versions", "torpor-gateway is of version 8.8.8"),
     (newer_kind, "kinds", "newer than this program: spec.teleport"),
     (no_logs, "rights", "you may not get pods --subresource=log -n shop"),
+    (
+        runs(Told("encode", RunState.PENDING, "Queued", 90)),
+        "runs",
+        "1 run of Function shop/encode waiting; the oldest was made 90m ago, encode-0: Queued",
+    ),
     (unpulled, "images", "the image of runtime python3 is on no node"),
     (
         holds("/api/v1/namespaces", {"items": [{"metadata": {"name": "shop"}}]}),

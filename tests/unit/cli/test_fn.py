@@ -225,11 +225,12 @@ async def test_names_of_nothing_are_no_line(torpor: Torpor) -> None:
 @pytest.mark.parametrize(
     ("reason", "said"),
     [
-        ("CrashLoopBackOff", "torpor fn logs thumb -n shop --previous"),
+        ("CrashLoopBackOff", "which starts it; torpor fn logs thumb -n shop --previous"),
         ("ImagePullBackOff", "kubectl -n shop describe pods -l torpor.dev/function=thumb"),
         ("OOMKilled", "resources.limits.memory"),
         ("FailedCreate", "kubectl -n shop get resourcequotas,serviceaccounts"),
         ("NotReady", "torpor fn logs thumb -n shop says"),
+        ("NotStarted", "kubectl -n shop describe pods -l torpor.dev/function=thumb"),
         ("NeverHeardOf", "kubectl -n shop describe pods"),
     ],
 )
@@ -258,6 +259,21 @@ async def test_show_tells_what_happened_lately_the_latest_last(
         "Ready: asleep; a request wakes it",
         "0 -> 3 replicas (thumb-5f)",
     ]
+
+
+async def test_show_tells_why_the_node_does_not_make_a_container(
+    cluster: FakeCluster, torpor: Torpor
+) -> None:
+    cluster.functions = [asleep("shop", "thumb")]
+    words = 'MountVolume.SetUp failed for volume "a" : configmap "nosuch" not found'
+    found = [event("Pod", "01", "FailedMount", words), event("Pod", "02", "Unhealthy", "probe")]
+    for item in found:
+        item["regarding"]["name"] = "thumb-5f6c7d8b9-x2k4q"
+    other = event("Pod", "03", "FailedMount", "of another function")
+    other["regarding"]["name"] = "thumb-nail-5f6c7d8b9-x2k4q"
+    cluster.objects["/apis/events.k8s.io/v1/namespaces/shop/events"] = {"items": [*found, other]}
+    lately = (await torpor("fn", "show", "thumb")).out.split("lately\n")[1].split("\n\n")[0]
+    assert [line.split("ago  ")[1] for line in lately.splitlines()] == [f"FailedMount: {words}"]
 
 
 async def test_show_says_that_events_may_not_be_read(cluster: FakeCluster, torpor: Torpor) -> None:

@@ -101,6 +101,10 @@ async def test_no_gateway_in_the_cluster_says_where_it_looked(
         (("--gateway", "ftp://127.0.0.1"), "write http://host:port"),
         (("-H", "no colon"), "Name: value"),
         (("-H", "Authorization: Bearer mine"), "--gateway"),
+        (("-H", "X-A: b\r\nX: 1"), "a value is one line without control characters"),
+        (("-H", "X A: b"), "a name is one word"),
+        (("-X", "BAD METHOD"), "a method is one word, such as GET"),
+        (("-X", "G\u00c9T"), "a method is one word, such as GET"),
         (("-d", "@/no/such/file"), "No such file"),
         (("--path", "relative"), "begins with /"),
         (("--kubeconfig", "/no/such/file"), "kubeconfig /no/such/file"),
@@ -117,6 +121,16 @@ async def test_a_mistake_is_one_line_and_nothing_is_sent(
 
 async def test_usage_is_status_2(torpor: Torpor) -> None:
     assert (await torpor("invoke")).code == 2
+
+
+@pytest.mark.parametrize("given", ["0", "-1", "nan", "inf", "soon"])
+async def test_a_timeout_is_more_than_nothing_and_has_an_end(
+    cluster: FakeCluster, torpor: Torpor, given: str
+) -> None:
+    done = await torpor("invoke", "thumb", f"--timeout={given}")
+    assert (done.code, cluster.received) == (2, [])
+    said = f"argument --timeout: {given!r}: give seconds, more than 0, such as 30 or 0.5"
+    assert done.err.splitlines()[-1].endswith(said)
 
 
 async def test_async_asks_at_the_location_until_there_is_a_result(

@@ -14,6 +14,7 @@ import yaml
 from tests.support.source_rig import world
 from tests.unit.crds.schema import defaulted, nodes, problems
 from torpor.errors import InvalidResource
+from torpor.resources.http_route import claim_of
 from torpor.resources.trigger import SourceKind, TargetKind, Trigger
 from torpor.triggers.base import SourceMisconfigured
 from torpor.triggers.broker.names import InvalidName, queue_stream
@@ -69,6 +70,16 @@ def test_defaults_of_the_schema_are_those_of_the_parser(spec: dict[str, Any]) ->
 
 
 READ = [item.name for item in fields(Trigger) if item.name != "source"]
+
+
+def test_the_address_of_an_http_source_is_the_same_with_the_schemas_defaults() -> None:
+    meta = {"metadata": {"name": "x", "namespace": "y"}}
+    plain, stored = (
+        claim_of({**meta, "spec": HTTP}),
+        claim_of({**meta, "spec": defaulted(HTTP, SPEC)}),
+    )
+    assert plain == stored
+    assert plain is not None
 
 
 def test_a_changed_default_would_be_noticed() -> None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.functions.builders import FROM_CONFIG_MAP, IMAGE, INLINE, SETTINGS, function
+from torpor.functions.code import CodeState, state_in, state_of
 from torpor.functions.desired import (
     Children,
-    CodeState,
     children,
     first_replicas,
     newborn,
     replicas_claim,
 )
-from torpor.functions.pod_template import UnknownRuntime
+from torpor.functions.runtime_container import UnknownRuntime
 from torpor.resources.names import ANNOTATION_CODE_VERSION, ANNOTATION_DESIRED
 from torpor.resources.tokens import InstanceTokens
 
 
 def made(spec: dict[str, Any], code_version: str | None = None, token: str = "t0ken") -> Children:
-    code = CodeState(code_version, "uid.1") if code_version else None
+    code = CodeState(code_version, "uid.1", is_small=True) if code_version else None
     return children(function(spec), SETTINGS, InstanceTokens(token, "d3tail"), code)
 
 
@@ -110,8 +111,15 @@ def test_images_keep_their_user_and_file_system_and_runtimes_get_ours() -> None:
     assert "runAsUser" not in pod(IMAGE)["securityContext"]
     assert "readOnlyRootFilesystem" not in container(IMAGE)["securityContext"]
     assert pod(INLINE)["securityContext"]["runAsUser"] == 65532
-    assert container(INLINE)["securityContext"]["readOnlyRootFilesystem"] is True
-    assert {"name": "tmp", "emptyDir": {}} in pod(INLINE)["volumes"]
+    assert "readOnlyRootFilesystem" not in container(INLINE)["securityContext"]
+
+
+@pytest.mark.parametrize("spec", [IMAGE, INLINE])
+def test_a_pod_has_no_volume_unless_it_is_asked_for_since_its_start_waits_for_each(
+    spec: dict[str, Any],
+) -> None:
+    assert "volumes" not in pod(spec)
+    assert "volumeMounts" not in container(spec)
 
 
 def test_a_pod_outlives_its_longest_request() -> None:
@@ -129,7 +137,7 @@ def test_a_roll_out_never_takes_an_instance_away_first() -> None:
 @pytest.mark.parametrize(
     ("spec", "names"),
     [
-        (IMAGE, ["announcer", "function"]),
+        (IMAGE, ["function", "announcer"]),
         ({**IMAGE, "startup": {"announcer": False}}, ["function"]),
         (INLINE, ["function"]),
     ],
@@ -172,14 +180,48 @@ def test_inline_code_survives_the_kubelets_expansion_of_dollars() -> None:
     assert environment(container(INLINE))["TORPOR_HANDLER"] == "main.handler"
 
 
-def test_code_in_a_config_map_is_mounted_and_its_version_rolls_the_pods() -> None:
+def test_code_in_a_config_map_is_given_as_variables_and_its_version_rolls_the_pods() -> None:
     first, second = made(FROM_CONFIG_MAP, "7"), made(FROM_CONFIG_MAP, "8")
     template = first.deployment["spec"]["template"]
     assert template["metadata"]["annotations"][ANNOTATION_CODE_VERSION] == "7"
     assert template != second.deployment["spec"]["template"]
-    mounts = {item["mountPath"] for item in container(FROM_CONFIG_MAP)["volumeMounts"]}
-    assert mounts == {"/tmp", "/var/torpor/code"}
-    assert "TORPOR_CODE" not in environment(container(FROM_CONFIG_MAP))
+    [running] = template["spec"]["containers"]
+    name = FROM_CONFIG_MAP["code"]["configMap"]
+    assert running["envFrom"] == [{"prefix": "TORPOR_FILE_", "configMapRef": {"name": name}}]
+    assert "volumes" not in template["spec"]
+    assert "TORPOR_CODE" not in environment(running)
+    assert state_in(first.deployment) == CodeState("7", "uid.1", is_small=True)
+
+
+def test_code_that_is_too_large_for_variables_is_mounted() -> None:
+    large = children(
+        function(FROM_CONFIG_MAP),
+        SETTINGS,
+        InstanceTokens("t0ken", "d3tail"),
+        CodeState("7", "uid.1", is_small=False),
+    ).deployment
+    spec = large["spec"]["template"]["spec"]
+    assert [item["mountPath"] for item in spec["containers"][0]["volumeMounts"]] == [
+        "/var/torpor/code"
+    ]
+    assert "envFrom" not in spec["containers"][0]
+    assert state_in(large) == CodeState("7", "uid.1", is_small=False)
+
+
+@pytest.mark.parametrize(
+    ("config_map", "is_small"),
+    [
+        ({"data": {"main.py": "x = 1", "data.json": "{}"}}, True),
+        ({}, True),
+        ({"data": {"main.py": "x" * 96 * 1024}}, False),
+        ({"data": {"main.py": "é" * 60 * 1024}}, False),
+        ({"data": {f"{number}.py": "x" * 90 * 1024 for number in range(2)}}, False),
+        ({"data": {"main.py": "x"}, "binaryData": {"picture": "AAEC"}}, False),
+        ({"data": {"main.py": "x = '\0'"}}, False),
+    ],
+)
+def test_small_texts_go_into_an_environment(config_map: dict[str, Any], is_small: bool) -> None:
+    assert state_of(config_map, "uid.1").is_small is is_small
 
 
 ARCHIVE: dict[str, Any] = {
@@ -193,14 +235,16 @@ def test_an_archive_is_fetched_by_the_runtime_into_a_folder_of_its_own() -> None
     assert found["TORPOR_ARCHIVE_URL"].replace("$$", "$") == ARCHIVE["code"]["archive"]["url"]
     assert found["TORPOR_ARCHIVE_SHA256"] == "0123456789abcdef" * 4
     assert found["TORPOR_CODE_DIR"] == "/var/torpor/code/0123456789abcdef"
-    assert {"name": "code", "emptyDir": {"sizeLimit": "1Gi"}} in pod(ARCHIVE)["volumes"]
-    assert {"name": "code", "mountPath": "/var/torpor/code"} in container(ARCHIVE)["volumeMounts"]
+    assert "volumes" not in pod(ARCHIVE)
     assert "initContainers" not in pod(ARCHIVE)
 
 
 def test_pythons_runtime_fetches_the_archive_first_for_one_that_does_not() -> None:
     found = pod({**ARCHIVE, "runtime": "nodejs"})
     [fetcher] = found["initContainers"]
+    assert {"name": "code", "emptyDir": {"sizeLimit": "1Gi"}} in found["volumes"]
+    for each in (fetcher, found["containers"][0]):
+        assert {"name": "code", "mountPath": "/var/torpor/code"} in each["volumeMounts"]
     assert fetcher["image"] == SETTINGS.runtime_images["python3"]
     assert fetcher["command"][-1] == "torpor_runtime.archive"
     assert fetcher["securityContext"]["readOnlyRootFilesystem"] is True
@@ -337,3 +381,23 @@ def test_only_gateways_may_reach_the_pods() -> None:
     }
     assert peer["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "gateway"
     assert spec["podSelector"]["matchLabels"]["torpor.dev/function"] == "thumbnail"
+
+
+def test_a_function_is_told_where_spans_go_unless_it_says_so_itself() -> None:
+    settings = replace(SETTINGS, function_otlp_endpoint="http://to:4318")
+
+    def names(spec: dict[str, Any]) -> dict[str, str]:
+        found = children(function(spec), settings, InstanceTokens("t", "d"), None).deployment
+        [container] = [
+            each
+            for each in found["spec"]["template"]["spec"]["containers"]
+            if each["name"] == "function"
+        ]
+        told = [item for item in container["env"] if item["name"].startswith("OTEL_")]
+        assert len({item["name"] for item in told}) == len(told)
+        return {item["name"]: item["value"] for item in told}
+
+    ours = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://to:4318", "OTEL_SERVICE_NAME": "shop/thumbnail"}
+    assert names(IMAGE) == ours
+    own = {"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://mine"}
+    assert names({**IMAGE, "env": [own]}) == {**ours, own["name"]: own["value"]}

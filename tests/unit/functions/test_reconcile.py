@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -34,7 +35,8 @@ AWAY = ApiUnavailable(503, "Unavailable", "away")
 
 
 def pod(*, ready: bool = False, trouble: Trouble | None = None) -> Instance:
-    return Instance(KEY, "pod-1", "pod-uid", "10.0.0.1", 8080, ready, False, trouble)
+    seen = {"started": 1.0}
+    return Instance(KEY, "pod-1", "pod-uid", "10.0.0.1", 8080, ready, False, trouble, seen)
 
 
 def foreign(kind: str) -> dict[str, Any]:
@@ -278,6 +280,26 @@ async def test_code_is_read_once_however_often_it_is_looked_at() -> None:
     assert cluster.writes == []
 
 
+async def test_a_deployment_that_does_not_say_where_its_code_is_has_it_read_again() -> None:
+    cluster = await settled(FROM_CONFIG_MAP)
+    made = cluster.objects["Deployment", KEY.name]
+    del made["metadata"]["annotations"]["torpor.dev/code-place"]  # as before there were two
+    made["spec"]["template"]["spec"]["containers"][0].pop("envFrom")
+    cluster.show()
+    await cluster.reconciler().reconcile(KEY)
+    assert cluster.reads == ["thumbnail-code"] * 2
+    assert "envFrom" in template(cluster)["spec"]["containers"][0]
+
+
+async def test_code_that_outgrows_an_environment_gets_a_volume() -> None:
+    cluster = await settled(FROM_CONFIG_MAP)
+    cluster.config_maps["thumbnail-code"], cluster.code = "2", "x" * 200_000
+    await cluster.reconciler().reconcile(KEY)
+    spec = template(cluster)["spec"]
+    assert "envFrom" not in spec["containers"][0]
+    assert spec["volumes"] == [{"name": "code", "configMap": {"name": "thumbnail-code"}}]
+
+
 async def test_an_unknown_runtime_blocks_without_children() -> None:
     cluster = SmallCluster()
     cluster.put(function_object({**INLINE, "runtime": "cobol"}))
@@ -397,6 +419,28 @@ async def test_instances_that_are_late_are_told_with_an_event() -> None:
     assert cluster.events == [("Warning", "NotReady")]
 
 
+def mounting(*names: str) -> list[dict[str, Any]]:
+    return [{"name": it, "mountPath": f"/{it}", "configMap": {"name": it}} for it in names]
+
+
+async def test_a_container_that_was_never_started_names_the_config_map_it_waits_for() -> None:
+    cluster = await settled({**IMAGE, "volumes": mounting("thumbnail-code", "nosuch")})
+    cluster.objects["Deployment", KEY.name]["spec"]["replicas"] = 1
+    cluster.pods = [replace(pod(), seen={"scheduled": 1.0})]
+    cluster.seen = Seen(late=True)
+    cluster.show()
+    reconciler = cluster.reconciler()
+    await reconciler.reconcile(KEY)
+    assert cluster.ready() == ("False", "NotStarted")
+    message = cluster.status()["conditions"][0]["message"]
+    assert "spec.volumes: there is no ConfigMap 'nosuch' in this namespace;" in message
+    assert "thumbnail-code" not in message
+    cluster.pods = [pod()]
+    cluster.show()
+    await reconciler.reconcile(KEY)
+    assert cluster.ready() == ("False", "NotReady")
+
+
 @pytest.mark.parametrize("turns", LOOPS.values(), ids=LOOPS.keys())
 async def test_a_broken_function_costs_no_write_a_turn(turns: tuple[Trouble | None, ...]) -> None:
     cluster = await settled()
@@ -465,3 +509,24 @@ async def test_a_function_that_leaves_is_left_to_the_garbage_collector() -> None
     cluster.remove("Function")
     assert await cluster.reconciler().reconcile(KEY) is None
     assert cluster.writes == []
+
+
+NEVER = {"provisioned": [{"schedule": "0 0 31 2 *", "timeZone": "Europe/Rome"}]}
+
+
+async def test_a_window_that_never_opens_is_told_with_an_event_and_it_serves_on() -> None:
+    cluster = SmallCluster()
+    cluster.put(function_object({**IMAGE, "scaling": NEVER}))
+    reconciler = cluster.reconciler()
+    for _ in range(3):
+        await reconciler.reconcile(KEY)
+        cluster.show()
+    assert cluster.ready() == ("True", "AtZero")
+    told = {item["type"]: item for item in cluster.status()["conditions"]}["Stalled"]
+    assert (told["status"], told["reason"]) == ("True", "InvalidWindow")
+    assert "spec.scaling.provisioned[0].schedule: '0 0 31 2 *'" in told["message"]
+    assert cluster.events == [("Warning", "InvalidWindow")]
+    assert cluster.writes == FIRST
+    cluster.put({**cluster.objects["Function", KEY.name], "spec": IMAGE})
+    await reconciler.reconcile(KEY)
+    assert {it["type"]: it["status"] for it in cluster.status()["conditions"]}["Stalled"] == "False"

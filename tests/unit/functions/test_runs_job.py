@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.unit.functions.builders import INLINE, KEY, SETTINGS, function
-from torpor.functions.pod_template import UnknownRuntime
 from torpor.functions.runs.devices import device_among
 from torpor.functions.runs.job import Device, run_job
+from torpor.functions.runs.seen import run_job_seen
+from torpor.functions.runs.spans import run_span, traceparent_of
+from torpor.functions.runtime_container import UnknownRuntime
 from torpor.resources.names import LABEL_FUNCTION, LABEL_RUN, LABEL_RUN_OF
-from torpor.resources.run import RunRequest, run_id
+from torpor.resources.run import Run, RunRequest, RunState, run_id
 
 REQUEST = RunRequest(KEY, '{"n": 1}', "order-7")
 L4 = {"nvidia.com/gpu.product": "NVIDIA-L4"}
@@ -210,3 +213,53 @@ def test_a_runtime_runs_its_handler_and_is_told_no_gateway() -> None:
 def test_a_runtime_that_is_not_installed_is_named() -> None:
     with pytest.raises(UnknownRuntime, match="ruby"):
         made(**{**INLINE, "runtime": "ruby"})
+
+
+def test_the_program_is_below_the_span_of_its_run_which_is_below_its_callers() -> None:
+    trace, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    given = f"00-{trace}-{caller}-01"
+    found = function({"image": "x:1", "workload": "Job", "job": {}})
+    assert found.job is not None
+    request = replace(REQUEST, traceparent=given)
+    job = run_job(found, found.job, request, SETTINGS, Device())
+    seen = run_job_seen(
+        {**job, "metadata": {**job["metadata"], "uid": "u", "resourceVersion": "1"}}
+    )
+    assert seen is not None
+    run = Run(seen.id, KEY, RunState.FAILED, reason="Exited", attempt=3, pod_seconds=1.5)
+    span = run_span(run, seen.trace, 10.0, 20.0)
+    assert span is not None
+    assert (span.trace_id, span.parent_span_id) == (trace, caller)
+    assert environment(job)["TRACEPARENT"] == f"00-{trace}-{span.span_id}-01"
+    assert (span.name, span.error, span.start_seconds, span.end_seconds) == (
+        f"run {KEY}",
+        "Exited",
+        10.0,
+        20.0,
+    )
+    assert span.attributes == {
+        "torpor.function": str(KEY),
+        "torpor.run.id": seen.id,
+        "torpor.run.outcome": "Failed",
+        "torpor.run.attempts": 3,
+        "torpor.run.pod_seconds": 1.5,
+    }
+
+
+def test_a_run_without_a_trace_begins_one_and_one_that_is_not_sampled_is_not_told() -> None:
+    run = Run("r-1", KEY, RunState.SUCCEEDED)
+    span = run_span(run, "", 1.0, 2.0)
+    assert span is not None
+    assert (span.parent_span_id, span.error) == (None, None)
+    assert traceparent_of("r-1", "") == f"00-{span.trace_id}-{span.span_id}-01"
+    assert run_span(run, f"00-{'a' * 32}-{'b' * 16}-00", 1.0, 2.0) is None
+    assert traceparent_of("r-1", f"00-{'a' * 32}-{'b' * 16}-00").endswith("-00")
+
+
+def test_a_run_is_told_where_spans_go() -> None:
+    settings = replace(SETTINGS, function_otlp_endpoint="http://to:4318")
+    found = function({"image": "x:1", "workload": "Job", "job": {}})
+    assert found.job is not None
+    job = run_job(found, found.job, REQUEST, settings, Device())
+    assert environment(job)["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://to:4318"
+    assert "OTEL_EXPORTER_OTLP_ENDPOINT" not in environment(made())

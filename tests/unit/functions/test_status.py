@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.functions.builders import function
+from tests.unit.functions.builders import IMAGE, function
 from torpor.functions.cold_starts import ColdStarts
 from torpor.functions.decisions import Rescaled
+from torpor.functions.lateness import Unstarted
 from torpor.functions.status import Observed, Seen, status
 from torpor.resources.conditions import Problem, find
 
@@ -220,6 +221,19 @@ def test_instances_that_are_never_ready_are_told_and_remembered_until_one_serves
     assert condition(told(TRYING, asleep, generation=2), "Ready") == ("True", "Waking")
 
 
+UNSTARTED = replace(TRYING, unstarted=Unstarted())
+
+
+def test_what_was_never_started_is_told_until_it_starts_and_then_as_it_is() -> None:
+    stuck = told(UNSTARTED, seen=LATE)
+    assert condition(stuck, "Ready") == ("False", "NotStarted")
+    assert condition(told(ASLEEP, stuck), "Ready") == ("False", "NotStarted")
+    asked = Observed(desired=1)
+    assert condition(told(asked, stuck, seen=LATE), "Ready") == ("False", "NotStarted")
+    assert condition(told(TRYING, stuck, seen=LATE), "Ready") == ("False", "NotReady")
+    assert condition(told(SERVING, stuck), "Ready") == ("True", "Serving")
+
+
 def test_what_the_pods_complain_of_comes_before_their_being_late() -> None:
     found = told(replace(TRYING, trouble=CRASHING), seen=LATE)
     assert condition(found, "Ready") == ("False", "CrashLoopBackOff")
@@ -271,3 +285,19 @@ def test_what_never_was_is_absent_rather_than_null() -> None:
 def test_a_roll_out_is_reconciling() -> None:
     rolling = told(Observed(desired=1, ready=1, rolling=True))
     assert condition(rolling, "Reconciling") == ("True", "RollingOut")
+
+
+def test_a_window_that_never_opens_hides_no_trouble_and_is_not_kept_as_one() -> None:
+    windows = [{"schedule": "0 8 * * *", "timeZone": "Mars/Phobos"}]
+    spec = {**IMAGE, "scaling": {"provisioned": windows}}
+
+    def say(observed: Observed, before: dict[str, Any]) -> dict[str, Any]:
+        return status(function(spec, **before), observed, QUIET, "example.com", NOW)
+
+    first = say(ASLEEP, {})
+    assert condition(first, "Stalled") == ("True", "InvalidWindow")
+    second = say(WAKING, first)
+    assert condition(second, "Ready") == ("True", "Waking")
+    crashing = say(replace(WAKING, starting=1, trouble=CRASHING), second)
+    assert condition(crashing, "Stalled") == ("True", "CrashLoopBackOff")
+    assert condition(say(SERVING, crashing), "Stalled") == ("True", "InvalidWindow")

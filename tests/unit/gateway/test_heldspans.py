@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from torpor.gateway.heldspans import HeldSpans, Trace
+from torpor.gateway.dataplane.base import Refused
+from torpor.gateway.heldspans import HeldSpans, Trace, told_of
 from torpor.resources.names import FunctionKey
 from torpor.telemetry.tracing import Kind, Span
 
@@ -53,3 +56,18 @@ def test_what_is_not_sampled_or_no_trace_is_not_told(traceparent: str) -> None:
 def test_nothing_is_told_where_no_traces_are_sent() -> None:
     place = Trace(f"00-{TRACE}-{CALLER}-01", begun=False)
     assert HeldSpans(None).tell(KEY, place, 0.0, None, {}) is None  # type: ignore[func-returns-value]
+
+
+def test_a_hold_tells_how_it_ended() -> None:
+    own = {"torpor.request_id": "r1", "torpor.hold": "first"}
+    assert told_of(None, "r1", "first") == ("abandoned", own)
+    refused = Refused(503, "hold-full", "too many wait")
+    assert told_of(refused, "r1", "first") == (
+        "hold-full",
+        {**own, "http.response.status_code": 503},
+    )
+    woke = SimpleNamespace(phases={"decide": 3.4, "start": 120.6})
+    assert told_of(woke, "r1", "first") == (
+        None,
+        {**own, "torpor.cold_start.decide_ms": 3, "torpor.cold_start.start_ms": 121},
+    )

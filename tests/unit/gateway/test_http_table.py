@@ -69,6 +69,40 @@ def test_the_longest_path_that_takes_the_method_is_chosen(
 
 
 @pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/orders", "list"),
+        ("/orders/", "one"),
+        ("/orders/7", "one"),
+        ("/orders//", "one"),
+        ("/%6Frders", "rest"),
+        ("/", "home"),
+        ("//", "rest"),
+        ("/open/", "open"),
+        ("/open", "rest"),
+        ("/open//", "rest"),
+    ],
+)
+def test_an_exact_path_is_taken_alone_and_before_a_prefix(path: str, name: str) -> None:
+    found = table(
+        claim("rest"),
+        claim("one", path="/orders"),
+        claim("list", path="/orders", pathType="Exact"),
+        claim("home", path="/", pathType="Exact"),
+        claim("open", path="/open/", pathType="Exact"),
+    ).find("GET", "x", path)
+    assert name_of(found) == name
+
+
+@pytest.mark.parametrize("target", ["/", "/in", "/in/", "/a//b"])
+def test_the_target_of_an_exact_path_sees_its_own_path(target: str) -> None:
+    to = {"function": {"name": "f", "path": target}}
+    found = table(claim("f", path="/a/b", pathType="Exact", target=to)).find("GET", "x", "/a/b")
+    assert isinstance(found, Destination)
+    assert found.rewritten("/a/b") == target
+
+
+@pytest.mark.parametrize(
     ("prefix", "target", "path", "seen"),
     [
         ("/orders", "/", "/orders", "/"),
@@ -98,6 +132,17 @@ def test_another_method_is_told_which_there_are() -> None:
     assert found.find("PUT", "x", "/a") == NotAllowed("GET,HEAD")
     assert found.find("PUT", "x", "/a/b/c") == NotAllowed("GET,HEAD,POST")
     assert found.find("PUT", "x", "/") is None
+
+
+def test_an_exact_path_is_told_of_where_it_is_and_nowhere_else() -> None:
+    found = table(
+        claim("list", path="/a", pathType="Exact", methods=["GET"]),
+        claim("write", path="/", host="a.example", methods=["POST"]),
+    )
+    assert found.find("PUT", "a.example", "/a") == NotAllowed("GET,POST")
+    assert found.find("PUT", "a.example", "/a/b") == NotAllowed("POST")
+    assert found.find("PUT", "b.example", "/a") == NotAllowed("GET")
+    assert found.find("PUT", "b.example", "/a/b") is None
 
 
 def test_what_is_asynchronous_or_for_a_workflow_goes_to_the_events_role() -> None:
@@ -133,15 +178,19 @@ def test_other_methods_other_hosts_and_deeper_paths_are_no_conflict() -> None:
             claim("post", path="/a", methods=["POST"]),
             claim("host", path="/a", host="a.example", methods=["GET"]),
             claim("deep", path="/a/b"),
+            claim("exact", path="/a", pathType="Exact"),
+            claim("slash", path="/a/", pathType="Exact"),
         ]
     )
-    assert len(list(claims.routes())) == 4
+    assert len(list(claims.routes())) == 6
     every = claim("every", minute=1, path="/a")
     assert claims.put(every.trigger, every) == {
         FunctionKey("shop", "get"),
         FunctionKey("shop", "post"),
     }
     assert claims.before(every.trigger) is not None
+    other = claim("other", minute=1, path="/a", pathType="Exact")
+    assert claims.put(other.trigger, other) == {FunctionKey("shop", "exact")}
 
 
 def test_a_queue_has_one_reader_and_a_suspended_trigger_wants_nothing() -> None:

@@ -196,7 +196,7 @@ def test_a_function_that_never_gets_an_instance_is_refused_at_the_deadline() -> 
     ("seen", "address", "told"),
     [
         ((), None, "instance echo-1 has no node"),
-        (("scheduled",), None, "instance echo-1 has not started its container"),
+        (("scheduled",), None, "instance echo-1 has not started its container: its node still"),
         (("scheduled", "started"), None, "instance echo-1 has started, but has no address"),
         (("scheduled", "started"), "10.0.0.9", "nothing listens on port 8080 of instance echo-1"),
     ],

@@ -57,6 +57,22 @@ def test_what_waiting_does_not_mend_is_final(reason: str) -> None:
     assert found.trouble == Trouble(reason, "no such image", final=True)
 
 
+@pytest.mark.parametrize(
+    ("reason", "message"),
+    [
+        ("CreateContainerConfigError", "failed to sync configmap cache: timed out waiting for …"),
+        ("CreateContainerConfigError", "failed to sync secret cache: timed out waiting for …"),
+        ("CreateContainerConfigError", "services have not yet been read at least once, cannot …"),
+        ("CreateContainerError", "context deadline exceeded"),
+        ("CreateContainerError", 'failed to reserve container name "a": name "a" is reserved'),
+        ("RunContainerError", "context deadline exceeded"),
+    ],
+)
+def test_what_a_busy_node_does_again_is_waited_for(reason: str, message: str) -> None:
+    found = looked_at(pod("p", containerStatuses=[waiting(reason, message)]))
+    assert found.trouble == Trouble(reason, message, final=False)
+
+
 def test_a_crash_loop_says_how_it_ended_and_the_programs_words_are_not_public() -> None:
     last = {"exitCode": 1, "reason": "Error", "message": "Traceback\nKeyError: 'TOKEN'\n"}
     status = waiting("CrashLoopBackOff", "back-off 10s", terminated=last)
@@ -68,6 +84,18 @@ def test_a_crash_loop_says_how_it_ended_and_the_programs_words_are_not_public() 
 def test_a_crash_loop_that_does_not_say_how_it_ended_says_what_the_kubelet_does() -> None:
     found = looked_at(pod("p", containerStatuses=[waiting("CrashLoopBackOff", "back-off 10s")]))
     assert found.trouble == Trouble("CrashLoopBackOff", "back-off 10s", final=True)
+
+
+@pytest.mark.parametrize("turn", ["RunContainerError", "CrashLoopBackOff", "terminated"])
+def test_a_container_in_which_nothing_ever_ran_is_told_alike_in_every_turn(turn: str) -> None:
+    last = {"exitCode": 128, "reason": "StartError", "message": 'exec: "nosuch": not found'}
+    status = waiting(turn, "back-off 10s", terminated=last)
+    if turn == "terminated":
+        status = {"name": "function", "state": {"terminated": last}}
+    found = looked_at(pod("p", containerStatuses=[status]))
+    how = "exit code 128 (StartError)"
+    told = f'{how}: exec: "nosuch": not found'
+    assert found.trouble == Trouble("RunContainerError", told, final=True, public=how)
 
 
 def test_a_pull_that_fails_and_one_that_is_waited_for_are_one_trouble() -> None:

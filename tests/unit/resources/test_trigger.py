@@ -34,6 +34,7 @@ def http(**fields: Any) -> dict[str, Any]:
         (http(path="/a b"), "spec.source.http.path", "must match"),
         (http(path="/a/../b"), "spec.source.http.path", "must not have . or .."),
         (http(host="A_b"), "spec.source.http.host", "must match"),
+        (http(pathType="exact"), "spec.source.http.pathType", "must be one of Prefix, Exact"),
         (
             {**http(), "target": {"queue": {"name": "q"}}},
             "spec.source.http.async",

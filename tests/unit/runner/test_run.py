@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests import run
-from tests.run import Result, Suite
+from tests.suite import Result, Suite, SuiteRun
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -17,6 +17,12 @@ def suite(folder: Path, name: str, source: str) -> Suite:
     file = folder / f"test_{name}.py"
     file.write_text(source)
     return Suite(name, (str(file), "-c", "/dev/null"))
+
+
+def outcome(given: Suite, output: Path | None = None) -> Result:
+    ran = SuiteRun(given, os.environ)
+    ran.run(output)
+    return ran.settle()
 
 
 @pytest.fixture
@@ -52,7 +58,9 @@ def test_the_cluster_tests_run_in_the_quiet_minutes_and_the_disturbing_ones_afte
 ) -> None:
     results = run.run_everything()
     assert [result.passed for result in results] == [1] * 5
-    assert suites.read_text().split() == ["local", "beside", "quiet", "after"]
+    ran = suites.read_text().split()
+    assert [name for name in ran if name != "local"] == ["beside", "quiet", "after"]
+    assert "local" in ran
     assert run.summarise(results, 60.0) == 0
     assert "5 passed, 0 failed, 0 skipped in 1.0 minutes" in capfd.readouterr().out
 
@@ -97,7 +105,7 @@ def test_skips_are_named_and_can_be_forbidden(
 def test_what_cannot_run_is_a_failure(
     tmp_path: Path, source: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    result = run.run_suite(suite(tmp_path, "broken", source), os.environ)
+    result = outcome(suite(tmp_path, "broken", source))
     assert (result.passed, result.failed > 0) == (0, True)
 
 
@@ -116,16 +124,29 @@ def test_once():
         assert 0
 {others}
 """
-    result = run.run_suite(suite(tmp_path, "unsteady", source), os.environ)
+    result = outcome(suite(tmp_path, "unsteady", source))
     assert (result.passed, result.failed) == (2, failed)
     assert result.unsteady == ("test_unsteady.test_once",)
     assert run.summarise([result], 1.0) == failed
     assert "unsteady, failed at first" in capfd.readouterr().out
 
 
+def test_the_summary_ends_with_what_failed_and_what_it_printed(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = "def test_it():\n    print('sent 3, answered 2')\n    assert 3 == 2\n"
+    result = outcome(suite(tmp_path, "wrong", source), tmp_path / "log")
+    at_once = capfd.readouterr().out
+    assert run.summarise([result], 1.0) == 1
+    for printed in (at_once, capfd.readouterr().out):
+        assert "--- test_wrong.test_it" in printed
+        assert "E   assert 3 == 2" in printed
+        assert "sent 3, answered 2" in printed
+
+
 def test_many_failures_are_not_run_again(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     source = "import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_it(n): assert 0\n"
-    result = run.run_suite(suite(tmp_path, "worse", source), os.environ)
+    result = outcome(suite(tmp_path, "worse", source))
     assert (result.passed, result.failed, result.unsteady) == (0, 6, ())
     assert "run once more" not in capfd.readouterr().out
 
@@ -136,7 +157,7 @@ def test_a_test_that_is_named_and_not_there_is_a_failure(
     whole = suite(tmp_path, "renamed", "def test_new(): pass\n")
     file, *options = whole.arguments
     gone = Suite("gone", (f"{file}::test_old", *options))
-    assert run.run_suite(gone, os.environ).failed == 1
+    assert outcome(gone).failed == 1
 
 
 def test_the_tests_kept_out_of_the_quiet_minutes_exist() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from torpor.errors import InvalidResource
 from torpor.resources.function import Provisioned
-from torpor.scaling.provisioned import ProvisionedFloor
+from torpor.scaling.provisioned import ProvisionedFloor, fault
 
 ROME = ZoneInfo("Europe/Rome")
 
@@ -82,6 +82,15 @@ def test_a_day_that_is_long_in_coming() -> None:
     [
         ("0 8 * *", "UTC", "spec.scaling.provisioned[0].schedule"),
         ("61 8 * * *", "UTC", "spec.scaling.provisioned[0].schedule"),
+        ("0 25 * * *", "UTC", "spec.scaling.provisioned[0].schedule"),
+        ("*/0 * * * *", "UTC", "spec.scaling.provisioned[0].schedule"),
+        ("0 0 31 2 *", "UTC", "spec.scaling.provisioned[0].schedule"),
+        ("0 0 */30 2 1#5", "UTC", "spec.scaling.provisioned[0].schedule"),
+        ("0 8 * * *", "Mars/Phobos", "spec.scaling.provisioned[0].timeZone"),
+        ("0 8 * * *", "", "spec.scaling.provisioned[0].timeZone"),
+        ("0 8 * * *", "Europe/Rome ", "spec.scaling.provisioned[0].timeZone"),
+        ("0 8 * * *", "/etc/passwd", "spec.scaling.provisioned[0].timeZone"),
+        ("0 8 * * *", "UTC+25", "spec.scaling.provisioned[0].timeZone"),
         ("0 8 * * *", "Europe/Roma", "spec.scaling.provisioned[0].timeZone"),
         ("0 8 * * *", "../etc", "spec.scaling.provisioned[0].timeZone"),
     ],
@@ -90,3 +99,12 @@ def test_refuses_what_it_does_not_understand(schedule: str, zone: str, field: st
     with pytest.raises(InvalidResource) as refused:
         floor(schedule, zone=zone)
     assert refused.value.path == field
+
+
+def test_the_first_window_that_never_opens_is_named() -> None:
+    good = Provisioned(1, "0 8 * * *", "UTC", 60)
+    never = Provisioned(1, "0 0 31 2 *", "UTC", 60)
+    assert fault((good, good)) is None
+    found = fault((good, never))
+    assert found is not None
+    assert found.path == "spec.scaling.provisioned[1].schedule"

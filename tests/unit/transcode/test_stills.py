@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.unit.transcode.rungs import HEIGHT, WIDTH, clip, variant
 from torpor.transcode.stills import cues, grid_of, write_poster, write_thumbnails
+from torpor.transcode.tools import find_tools
 
 
 def picture_size(path: Path) -> tuple[int, int]:
@@ -28,6 +30,14 @@ def test_poster_and_thumbnails_are_pictures_of_their_size(tmp_path: Path) -> Non
     assert picture_size(tmp_path / "poster.jpg") == (WIDTH, HEIGHT)
     assert picture_size(tmp_path / "thumbnails.jpg") == (1600, 90)
     assert (tmp_path / "thumbnails.vtt").read_text() == cues(grid)
+
+
+def test_one_frame_that_lasts_for_seconds_is_a_poster(tmp_path: Path) -> None:
+    film, program = tmp_path / "film.mp4", find_tools().ffmpeg
+    still = ["-v", "error", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=1", "-frames:v", "1"]
+    subprocess.run([program, *still, str(film)], check=True)
+    asyncio.run(write_poster(program, film, Fraction(1), tmp_path / "poster.jpg"))
+    assert picture_size(tmp_path / "poster.jpg") == (64, 64)
 
 
 @pytest.mark.parametrize(

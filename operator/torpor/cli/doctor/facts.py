@@ -63,8 +63,8 @@ class Facts:
 
     `skew_seconds` is how far our clock is ahead of the API server's. `unready` says for each pod
     why it is not ready, in the words of its own /readyz. `kinds` are the CRDs by kind, `wanted`
-    those of this program. `unresolved` is why no name below the domain is known here, or None.
-    `denied` are the rights that the person lacks.
+    those of this program. `jobs` are those of runs. `unresolved` is why no name below the domain is
+    known here, or None. `denied` are the rights that the person lacks.
     """
 
     namespace: str
@@ -84,6 +84,7 @@ class Facts:
     functions: Told = UNASKED
     workflows: Told = UNASKED
     triggers: Told = UNASKED
+    jobs: Told = UNASKED
     nodes: Told = UNASKED
     namespaces: Told = UNASKED
     unresolved: str | None = None

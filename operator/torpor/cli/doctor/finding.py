@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from torpor.cli.output import printable
+
 
 class Grade(StrEnum):
     """How much a finding matters."""
@@ -45,4 +47,5 @@ def in_words(findings: Sequence[Finding], checks: int) -> str:
 
 
 def _words(finding: Finding) -> str:
-    return f"{finding.grade}: {finding.what}\n  why   {finding.why}\n  do    {finding.command}"
+    what, why, command = map(printable, (finding.what, finding.why, finding.command))
+    return f"{finding.grade}: {what}\n  why   {why}\n  do    {command}"

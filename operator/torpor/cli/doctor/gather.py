@@ -23,6 +23,7 @@ from torpor.errors import ApiError, TorporError
 from torpor.platform.kubernetes.resources import (
     DEPLOYMENTS,
     FUNCTIONS,
+    JOBS,
     LEASES,
     NAMESPACES,
     NODES,
@@ -33,6 +34,7 @@ from torpor.platform.kubernetes.resources import (
     Resource,
 )
 from torpor.resources.conditions import READY, find
+from torpor.resources.names import LABEL_RUN
 from torpor.resources.tokens import SECRET_NAME
 
 CRD_PATH = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -57,6 +59,7 @@ async def facts_of(api: Cluster, args: argparse.Namespace) -> Facts:
         "functions": _all(api, FUNCTIONS, own),
         "workflows": _all(api, WORKFLOWS, own),
         "triggers": _all(api, TRIGGERS, own),
+        "jobs": _all(api, JOBS, own, {"labelSelector": LABEL_RUN}),
         "nodes": _ask(api, NODES.path()),
         "namespaces": _ask(api, NAMESPACES.path()),
         "kinds": _kinds(api),
@@ -100,10 +103,14 @@ async def _ask(api: Cluster, path: str, params: Mapping[str, str] | None = None)
         return Told(None, 0, str(error))
 
 
-async def _all(api: Cluster, kind: Resource, own: str) -> Told:
+async def _all(
+    api: Cluster, kind: Resource, own: str, params: Mapping[str, str] | None = None
+) -> Told:
     """Return the objects of all namespaces, or of the person's where that is all they may see."""
-    told = await _ask(api, kind.path())
-    return told if told.value is not None or told.missing else await _ask(api, kind.path(own))
+    told = await _ask(api, kind.path(), params)
+    if told.value is not None or told.missing:
+        return told
+    return await _ask(api, kind.path(own), params)
 
 
 async def _server(api: Cluster) -> tuple[Told, float | None]:

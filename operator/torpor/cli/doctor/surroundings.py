@@ -84,6 +84,7 @@ def rights(own: str, namespace: str) -> tuple[Right, ...]:
         Right("patch", group, "functions", "", own, "kubectl apply of Functions"),
         Right("delete", group, "functions", "", own, "torpor fn delete"),
         Right("get", "", "pods", "log", own, "torpor fn logs"),
+        Right("list", "batch", "jobs", "", own, "torpor run list"),
         Right("list", "events.k8s.io", "events", "", own, "torpor fn show: what happened lately"),
         Right("create", "", "services", "proxy", namespace, "torpor invoke without --gateway"),
         Right("patch", group, "triggers", "", own, "torpor trigger pause"),

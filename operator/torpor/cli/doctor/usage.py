@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torpor.cli.doctor.facts import Facts
+from torpor.cli.doctor.facts import Facts, Json
 from torpor.cli.doctor.finding import Finding, Grade
 from torpor.cli.doctor.surroundings import runtimes
-from torpor.cli.fnshow import key_of, trouble_of
+from torpor.cli.fnshow import key_of, troubles_of, truth
 from torpor.cli.remedies import remedy
-from torpor.resources.conditions import READY, find
+from torpor.resources.conditions import INVALID_WINDOW, READY, STALLED, find
 
 FUNCTIONS, IMAGES, OTHERS = "functions", "images", "workflows and triggers"
 _MOST_NAMED = 20
@@ -17,22 +17,27 @@ _DOCKER = "docker.io/"
 
 
 def check_functions(facts: Facts) -> Iterator[Finding]:
-    """Yield each Function that does not get on, with its reason."""
-    named = 0
-    for obj in facts.functions.items:
-        trouble = trouble_of(obj)
-        if trouble is None:
-            continue
-        named += 1
-        if named > _MOST_NAMED:
-            continue
+    """Yield why each Function does not get on."""
+    found = [(obj, it) for obj in facts.functions.items for it in troubles_of(obj)]
+    for obj, trouble in found[:_MOST_NAMED]:
         key = key_of(obj)
         what = f"Function {key}: {trouble['reason']}: {trouble['message']}"
-        why = "its callers are answered 503 until somebody mends it"
-        yield Finding(Grade.PROBLEM, FUNCTIONS, what, why, remedy(trouble["reason"], key))
-    if named > _MOST_NAMED:
-        what = f"{named - _MOST_NAMED} more Functions do not get on"
+        command = remedy(trouble["reason"], key)
+        yield Finding(Grade.PROBLEM, FUNCTIONS, what, _harm(obj, trouble), command)
+    if len(found) > _MOST_NAMED:
+        what = f"{len(found) - _MOST_NAMED} more problems of Functions"
         yield Finding(Grade.PROBLEM, FUNCTIONS, what, "as above", "torpor fn list -A -o wide")
+
+
+def _harm(obj: Json, trouble: Json) -> str:
+    """Return what comes of a Function's trouble."""
+    if trouble["reason"] == INVALID_WINDOW:
+        return "it serves, but this window never keeps an instance ready for its callers"
+    if "job" in obj["spec"]:
+        return "no run of it is started until somebody mends it"
+    if trouble["type"] == STALLED and truth(obj, READY) == "True":
+        return "it serves as it was before: its newest version does not start"
+    return "its callers are answered 503 until somebody mends it"
 
 
 def check_others(facts: Facts) -> Iterator[Finding]:

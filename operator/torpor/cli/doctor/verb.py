@@ -15,7 +15,7 @@ from torpor.cli import options
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
-    options.add_cluster(parser)
+    options.add_cluster(parser, "what to look at if not all namespaces may be seen (kubeconfig's)")
     options.add_gateway(parser)
     parser.add_argument(
         "--dev", action="store_true", help="look at this machine and torpor dev (at --gateway)"

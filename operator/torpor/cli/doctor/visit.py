@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from torpor.cli import cluster, output
-from torpor.cli.doctor import gather, kinds, local, roles, surroundings, usage
+from torpor.cli.doctor import gather, kinds, local, roles, runs, surroundings, usage
 from torpor.cli.doctor.facts import Facts
 from torpor.cli.doctor.finding import Finding, Grade, in_words
 from torpor.cli.output import Form
@@ -28,6 +28,7 @@ CHECKS: Mapping[str, Check] = {
     surroundings.SECURITY: surroundings.check_security,
     usage.FUNCTIONS: usage.check_functions,
     usage.OTHERS: usage.check_others,
+    runs.CHECK: runs.check,
     usage.IMAGES: usage.check_images,
 }
 

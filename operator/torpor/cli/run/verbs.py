@@ -63,7 +63,7 @@ def _add_logs(verbs: _Verbs[argparse.ArgumentParser]) -> None:
 def _add_follow(parser: argparse.ArgumentParser) -> None:
     text = "wait for the end, and show progress; 1 unless the run succeeded"
     parser.add_argument("-f", "--follow", action="store_true", help=text)
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer")
+    parser.add_argument("--timeout", type=options.seconds, metavar="SECONDS", help="wait no longer")
 
 
 def _named(verbs: _Verbs[argparse.ArgumentParser], name: str, text: str) -> argparse.ArgumentParser:

@@ -86,7 +86,7 @@ def _add_run(verbs: _Verbs[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="as --wait, and show states on stderr as they change"
     )
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="wait no longer")
+    parser.add_argument("--timeout", type=options.seconds, metavar="SECONDS", help="wait no longer")
     options.add_text_or_data(parser)
 
 

@@ -29,12 +29,15 @@ from torpor.platform.local_ports import choose_port
 from torpor.platform.local_program import TERMINATION_LOG, passed_on
 from torpor.platform.local_spawn import end, send, spawn, told
 from torpor.resources.run import MAX_RESULT_BYTES
+from torpor.telemetry.metrics import RUN_POD_SECONDS
 
 log = logging.getLogger(__name__)
 
 _CANNOT_START = 127
 """As a shell says it."""
 _PROGRESS_SECONDS = 1.0
+_FIRST_LOOK_SECONDS = 0.125
+"""Then twice as long each time, so that a run of a second is seen at work, too."""
 _MOST_DOUBLINGS = 20
 
 
@@ -101,6 +104,13 @@ class LocalIndex:
         if self._process is not None:
             send(self._process, signal.SIGKILL)
 
+    def crash(self) -> bool:
+        """Kill its process as a node that dies does; False if there is none at this moment."""
+        if self._process is None or self._process.returncode is not None:
+            return False
+        send(self._process, signal.SIGKILL)
+        return True
+
     async def run(self) -> None:
         """Return when it succeeded, failed, or was stopped; then it waits again."""
         while not self._stopping.is_set():
@@ -148,17 +158,23 @@ class LocalIndex:
 
     async def _live(self) -> int:
         """Return the exit code of one process as Kubernetes would tell it."""
-        began = self._around.clock()
+        began, code = self._around.clock(), _CANNOT_START
         try:
             with self._port() as port:
                 self._obstacle = ""
                 self._process = process = await self._spawn(port)
-                return await self._lived(process, port)
+                code = await self._lived(process, port)
+                return code
         except (OSError, ValueError) as error:
             self._obstacle = f"its process cannot be started: {told(error)}"
-            return _CANNOT_START
+            return code
         finally:
-            self._run.pod_seconds += self._around.clock() - began
+            self._count(code, self._around.clock() - began)
+
+    def _count(self, code: int, seconds: float) -> None:
+        self._run.pod_seconds += seconds
+        key, outcome = self._run.key, "lost" if code else "succeeded"
+        RUN_POD_SECONDS.labels(key.namespace, key.name, outcome).inc(seconds)
 
     @contextmanager
     def _port(self) -> Iterator[int]:
@@ -192,8 +208,10 @@ class LocalIndex:
                 task.cancel()
 
     async def _look(self, port: int) -> None:
+        pause = _FIRST_LOOK_SECONDS
         while True:
-            await asyncio.sleep(_PROGRESS_SECONDS)
+            await asyncio.sleep(pause)
+            pause = min(_PROGRESS_SECONDS, 2 * pause)
             with suppress(OSError):  # a full disk: the log is longer then
                 await asyncio.to_thread(self._output.keep_small)
             found = await ask(port)

@@ -11,9 +11,11 @@ import asyncio
 import logging
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
+from types import MappingProxyType
 
 from torpor.dev.runs.index import Around, Pauses
 from torpor.dev.runs.live import LiveRun
@@ -29,13 +31,17 @@ from torpor.dev.runs.record import (
     save,
 )
 from torpor.errors import UnknownFunction
+from torpor.functions.runs.spans import traceparent_of
+from torpor.functions.usage import tell_size
 from torpor.gateway.runs.base import RunsAway
 from torpor.platform.local_guardian import Guardian
 from torpor.platform.local_program import Program
 from torpor.resources.job import Job
 from torpor.resources.names import FunctionKey
+from torpor.resources.reserved import reserved
 from torpor.resources.run import Run, RunRefused, RunRequest, check_inputs, run_id, unknown_run
 from torpor.resources.run_details import RunDetails
+from torpor.telemetry.tracing import Emit
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +61,19 @@ class LocalRuns:
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         pauses: Pauses = Pauses(),  # noqa: B008 - a frozen value
+        environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
+        """`environment` is what programs have besides what their Functions say."""
         self.programs: Mapping[FunctionKey, Program] = {}
         """The Job Functions that can be invoked now; replaced when the folder changes."""
+        self.addresses: Sequence[str] = ()
+        """Where what programs may be told of is, such as the gateway; always in the same order."""
         self.ready = asyncio.Event()
         """The runs of earlier sessions are known, and others can be started."""
+        self.emit: Emit | None = None
+        """Where the span of a run goes that ends; None: nowhere."""
         self._folder = folder
+        self._environment = environment
         self._wall = wall
         self._around = Around(guardian or Guardian(), clock, pauses, set())
         self._runs: dict[tuple[str, str], LiveRun] = {}
@@ -138,14 +151,33 @@ class LocalRuns:
 
     def all(self) -> Iterator[Run]:
         """Yield the runs that are known, the latest first."""
+        return (run for run, _ in self.traced())
+
+    def traced(self) -> Iterator[tuple[Run, str]]:
+        """Yield the same, each with the traceparent that it was started with, empty for none."""
         runs = sorted(self._runs.values(), key=lambda live: -live.record.created)
-        return (live.record.view() for live in runs)
+        for live in runs:
+            yield live.record.view(), live.record.launch.environment.get("TRACEPARENT", "")
 
     async def details(self, namespace: str, run: str) -> RunDetails:
         """Return all that is known of a run; UnknownRun."""
         live = self._live(namespace, run)
         given = (await asyncio.to_thread(input_file(live.folder).read_bytes)).decode()
         return RunDetails(live.record.view(), tuple(live.record.attempts()), given)
+
+    def under_way(self, namespace: str, name: str) -> LiveRun:
+        """Return the run of that id, or the latest of that Function that goes on; UnknownRun."""
+        if (namespace, name) in self._runs:
+            return self._runs[namespace, name]
+        key = FunctionKey(namespace, name)
+        found = [
+            live
+            for live in self._runs.values()
+            if live.record.key == key and not live.record.state.is_final
+        ]
+        if not found:
+            raise unknown_run(namespace, name)
+        return max(found, key=lambda live: live.record.created)
 
     def logs(self, namespace: str, run: str) -> Mapping[int, Path]:
         """Return the file with what each index wrote, of those that wrote; UnknownRun."""
@@ -155,10 +187,14 @@ class LocalRuns:
 
     async def _make(self, name: str, program: Program, job: Job, request: RunRequest) -> None:
         check_inputs(request.input, job.completions)
+        tell_size(request.key, reserved(program.function))
         folder = self._folder / request.key.namespace / name
         indexes = [IndexRecord() for _ in range(job.completions)]
         try:
-            launch = await asyncio.to_thread(_prepared, folder, program, job, request)
+            launch = await asyncio.to_thread(
+                _prepared, folder, program, job, request, name, self._environment
+            )
+            launch = replace(launch, addresses=tuple(self.addresses))
             record = RunRecord(name, request.key, launch, self._wall(), indexes)
             await asyncio.to_thread(save, record.saved(), folder)
         except OSError as error:
@@ -184,7 +220,7 @@ class LocalRuns:
             raise RunRefused(status, "reserved-concurrency", text, _TRY_AGAIN_SECONDS)
 
     def _begin(self, record: RunRecord, folder: Path, tasks: asyncio.TaskGroup) -> None:
-        live = LiveRun(record, folder, self._around, self._wall)
+        live = LiveRun(record, folder, self._around, self._wall, self.emit)
         self._runs[record.key.namespace, record.id] = live
         working = tasks.create_task(live.run(), name=f"run {record.id}")
         self._working.add(working)
@@ -194,9 +230,10 @@ class LocalRuns:
         """Go on with the runs that an earlier session left, and know those that ended in it."""
         for folder, record in kept:
             if record.state.is_final:
-                live = LiveRun(record, folder, self._around, self._wall)
+                live = LiveRun(record, folder, self._around, self._wall, self.emit)
                 self._runs[record.key.namespace, record.id] = live
                 continue
+            record.launch = record.launch.at(self.addresses)
             if not record.cancelled:
                 record.message = _CUT.format(rfc3339(self._wall()))
                 log.warning("run %s: %s; no attempt was used up", record.id, record.message)
@@ -225,19 +262,25 @@ def _kept(folder: Path) -> list[tuple[Path, RunRecord]]:
     return found
 
 
-def _prepared(folder: Path, program: Program, job: Job, request: RunRequest) -> Launch:
+def _prepared(
+    folder: Path,
+    program: Program,
+    job: Job,
+    request: RunRequest,
+    name: str,
+    around: Mapping[str, str],
+) -> Launch:
     """Return how to launch a run, once its folder has its code and its input."""
     if folder.exists():  # of a run that was not begun, or is forgotten
         shutil.rmtree(folder)
     program.write_files(folder / CODE)
     input_file(folder).write_text(request.input, encoding="utf-8")
-    environment = program.own_environment(folder / CODE)
+    environment = {**around, **program.own_environment(folder / CODE)}
     environment["TORPOR_TIMEOUT_SECONDS"] = str(job.timeout_seconds)
     if job.checkpoint and job.checkpoint.store:
         environment["TORPOR_CHECKPOINT"] = job.checkpoint.store
         environment["TORPOR_CHECKPOINT_SECONDS"] = str(job.checkpoint.interval_seconds)
-    if request.traceparent:
-        environment["TRACEPARENT"] = request.traceparent
+    environment["TRACEPARENT"] = traceparent_of(name, request.traceparent)
     return Launch(
         command=program.command(),
         environment=environment,
@@ -247,4 +290,5 @@ def _prepared(folder: Path, program: Program, job: Job, request: RunRequest) -> 
         timeout_seconds=job.timeout_seconds,
         ttl_seconds=job.ttl_seconds,
         grace_seconds=job.grace_seconds,
+        trace=request.traceparent,
     )

@@ -11,7 +11,9 @@ from pathlib import Path
 from torpor.dev.runs.index import Around, LocalIndex
 from torpor.dev.runs.outcome import Outcome, outcome
 from torpor.dev.runs.record import IndexState, RunRecord, save
+from torpor.functions.runs.spans import run_span
 from torpor.resources.run import RunState
+from torpor.telemetry.tracing import Emit
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,12 @@ class LiveRun:
     """Works until the run is final or `stop` was called; `wall` is Unix time in seconds."""
 
     def __init__(
-        self, record: RunRecord, folder: Path, around: Around, wall: Callable[[], float]
+        self,
+        record: RunRecord,
+        folder: Path,
+        around: Around,
+        wall: Callable[[], float],
+        emit: Emit | None,
     ) -> None:
         self.record = record
         self.folder = folder
@@ -30,6 +37,7 @@ class LiveRun:
             self.over.set()
         self._around = around
         self._wall = wall
+        self._emit = emit
         self._saving = asyncio.Lock()
         self._indexes: dict[int, LocalIndex] = {}
         failed = any(index.state is IndexState.FAILED for index in record.indexes)
@@ -46,6 +54,10 @@ class LiveRun:
         self._stopping = True
         for index in self._indexes.values():
             index.kill()
+
+    def crash(self) -> list[int]:
+        """Kill the processes that there are, and return their indexes: they are tried again."""
+        return [number for number, index in self._indexes.items() if index.crash()]
 
     async def cancel(self) -> None:
         """Have the run end as cancelled; nothing happens to one that has ended."""
@@ -76,6 +88,9 @@ class LiveRun:
         record.state, record.reason, record.message = how.state, how.reason, how.message
         record.finished = self._wall()
         log.info("run %s %s %s", record.id, how.state.value.lower(), how.message)
+        span = run_span(record.view(), record.launch.trace, record.created, record.finished)
+        if self._emit is not None and span is not None:
+            self._emit(span)
 
     async def save(self) -> None:
         """Keep the record; where that cannot be, the next session will know less of the run."""

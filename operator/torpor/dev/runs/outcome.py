@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torpor.dev.runs.record import IndexState, RunRecord, rfc3339
 from torpor.functions.runs import words
-from torpor.resources.run import RunState
+from torpor.resources.run import BAD_INPUT, RunState
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,6 @@ def _failed(record: RunRecord) -> Outcome:
         for number, index in enumerate(record.indexes)
         if index.state is IndexState.FAILED
     ]
-    reason = "BadInput" if failed[0][1].exit_code == words.EXIT_BAD_INPUT else "Failed"
+    reason = BAD_INPUT if failed[0][1].exit_code == words.EXIT_BAD_INPUT else "Failed"
     texts = [(number, index.message) for number, index in failed]
     return Outcome(RunState.FAILED, reason, words.failures(texts, len(record.indexes)))

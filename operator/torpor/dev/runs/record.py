@@ -7,8 +7,9 @@ Editing or deleting its Function changes nothing of it, as nothing of a Kubernet
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -40,6 +41,22 @@ class Launch:
     timeout_seconds: float
     ttl_seconds: float
     grace_seconds: float
+    trace: str = ""
+    """The caller's traceparent, empty for none."""
+    addresses: tuple[str, ...] = ()
+    """Where what `torpor dev` serves was when this was written: `environment` may name it."""
+
+    def at(self, addresses: Sequence[str]) -> Launch:
+        """Return the same launch for a `torpor dev` that serves the same at these addresses."""
+        moved = {old: new for old, new in zip(self.addresses, addresses, strict=False) if old}
+        if not moved:
+            return self
+        known = re.compile(f"(?:{'|'.join(map(re.escape, moved))})(?![0-9])")  # no longer port
+        environment = {
+            name: known.sub(lambda found: moved[found[0]], value)
+            for name, value in self.environment.items()
+        }
+        return replace(self, environment=environment, addresses=tuple(addresses))
 
 
 class IndexState(Enum):
@@ -167,10 +184,11 @@ def load(folder: Path) -> RunRecord:
     """
     found = orjson.loads((folder / RECORD).read_bytes())
     launch = dict(found["launch"])
+    addresses = tuple(launch.get("addresses", ()))
     return RunRecord(
         id=found["id"],
         key=FunctionKey(found["namespace"], found["function"]),
-        launch=Launch(**{**launch, "command": tuple(launch["command"])}),
+        launch=Launch(**{**launch, "command": tuple(launch["command"]), "addresses": addresses}),
         created=found["created"],
         indexes=[_index(one) for one in found["indexes"]],
         state=RunState(found["state"]),

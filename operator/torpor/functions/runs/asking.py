@@ -10,6 +10,7 @@ import orjson
 
 from torpor.functions.runs.progress import Progress, understood
 from torpor.functions.runs.seen import RunPod
+from torpor.telemetry.bodies import bounded
 
 ANSWER_SECONDS = 2.0
 MOST_PODS = 64
@@ -49,16 +50,7 @@ class Asker:
                 ):
                     if answer.status != 200:
                         return None
-                    return understood(orjson.loads(await _body(answer)))
+                    told = await bounded(answer.content, _MAX_BYTES)
+                    return None if told is None else understood(orjson.loads(told))
             except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
                 return None
-
-
-async def _body(answer: aiohttp.ClientResponse) -> bytes:
-    """Return the body, cut where it is longer than anything that is understood."""
-    found = b""
-    async for part in answer.content.iter_any():
-        found += part
-        if len(found) > _MAX_BYTES:
-            break
-    return found[:_MAX_BYTES]

@@ -17,6 +17,7 @@ from torpor.resources.names import (
     ANNOTATION_RUN_CODE,
     ANNOTATION_RUN_DEVICE,
     ANNOTATION_RUN_INPUT,
+    ANNOTATION_RUN_TRACE,
     CONTAINER_FUNCTION,
     LABEL_COMPONENT,
     LABEL_MANAGED_BY,
@@ -64,7 +65,11 @@ def run_job(
     """
     if code and function.code:
         function = replace(function, code=replace(function.code, config_map=code.name))
-    notes = {ANNOTATION_RUN_DEVICE: device.reason, ANNOTATION_RUN_CODE: code.source if code else ""}
+    notes = {
+        ANNOTATION_RUN_DEVICE: device.reason,
+        ANNOTATION_RUN_CODE: code.source if code else "",
+        ANNOTATION_RUN_TRACE: request.traceparent,
+    }
     name = run_id(function.key, function.uid, request.idempotency_key)
     labels = {
         LABEL_RUN_OF: function.key.name,

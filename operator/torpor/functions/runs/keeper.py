@@ -14,13 +14,13 @@ from datetime import datetime
 from http import HTTPStatus
 
 from torpor.errors import ApiConflict, ApiError, ApiNotFound, ApiUnavailable, UnknownFunction
-from torpor.functions.pod_template import UnknownRuntime
 from torpor.functions.runs.code import keep_code, read_code
 from torpor.functions.runs.devices import Devices
 from torpor.functions.runs.job import RunCode, run_job
 from torpor.functions.runs.memory import told_of
 from torpor.functions.runs.seen import RunJob, run_job_seen
 from torpor.functions.runs.watching import RunWatch
+from torpor.functions.runtime_container import UnknownRuntime
 from torpor.platform.kubernetes.client import KubernetesApi
 from torpor.platform.kubernetes.reflector import ObjectKey
 from torpor.platform.kubernetes.resources import JOBS
@@ -167,7 +167,7 @@ class RunKeeper:
         if function.reserved_concurrency is not None:
             self._made[function.key][name] = self._clock()
         metrics.RUNS_STARTED.labels(namespace, function.key.name).inc()
-        LOG.info("a run is made", extra={"fields": {"function": str(function.key), "run": name}})
+        LOG.info("a run is made", extra={"fields": _fields(function, name, request)})
         return name
 
     async def _code(self, function: Function, request: RunRequest) -> RunCode | None:
@@ -227,6 +227,11 @@ class RunKeeper:
         if found is None:
             raise unknown_run(namespace, run)
         return found
+
+
+def _fields(function: Function, name: str, request: RunRequest) -> dict[str, str]:
+    traced = {"traceparent": request.traceparent} if request.traceparent else {}
+    return {"function": str(function.key), "run": name, **traced}
 
 
 def _refused(error: ApiError) -> RunRefused:

@@ -20,6 +20,7 @@ from torpor.functions.runs.asking import Asker
 from torpor.functions.runs.code import copy_code
 from torpor.functions.runs.memory import Memory, told_of
 from torpor.functions.runs.seen import RunJob, RunPod, run_pod_seen
+from torpor.functions.runs.spans import run_span
 from torpor.functions.runs.state import Learned, counted, run_state
 from torpor.functions.runs.telling import Teller
 from torpor.functions.runs.template import PROGRESS_PORT
@@ -30,6 +31,7 @@ from torpor.resources.conditions import moment
 from torpor.resources.names import LABEL_RUN
 from torpor.resources.run import Run
 from torpor.telemetry import logs
+from torpor.telemetry.tracing import Emit
 
 LOG = logging.getLogger(__name__)
 
@@ -56,8 +58,9 @@ class RunLeader:
         wall: Callable[[], datetime],
         port: int = PROGRESS_PORT,
         ask_seconds: float = ASK_SECONDS,
+        emit: Emit | None = None,
     ) -> None:
-        """`clock` is monotonic; `wall` returns the time of day.
+        """`clock` is monotonic; `wall` returns the time of day; `emit` takes the runs' spans.
 
         Pods are asked at `port`, once in `ask_seconds`.
         """
@@ -68,6 +71,7 @@ class RunLeader:
         self._clock = clock
         self._wall = wall
         self._ask_seconds = ask_seconds
+        self._emit = emit
         self._memory: dict[ObjectKey, Memory] = {}
         self._queue = WorkQueue[ObjectKey](rate_per_second=RUNS_PER_SECOND)
         self._pods = Reflector[RunPod](
@@ -157,6 +161,15 @@ class RunLeader:
             return  # it is another Job of that name, or none: the watch is about to show it
         memory.told = now
         await self._teller.announce(job, before, now, memory.pods.values())
+        self._tell_span(job, now)
+
+    def _tell_span(self, job: RunJob, run: Run) -> None:
+        if self._emit is None or not run.state.is_final or not run.finished:
+            return
+        times = moment(job.created).timestamp(), moment(run.finished).timestamp()
+        span = run_span(run, job.trace, *times)
+        if span is not None:
+            self._emit(span)
 
     async def _ask(self, job: RunJob, memory: Memory) -> None:
         memory.asked_at = self._clock()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from torpor.functions.runs.progress import Progress
+import orjson
+
+from torpor.functions.runs.progress import Progress, understood
 from torpor.functions.runs.seen import RunJob, RunPod
 from torpor.functions.runs.state import Counted
+from torpor.resources.conditions import moment
 from torpor.resources.run import Indexes, Run
 
 
@@ -47,10 +49,24 @@ class Memory:
 
 
 def written(job: RunJob) -> Run | None:
-    """Return what the Job's annotation says; None for nothing, or what nobody here wrote."""
+    """Return what the Job's annotation says; None for nothing, or what nobody here wrote.
+
+    Whoever may write Jobs writes annotations too: names and the beginning are the Job's own, and
+    what is no progress, time or amount is none.
+    """
     try:
-        return Run.from_json(json.loads(job.told)) if job.told else None
-    except (ValueError, LookupError, TypeError):
+        run = Run.from_json(orjson.loads(job.told)) if job.told else None
+        return run and replace(
+            run,
+            id=job.id,
+            key=job.key,
+            created=job.created,
+            started=_time(run.started),
+            finished=_time(run.finished),
+            progress=understood(run.progress),
+            pod_seconds=run.pod_seconds if math.isfinite(run.pod_seconds) else 0.0,
+        )
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return None
 
 
@@ -63,3 +79,11 @@ def told_of(job: RunJob) -> Run:
         created=job.created,
         indexes=Indexes(total=job.completions),
     )
+
+
+def _time(text: str) -> str:
+    """Return an RFC 3339 time as it is, and nothing in the place of any other text."""
+    try:
+        return text if text and moment(text).tzinfo else ""
+    except ValueError:
+        return ""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from torpor.functions.runs.job import LABEL_QUEUE
+from torpor.resources.job import MAX_COMPLETIONS
 from torpor.resources.names import (
     ANNOTATION_RUN,
     ANNOTATION_RUN_CANCELLED,
     ANNOTATION_RUN_CODE,
     ANNOTATION_RUN_COUNTED,
     ANNOTATION_RUN_DEVICE,
+    ANNOTATION_RUN_TRACE,
     CONTAINER_FUNCTION,
     LABEL_RUN,
     LABEL_RUN_OF,
@@ -23,6 +25,8 @@ Seen = Mapping[str, Any]
 
 _FAILURES = "batch.kubernetes.io/job-index-failure-count"
 _INDEX = "batch.kubernetes.io/job-completion-index"
+_MOST_DIGITS = 10
+"""Of a number with 32 bits."""
 _NO_TROUBLE = frozenset({"", "ContainerCreating", "PodInitializing"})
 """Reasons for waiting that every container has for a while."""
 
@@ -42,7 +46,8 @@ class RunJob:
     """The Job of a run. `told` is what its annotation says of the run, empty before it is written.
 
     `counted` is until when pods that ended are in what was told. `cancelled` is since when it is to
-    end, empty for never. Its pods mount `code`, a copy of `code_source`; empty for none.
+    end, empty for never. `trace` is its caller's traceparent. Its pods mount `code`, a copy of
+    `code_source`; empty for none.
     """
 
     id: str
@@ -57,6 +62,7 @@ class RunJob:
     suspended: bool
     cancelled: str
     device: str
+    trace: str
     told: str
     counted: str
     code: str
@@ -121,19 +127,23 @@ def run_job_seen(obj: Seen) -> RunJob | None:
     labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
     if labels.get(LABEL_RUN) != meta["name"] or not labels.get(LABEL_RUN_OF):
         return None
+    completions = int(spec.get("completions") or 1)
+    if completions > MAX_COMPLETIONS:
+        return None
     return RunJob(
         id=meta["name"],
         key=FunctionKey(meta["namespace"], labels[LABEL_RUN_OF]),
         uid=meta["uid"],
         version=meta["resourceVersion"],
         created=str(meta.get("creationTimestamp") or ""),
-        completions=int(spec.get("completions") or 1),
+        completions=completions,
         timeout_seconds=int(spec.get("activeDeadlineSeconds") or 0),
         ttl_seconds=int(spec.get("ttlSecondsAfterFinished") or 0),
         queue=labels.get(LABEL_QUEUE, ""),
         suspended=bool(spec.get("suspend")),
         cancelled=notes.get(ANNOTATION_RUN_CANCELLED, ""),
         device=notes.get(ANNOTATION_RUN_DEVICE, ""),
+        trace=notes.get(ANNOTATION_RUN_TRACE, ""),
         told=notes.get(ANNOTATION_RUN, ""),
         counted=notes.get(ANNOTATION_RUN_COUNTED, ""),
         code=_code(spec) if ANNOTATION_RUN_CODE in notes else "",
@@ -149,7 +159,8 @@ def run_pod_seen(obj: Seen) -> RunPod | None:
     """Return the pod; None if it is none of a run's."""
     meta, status = obj["metadata"], obj.get("status") or {}
     labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
-    if not labels.get(LABEL_RUN):
+    index, failures = (_number(notes.get(name) or "0") for name in (_INDEX, _FAILURES))
+    if not labels.get(LABEL_RUN) or index is None or failures is None:
         return None
     state = _container(status).get("state") or {}
     ended, running = state.get("terminated") or {}, state.get("running") or {}
@@ -160,8 +171,8 @@ def run_pod_seen(obj: Seen) -> RunPod | None:
         run=labels[LABEL_RUN],
         name=meta["name"],
         uid=meta["uid"],
-        index=int(notes.get(_INDEX) or 0),
-        attempt=int(notes.get(_FAILURES) or 0) + 1,
+        index=index,
+        attempt=failures + 1,
         node=str((obj.get("spec") or {}).get("nodeName") or ""),
         address=str(status.get("podIP") or ""),
         due=str(meta.get("deletionTimestamp") or ""),
@@ -183,6 +194,11 @@ def indexes_of(text: str) -> list[int]:
         first, _, last = part.partition("-")
         found += range(int(first), int(last or first) + 1)
     return found
+
+
+def _number(note: str) -> int | None:
+    """Return what Kubernetes' controller of Jobs wrote; None for what anybody else may have."""
+    return int(note) if note.isascii() and note.isdigit() and len(note) <= _MOST_DIGITS else None
 
 
 def _job_ending(status: Seen) -> Ending | None:

@@ -15,7 +15,7 @@ from torpor.functions.runs import words
 from torpor.functions.runs.progress import Progress, together, whole
 from torpor.functions.runs.seen import RunJob, RunPod, indexes_of
 from torpor.functions.runs.words import EXIT_BAD_INPUT, EXIT_STOPPED
-from torpor.resources.run import Indexes, Run, RunState
+from torpor.resources.run import BAD_INPUT, Indexes, Run, RunState
 
 MAX_RESULTS_BYTES = 100_000
 """Of all indexes together: an object's annotations may have 256 KiB."""
@@ -188,7 +188,7 @@ def _failure(job: RunJob, pods: Sequence[RunPod], before: Run | None) -> tuple[s
 
 def _failure_word(pod: RunPod) -> str:
     if pod.exit_code == EXIT_BAD_INPUT:
-        return "BadInput"
+        return BAD_INPUT
     return "OutOfMemory" if pod.exit_reason == _OUT_OF_MEMORY else "Failed"
 
 

@@ -8,17 +8,20 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from torpor.errors import ApiError
+from torpor.errors import ApiError, InvalidResource
 from torpor.functions.runs.seen import RunJob, RunPod
 from torpor.functions.runs.state import Counted, seconds_of
+from torpor.functions.usage import tell_size
 from torpor.platform.kubernetes import EventType, KubernetesApi, Recorder, Selection
 from torpor.platform.kubernetes.resources import EVENTS, JOBS
+from torpor.resources.function import Function
 from torpor.resources.names import (
     ANNOTATION_RUN,
     ANNOTATION_RUN_COUNTED,
     MANAGER_CONTROLLER,
     FunctionKey,
 )
+from torpor.resources.reserved import reserved
 from torpor.resources.run import Run, RunState
 from torpor.telemetry import metrics
 
@@ -41,6 +44,7 @@ class Teller:
         self._recorder = recorder
         self._function = function
         self._shown: set[FunctionKey] = set()
+        self._odd: set[str] = set()
 
     async def write(self, job: RunJob, run: Run, counted: Counted) -> None:
         """Put the run into its Job; ApiNotFound or ApiConflict if the Job is gone."""
@@ -79,9 +83,18 @@ class Teller:
     def show(self, jobs: Iterable[tuple[RunJob, Run]]) -> None:
         """Set the gauges to these, which are all the runs there are."""
         active: dict[FunctionKey, list[float | None]] = defaultdict(list)
+        odd: set[str] = set()
         for job, run in jobs:
-            if not job.is_over:
-                active[job.key].append(run.progress["ratio"] if run.progress else None)
+            if job.is_over:
+                continue
+            try:
+                ratio = None if run.progress is None else run.progress["ratio"]
+                active[job.key].append(None if ratio is None else float(ratio))
+            except (ArithmeticError, LookupError, TypeError, ValueError):
+                active[job.key].append(None)
+                odd.add(job.uid)
+                self._tell_odd(job)
+        self._odd = odd
         for key in self._shown - active.keys():
             metrics.RUNS_ACTIVE.labels(key.namespace, key.name).set(0)
             metrics.RUN_PROGRESS.labels(key.namespace, key.name).set(0)
@@ -92,7 +105,14 @@ class Teller:
             metrics.RUN_PROGRESS.labels(key.namespace, key.name).set(mean)
         self._shown = set(active)
 
+    def _tell_odd(self, job: RunJob) -> None:
+        """Say once of a run that its progress is none: it must not hide how the others are."""
+        if job.uid not in self._odd:
+            fields = {"function": str(job.key), "run": job.id}
+            LOG.warning("the progress of a run cannot be read", extra={"fields": fields})
+
     def _count_ended(self, run: Run, pods: Iterable[RunPod]) -> None:
+        self._tell_size(run.key)
         names = (run.key.namespace, run.key.name)
         metrics.RUNS_FINISHED.labels(*names, run.state.value).inc()
         unseen = run.pod_seconds
@@ -101,6 +121,16 @@ class Teller:
             metrics.RUN_POD_SECONDS.labels(*names, outcome).inc(seconds_of(pod))
             unseen -= seconds_of(pod)
         metrics.RUN_POD_SECONDS.labels(*names, "unseen").inc(max(0.0, round(unseen, 1)))
+
+    def _tell_size(self, key: FunctionKey) -> None:
+        found = self._function(key)
+        if found is None:
+            return
+        try:
+            function = Function.parse(found)
+        except InvalidResource:
+            return  # nobody understands it: its runs are of what was told before
+        tell_size(key, reserved(function))
 
     def _regarding(self, job: RunJob) -> Mapping[str, Any]:
         """Return the Function, where its people look, or the Job of one that is gone."""

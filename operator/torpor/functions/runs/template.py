@@ -10,13 +10,10 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from torpor.functions import mounts, placement
-from torpor.functions.pod_template import (
-    container_security,
-    env_list,
-    fetcher,
-    pod_security,
-    runtime_container,
-)
+from torpor.functions.containers import container_security, env_list, pod_security
+from torpor.functions.pod_template import telling
+from torpor.functions.runs.spans import traceparent_of
+from torpor.functions.runtime_container import fetcher, runtime_container
 from torpor.resources.function import Function
 from torpor.resources.job import CheckpointPlace, Job, JobGpu
 from torpor.resources.names import ANNOTATION_RUN_INPUT, CONTAINER_FUNCTION
@@ -80,9 +77,13 @@ def _container(
     container: Json = {
         "name": CONTAINER_FUNCTION,
         "image": function.image,
-        "env": [*_environment(function, job, request, gpu), *(dict(item) for item in function.env)],
+        "env": [
+            *_environment(function, job, request, gpu),
+            *env_list(telling(function, settings)),
+            *(dict(item) for item in function.env),
+        ],
         "ports": [{"name": "progress", "containerPort": PROGRESS_PORT, "protocol": "TCP"}],
-        "securityContext": container_security(function),
+        "securityContext": dict(container_security(function)),
         "terminationMessagePath": OUTPUT,
         "volumeMounts": [
             {"name": input_volume, "mountPath": _INPUT_FOLDER, "readOnly": True},
@@ -104,9 +105,10 @@ def _container(
 def _environment(
     function: Function, job: Job, request: RunRequest, gpu: JobGpu | None
 ) -> list[Json]:
+    run = run_id(function.key, function.uid, request.idempotency_key)
     values = {
         "TORPOR_FUNCTION": str(function.key),
-        "TORPOR_RUN_ID": run_id(function.key, function.uid, request.idempotency_key),
+        "TORPOR_RUN_ID": run,
         "TORPOR_INPUT": INPUT,
         "TORPOR_OUTPUT": OUTPUT,
         "TORPOR_COMPLETIONS": str(job.completions),
@@ -114,7 +116,7 @@ def _environment(
         "TORPOR_TIMEOUT_SECONDS": str(job.timeout_seconds),
         "TORPOR_GRACE_SECONDS": str(job.grace_seconds),
         **(_checkpoint(function, job.checkpoint) if job.checkpoint else {}),
-        **({"TRACEPARENT": request.traceparent} if request.traceparent else {}),
+        "TRACEPARENT": traceparent_of(run, request.traceparent),
         **({"NVIDIA_DRIVER_CAPABILITIES": _GPU_CAPABILITIES} if gpu else {}),
     }
     failures = {"fieldRef": {"fieldPath": f"metadata.annotations['{_FAILURES}']"}}

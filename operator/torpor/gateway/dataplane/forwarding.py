@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from torpor.gateway.heldspans import Trace
 from torpor.resources.names import HEADER_FUNCTION, HEADER_REQUEST_ID, FunctionKey
 
 HOP_BY_HOP = frozenset(
@@ -21,6 +22,9 @@ HOP_BY_HOP = frozenset(
         "upgrade",
     }
 )
+BEGUN = "torpor=begun"
+"""In `tracestate`: a gateway began the trace, and nobody has told the span that it names yet."""
+_TRACE_OURS = "torpor="
 _OURS = "x-torpor-"
 _WEBSOCKET = "sec-websocket-"
 _ID_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")
@@ -31,22 +35,25 @@ _ID_LENGTH = 128
 class Origin:
     """What the gateway knows of a request and tells the function.
 
-    `client` is an address, `host` what the client asked for, `trace` a traceparent for those that
-    bring none.
+    `client` is an address, `host` what the client asked for.
     """
 
     client: str
     host: str
     request_id: str
-    trace: str
 
 
 def to_function(
-    headers: CIMultiDictProxy[str], key: FunctionKey, origin: Origin
+    headers: CIMultiDictProxy[str], key: FunctionKey, origin: Origin, trace: Trace
 ) -> CIMultiDict[str]:
-    """Return the request headers that the function sees."""
+    """Return the request headers that the function sees; `trace` is where `trace_of` said."""
     kept = onward(headers, origin)
     kept[HEADER_FUNCTION] = str(key)
+    if not kept.get("traceparent"):
+        kept["traceparent"] = trace.traceparent
+        kept.popall("tracestate", None)  # it belongs to a traceparent (W3C Trace Context, 3.3.1.1)
+        if trace.begun:
+            kept["tracestate"] = BEGUN
     return kept
 
 
@@ -60,12 +67,25 @@ def onward(headers: CIMultiDictProxy[str], origin: Origin) -> CIMultiDict[str]:
     if origin.host:
         kept["Host"] = origin.host
     kept[HEADER_REQUEST_ID] = origin.request_id
-    kept.setdefault("traceparent", origin.trace)
+    if any(_TRACE_OURS in state for state in kept.getall("tracestate", ())):
+        kept["tracestate"] = _others(",".join(kept.getall("tracestate")))
     kept["X-Forwarded-For"] = chain
     kept.setdefault("X-Forwarded-Host", origin.host)
     kept.setdefault("X-Forwarded-Proto", "http")
     kept.add("Forwarded", f"for={_node(origin.client)};host={_quoted(origin.host)};proto=http")
     return kept
+
+
+def _others(state: str) -> str:
+    """Return a tracestate without what only a gateway may say."""
+    members = (member.strip() for member in state.split(","))
+    return ",".join(each for each in members if not each.startswith(_TRACE_OURS))
+
+
+def trace_of(headers: CIMultiDictProxy[str], fresh: str) -> Trace:
+    """Return a request's place in its trace, begun with 48 `fresh` hex digits if it has none."""
+    given = _end_to_end(headers).get("traceparent")
+    return Trace(given or f"00-{fresh[:32]}-{fresh[32:]}-01", begun=not given)
 
 
 def to_client(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:

@@ -7,25 +7,26 @@ was sent) at the speed of Python, which is enough for one person at a keyboard.
 from __future__ import annotations
 
 import asyncio
-import math
 import secrets
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from aiohttp import ClientSession, web
 
 from torpor.errors import DataPlaneError
 from torpor.gateway.dataplane import forwarding, problems
-from torpor.gateway.dataplane.admission import Admission, Place
-from torpor.gateway.dataplane.base import Go, Holder, Lane, LaneLoad, Refused, Server
+from torpor.gateway.dataplane.admission import Place
+from torpor.gateway.dataplane.base import Holder, Lane, LaneLoad, Refused, Server
 from torpor.gateway.dataplane.connection import Listener, too_large
 from torpor.gateway.dataplane.exchange import Call, Unanswered, Unreached, exchange
 from torpor.gateway.dataplane.forwarding import Origin
+from torpor.gateway.dataplane.holding import held
+from torpor.gateway.dataplane.lanes import Lanes
 from torpor.gateway.dataplane.target import Target
 from torpor.gateway.dataplane.upstream import open_session
 from torpor.gateway.dataplane.websocket import is_upgrade, tunnel
+from torpor.gateway.heldspans import HeldSpans, Trace
 from torpor.gateway.http_table import Destination, NotAllowed
 from torpor.gateway.routes import Routes, is_lambda, prefers_async
 from torpor.resources.names import (
@@ -41,7 +42,6 @@ _ATTEMPTS = 7  # over 1.3 s: longer than a process that died takes to be back
 _FIRST_PAUSE_SECONDS = 0.02
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _NO_ROUTES = Routes({}, frozenset())
-_DEFAULT_TIMEOUT_SECONDS = 30.0
 _EVENTS_SECONDS = 30.0
 _ASYNC_SECONDS = 60.0  # a run may be waited for 30 s
 _LAMBDA_SECONDS = 7200.0  # a call takes as long as its function may
@@ -69,17 +69,15 @@ class InProcessDataPlane:
     ) -> None:
         self._host = host
         self._port = port
-        self._queue_seconds = queue_seconds
         self._drain_seconds = drain_seconds
         self._header_seconds = header_seconds
         self._routes = _NO_ROUTES
-        self._reserved: Mapping[FunctionKey, int] = {}
-        self._present: Counter[FunctionKey] = Counter()
-        self._lanes: dict[FunctionKey, Admission] = {}
+        self._lanes = Lanes(queue_seconds)
         self._events: Neighbour | None = None
         self._lambda: Neighbour | None = None
         self._async: Neighbour | None = None
         self._holder: Holder | None = None
+        self._spans = HeldSpans(None)
         self._runner: web.ServerRunner | None = None
         self._session: ClientSession | None = None
         self.listening = asyncio.Event()
@@ -125,6 +123,10 @@ class InProcessDataPlane:
         """Know where calls that nobody waits for are taken from now on."""
         self._async = Neighbour(door, _ASYNC_SECONDS)
 
+    def set_spans(self, spans: HeldSpans) -> None:
+        """Tell of requests that are held from now on."""
+        self._spans = spans
+
     async def set_homes(
         self, homes: Mapping[FunctionKey, str], peers: Mapping[str, tuple[str, int]]
     ) -> None:
@@ -133,16 +135,15 @@ class InProcessDataPlane:
 
     async def set_reserved(self, shares: Mapping[FunctionKey, int]) -> None:
         """Let no more requests of these functions be inside or held at once."""
-        self._reserved = shares
+        self._lanes.set_reserved(shares)
 
     async def apply(self, key: FunctionKey, lane: Lane | None) -> None:
         """Bring one function to `lane`; what is inside goes on."""
-        self._lanes.setdefault(key, Admission()).apply(lane)
-        self._forget_if_done(key)
+        self._lanes.apply(key, lane)
 
     async def loads(self) -> Mapping[FunctionKey, LaneLoad]:
         """Return the load of every function that has a lane, or requests from when it had one."""
-        return {key: admission.load() for key, admission in self._lanes.items()}
+        return self._lanes.loads()
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
         request_id = forwarding.request_id(request.headers, secrets.token_hex(16))
@@ -170,14 +171,10 @@ class InProcessDataPlane:
         if key in self._routes.jobs or prefers_async(request.headers.getall("Prefer", ())):
             named = {HEADER_FUNCTION: str(key)}
             return await self._to_neighbour(request, request_id, seen, path, self._async, named)
-        if self._present[key] >= self._reserved.get(key, math.inf):
+        if not self._lanes.has_room(key):
             return problems.problem(problems.OVER_RESERVED, request_id)
-        self._present[key] += 1
-        try:
+        with self._lanes.presence(key):
             return await self._deliver(request, request_id, key, seen)
-        finally:
-            self._present[key] -= 1
-            self._forget_if_done(key)
 
     async def _to_neighbour(
         self,
@@ -203,22 +200,24 @@ class InProcessDataPlane:
         self, request: web.BaseRequest, request_id: str, key: FunctionKey, target: Target
     ) -> web.StreamResponse:
         cold_ms: int | None = None
-        let_through = self._is_open(key)
+        trace = forwarding.trace_of(request.headers, secrets.token_hex(24))
+        let_through = self._lanes.is_open(key)
         pause_seconds, repeated = _FIRST_PAUSE_SECONDS, False
         for _ in range(_ATTEMPTS):
             if not let_through:
-                verdict = await self._hold(key)
+                verdict = await held(self._holder, key, request_id, trace, self._spans)
+                trace = trace if self._spans.are_off else replace(trace, begun=False)
                 if isinstance(verdict, Refused):
                     return problems.problem(verdict, request_id)
                 cold_ms = verdict.cold_ms if cold_ms is None else cold_ms
             try:
-                place = await self._enter(key)
+                place = await self._lanes.enter(key)
             except TimeoutError:
                 return problems.problem(problems.QUEUE_TIMEOUT, request_id)
             if place is None:
                 let_through = False
                 continue
-            call = self._call(request, request_id, key, target, cold_ms)
+            call = self._call(request, request_id, key, target, cold_ms, trace)
             try:
                 return await self._send(call, key, place)
             except Unanswered:
@@ -229,7 +228,7 @@ class InProcessDataPlane:
                 pass  # nothing was sent
             await asyncio.sleep(pause_seconds)
             pause_seconds *= 2
-            let_through = self._is_open(key)
+            let_through = self._lanes.is_open(key)
         return problems.problem(problems.UNREACHABLE, request_id)
 
     async def _send(self, call: Call, key: FunctionKey, place: Place) -> web.StreamResponse:
@@ -239,19 +238,7 @@ class InProcessDataPlane:
         try:
             return await carry(self._session, call, place.server)
         finally:
-            self._lanes[key].leave(place)
-
-    async def _hold(self, key: FunctionKey) -> Go | Refused:
-        if self._holder is None:
-            raise DataPlaneError("the data plane is not started")
-        return await self._holder.hold(key)
-
-    async def _enter(self, key: FunctionKey) -> Place | None:
-        admission = self._lanes.get(key)
-        if admission is None:
-            return None
-        async with asyncio.timeout(self._queue_seconds):
-            return await admission.enter()
+            self._lanes.leave(key, place)
 
     def _call(
         self,
@@ -260,33 +247,21 @@ class InProcessDataPlane:
         key: FunctionKey,
         target: Target,
         cold_ms: int | None,
+        trace: Trace,
     ) -> Call:
         origin = _origin(request, request_id, target)
-        lane = self._lanes[key].lane
         return Call(
             request=request,
             request_id=request_id,
             target=target.path,
-            headers=forwarding.to_function(request.headers, key, origin),
+            headers=forwarding.to_function(request.headers, key, origin, trace),
             extra={} if cold_ms is None else {HEADER_COLD_START: str(cold_ms)},
-            timeout_seconds=lane.timeout_seconds if lane else _DEFAULT_TIMEOUT_SECONDS,
+            timeout_seconds=self._lanes.timeout_seconds(key),
         )
-
-    def _is_open(self, key: FunctionKey) -> bool:
-        admission = self._lanes.get(key)
-        return admission is not None and admission.open
-
-    def _forget_if_done(self, key: FunctionKey) -> None:
-        admission = self._lanes.get(key)
-        if admission is not None and admission.lane is None and admission.empty:
-            del self._lanes[key]
-        if not self._present[key]:
-            del self._present[key]
 
 
 def _origin(request: web.BaseRequest, request_id: str, target: Target) -> Origin:
-    trace = f"00-{secrets.token_hex(16)}-{secrets.token_hex(8)}-01"
-    return Origin(request.remote or "unknown", target.host, request_id, trace)
+    return Origin(request.remote or "unknown", target.host, request_id)
 
 
 def _no_route(found: NotAllowed | None, request_id: str) -> web.Response:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar
 
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import ClientError
 
 from torpor.errors import TorporError
+from torpor.platform.role_client import RoleClient
 from torpor.resources.asynchronous import UNAVAILABLE, AsyncCall, calls_path
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import TOKEN_HEADER
@@ -57,42 +56,25 @@ class _Said:
     body: Mapping[str, Any]
 
 
-class Handover:
+@dataclass
+class Handover(RoleClient):
     """Hands calls over to the events role at `url` (empty: there is none); an async context.
 
     `token` is the internal one; `remedy` is what to do where there is none.
     """
 
-    def __init__(self, url: str, token: str, remedy: str = INSTALL) -> None:
-        self._remedy = remedy
-        self._url = url.rstrip("/")
-        self._token = token
-        self._session: ClientSession | None = None
-        self._stack = AsyncExitStack()
+    connect_seconds: ClassVar[float] = 2.0
+    connections: ClassVar[int] = 100
 
-    async def __aenter__(self) -> Self:
-        self._session = await self._stack.enter_async_context(
-            ClientSession(
-                cookie_jar=DummyCookieJar(), timeout=ClientTimeout(total=None, sock_connect=2.0)
-            )
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
+    remedy: str = INSTALL
 
     async def take(self, key: FunctionKey, call: AsyncCall) -> str:
         """Return the id under which the call is stored: the same for one Idempotency-Key.
 
         Raises NoEventsRole, EventsRoleAway or CallRefused.
         """
-        if not self._url:
-            text = f"no events role takes asynchronous calls: {self._remedy}, or wait for the call"
+        if not self.url:
+            text = f"no events role takes asynchronous calls: {self.remedy}, or wait for the call"
             raise NoEventsRole(text)
         try:
             async with asyncio.timeout(_SECONDS):
@@ -122,12 +104,12 @@ class Handover:
 
     async def _send(self, key: FunctionKey, call: AsyncCall, encoded: bytes) -> _Said:
         assert self._session is not None, "use the Handover as an async context"
-        headers = {TOKEN_HEADER: self._token, "Content-Type": "application/octet-stream"}
+        headers = {TOKEN_HEADER: self.token, "Content-Type": "application/octet-stream"}
         trace = next((v for k, v in call.headers.items() if k.lower() == "traceparent"), None)
         if trace is not None:
             headers["traceparent"] = trace
         async with self._session.post(
-            self._url + calls_path(key.namespace, key.name),
+            self.url.rstrip("/") + calls_path(key.namespace, key.name),
             data=io.BytesIO(encoded),
             headers=headers,
         ) as answer:

@@ -90,7 +90,8 @@ def no_room() -> Later:
 def closed() -> Refused:
     """Nobody may use the API as long as no clients are known."""
     message = (
-        "This gateway knows no clients yet: set TORPOR_ACCESS_KEYS or TORPOR_API_TOKEN, or let "
-        "anyone in with TORPOR_API_CLIENTS=anyone"
+        "This gateway knows no clients yet: name a Secret with `keys` or a `token` in Helm's "
+        "gateway.api.secretName (TORPOR_ACCESS_KEYS, TORPOR_API_TOKEN), or let anyone in with "
+        "gateway.api.clients=anyone (TORPOR_API_CLIENTS=anyone)"
     )
     return Refused("AccessDeniedException", message, HTTPStatus.FORBIDDEN)

@@ -7,15 +7,14 @@ headers; its source and id name the invocation where no Idempotency-Key does.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from urllib.parse import unquote
 
 from torpor.resources.run import MAX_IDEMPOTENCY_KEY, MAX_INPUT_BYTES, RunRefused
+from torpor.resources.trace_context import whole
 
 _EVENT = "ce-"
-_TRACE = re.compile("[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 def input_of(headers: Mapping[str, str], body: bytes) -> str:
@@ -47,7 +46,7 @@ def key_of(headers: Mapping[str, str], new_id: Callable[[], str]) -> str:
 def trace_of(headers: Mapping[str, str]) -> str:
     """Return the trace that the invocation belongs to (W3C Trace Context), empty for none."""
     found = headers.get("traceparent", "")
-    return found if _TRACE.fullmatch(found) else ""
+    return found if whole(found) else ""
 
 
 def too_large() -> RunRefused:

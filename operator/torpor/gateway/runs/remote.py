@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from http import HTTPStatus
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 import orjson
-from aiohttp import ClientError, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
+from aiohttp import ClientError
 
 from torpor.errors import UnknownFunction
 from torpor.gateway.runs.base import RunsAway
+from torpor.platform.role_client import RoleClient
 from torpor.resources.names import FunctionKey
 from torpor.resources.run import Run, RunRefused, RunRequest, UnknownRun
 from torpor.resources.tokens import TOKEN_HEADER
@@ -49,32 +48,14 @@ class _Said:
         return str(self.body.get("detail") or f"the controller answered {self.status}")
 
 
-class RemoteRuns:
-    """Implements `Runs` over the controllers at `url`; an async context. `token` is internal."""
+@dataclass
+class RemoteRuns(RoleClient):
+    """Implements `Runs` over the controllers at `url`; an async context. `token` is internal.
 
-    def __init__(self, url: str, token: str) -> None:
-        self._url = url.rstrip("/")
-        self._token = token
-        self._session: ClientSession | None = None
-        self._stack = AsyncExitStack()
+    Its connections are unlimited: who waits for a run keeps nobody out.
+    """
 
-    async def __aenter__(self) -> Self:
-        self._session = await self._stack.enter_async_context(
-            ClientSession(
-                connector=TCPConnector(limit=0),  # who waits for a run keeps nobody out
-                cookie_jar=DummyCookieJar(),
-                timeout=ClientTimeout(total=None, sock_connect=2.0),
-            )
-        )
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self._stack.aclose()
+    connect_seconds: ClassVar[float] = 2.0
 
     async def start(self, request: RunRequest) -> str:
         """Start the run, or find the one that there is; return its id. See `Runs`."""
@@ -129,11 +110,12 @@ class RemoteRuns:
     async def _try(self, method: str, path: str, body: bytes, wait_seconds: float) -> _Said | None:
         """Return what one controller answered; None if it did not, or ended meanwhile."""
         assert self._session is not None, "use RemoteRuns as an async context"
-        headers = {TOKEN_HEADER: self._token, "Content-Type": "application/json"}
+        url = self.url.rstrip("/") + path
+        headers = {TOKEN_HEADER: self.token, "Content-Type": "application/json"}
         params = {"wait": f"{wait_seconds:g}"} if wait_seconds else {}
         try:
             async with self._session.request(
-                method, self._url + path, params=params, data=body or None, headers=headers
+                method, url, params=params, data=body or None, headers=headers
             ) as answer:
                 raw = await answer.read()
                 found = orjson.loads(raw) if raw.startswith(b"{") else {}

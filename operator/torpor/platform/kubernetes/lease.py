@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import random
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from torpor.errors import ApiConflict, ApiError, ApiNotFound, TorporError
 from torpor.platform.kubernetes.client import KubernetesApi
@@ -38,11 +39,12 @@ class LeaseLost(TorporError):
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds: a Lease lasts, its holder gives up, everybody tries again."""
+    """Seconds: a Lease lasts, its holder gives up, everybody tries again, work may take to end."""
 
     duration: float = 15.0
     deadline: float = 10.0
     retry: float = 2.0
+    ending: float = 10.0
 
 
 DEFAULT_TIMING = Timing()
@@ -62,7 +64,9 @@ class Lease:
         clock: Clock = suspend_aware_clock,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         rand: Random = random.random,
+        end_process: Callable[[int], NoReturn] = os._exit,
     ) -> None:
+        """`end_process` is given the exit status when work that was cancelled does not end."""
         self._api = api
         self._namespace = namespace
         self._name = name
@@ -71,6 +75,7 @@ class Lease:
         self._clock = clock
         self._now = now
         self._random = rand
+        self._end_process = end_process
         self._held_until = float("-inf")
         self._observed: tuple[str, str] = ("", "")
         self._observed_at = float("-inf")
@@ -83,7 +88,8 @@ class Lease:
     async def lead(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """Wait to become leader, run `work`, keep the Lease meanwhile, and release it at the end.
 
-        When the Lease is lost, `work` is cancelled at once and LeaseLost raised.
+        When the Lease is lost, `work` is cancelled at once and LeaseLost raised, or the error with
+        which `work` then ends. If it does not end, the process does: it might write for ever.
         """
         await self._acquire()
         LEADER.set(1)
@@ -94,14 +100,25 @@ class Lease:
             await asyncio.wait([task, renewal], return_when=asyncio.FIRST_COMPLETED)
         finally:
             LEADER.set(0)
-            task.cancel()
-            renewal.cancel()
-            await asyncio.gather(task, renewal, return_exceptions=True)
+            await self._end(task, renewal)
             await self._release()
-        if not renewal.cancelled():
-            renewal.result()
-        if not task.cancelled():
-            task.result()
+            lost = _error_of(renewal)
+            if (broken := _error_of(task)) is not None:
+                if lost:
+                    log.warning("the work ended with an error when this came: %s", lost)
+                raise broken
+        if lost:
+            raise lost
+
+    async def _end(self, *tasks: asyncio.Task[None]) -> None:
+        for task in tasks:
+            task.cancel()
+        _, late = await asyncio.wait(tasks, timeout=self._timing.ending)
+        if late:
+            names = ", ".join(task.get_name() for task in late)
+            text = "the process ends, as this did not end in %g s after it was cancelled: %s"
+            log.critical(text, self._timing.ending, names)
+            self._end_process(1)
 
     async def _acquire(self) -> None:
         while True:
@@ -230,3 +247,7 @@ class Lease:
 
     def _stamp(self) -> str:
         return self._now().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def _error_of(task: asyncio.Task[None]) -> BaseException | None:
+    return None if task.cancelled() else task.exception()

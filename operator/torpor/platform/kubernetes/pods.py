@@ -14,11 +14,15 @@ from torpor.resources.names import FunctionKey
 DEFAULT_PORT = 8080
 
 _CRASH_LOOP = "CrashLoopBackOff"
+_CANNOT_RUN = "RunContainerError"
+_NEVER_RAN = frozenset({"ContainerCannotRun", "StartError"})
+"""How a container ended in which no program ever ran, whatever the kubelet says of it by turns."""
 _SAME = {"ErrImagePull": IMAGE_PULL}
 """What the kubelet tells by turns of one and the same trouble, by the word that we use for both."""
 _FINAL_WAITS = frozenset(
     {
         _CRASH_LOOP,
+        _CANNOT_RUN,
         "CreateContainerConfigError",
         "CreateContainerError",
         "ErrImageNeverPull",
@@ -26,10 +30,19 @@ _FINAL_WAITS = frozenset(
         "ImageInspectError",
         IMAGE_PULL,
         "InvalidImageName",
-        "RunContainerError",
     }
 )
 """Waiting reasons of the kubelet in which a container stays, as far as a request can wait."""
+
+_MAKING = frozenset({"CreateContainerConfigError", "CreateContainerError", _CANNOT_RUN})
+_PASSING = (
+    "failed to sync ",
+    "services have not yet been read at least once",
+    "context deadline exceeded",
+    "failed to reserve container name",
+)
+"""What a busy node says while it makes a container: it has not heard yet of the ConfigMap, the
+Secret or the Services that this refers to, or a call of its own took too long. It tries again."""
 
 Pod = Mapping[str, Any]
 
@@ -86,8 +99,12 @@ def _container_trouble(container: Pod) -> Trouble | None:
     reason = str(waiting.get("reason") or "")
     ended = _ending(container)
     public = ended.public if ended else ""
+    if ended and not state.get("running") and _never_ran(container):
+        return Trouble(_CANNOT_RUN, ended.in_full, final=True, public=public)
+    told = str(waiting.get("message") or "")
+    if reason in _MAKING and any(part in told for part in _PASSING):
+        return Trouble(reason, told, final=False)
     if reason in _FINAL_WAITS:
-        told = str(waiting.get("message") or "")
         if reason == _CRASH_LOOP and ended:
             told = ""  # it says only how long the kubelet waits, another time on every attempt
         message = ": ".join(part for part in (told, ended and ended.in_full) if part)
@@ -101,15 +118,25 @@ def _container_trouble(container: Pod) -> Trouble | None:
 
 def _ending(container: Pod) -> Ending | None:
     """Return how the container last ended; its last words are its termination message."""
-    for state in (container.get("state"), container.get("lastState")):
-        ended = (state or {}).get("terminated")
-        if ended:
-            lines = str(ended.get("message") or "").strip().splitlines()
-            how = f"exit code {ended.get('exitCode')}"
-            if ended.get("reason") not in (None, "Error", "Completed"):
-                how += f" ({ended['reason']})"
-            return Ending(how, lines[-1] if lines else "")
-    return None
+    ended = _terminated(container)
+    if ended is None:
+        return None
+    lines = str(ended.get("message") or "").strip().splitlines()
+    how = f"exit code {ended.get('exitCode')}"
+    if ended.get("reason") not in (None, "Error", "Completed"):
+        how += f" ({ended['reason']})"
+    return Ending(how, lines[-1] if lines else "")
+
+
+def _never_ran(container: Pod) -> bool:
+    return (_terminated(container) or {}).get("reason") in _NEVER_RAN
+
+
+def _terminated(container: Pod) -> Pod | None:
+    states = (container.get("state"), container.get("lastState"))
+    return next(
+        (state["terminated"] for state in states if state and state.get("terminated")), None
+    )
 
 
 def _function_status(status: Pod) -> Pod:

@@ -31,6 +31,7 @@ from torpor.aws.http import Dialect
 from torpor.aws.shapes import Group, Many, Number, Shape, Text, check
 from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
+from torpor.resources.trace_context import whole
 from torpor.triggers.api.ingress import Ingress
 from torpor.triggers.api.parts import ApiParts, Caller
 from torpor.triggers.api.places import bus_of
@@ -52,7 +53,6 @@ _XRAY = re.compile(
     r"Root=1-(?P<high>[0-9a-f]{8})-(?P<low>[0-9a-f]{24})(?:;Parent=(?P<parent>[0-9a-f]{16}))?"
     r"(?:;Sampled=(?P<sampled>[01]))?"
 )
-_W3C = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _REQUIRED = ("Source", "DetailType", "Detail")
 
 _ENTRY: Mapping[str, Shape] = {
@@ -196,7 +196,7 @@ def size_bytes(entry: Mapping[str, Any]) -> int:
 
 def traceparent(header: str) -> str | None:
     """Return the W3C traceparent of X-Ray's header, or of one that is in that form already."""
-    if _W3C.fullmatch(header):
+    if whole(header):
         return header
     found = _XRAY.search(header)
     if found is None or not found["parent"]:

@@ -5,24 +5,25 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from torpor.triggers.broker.api import call
 from torpor.triggers.broker.connection import Connection
 from torpor.triggers.broker.errors import MESSAGE_NOT_FOUND, STREAM_NOT_FOUND, BrokerRefused
+from torpor.triggers.broker.specs import seconds_of
 
 _NO_SUCH_MESSAGE = 10057
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A message in a stream; `stored_seconds` is Unix time."""
+    """A message in a stream; `stored_seconds` is Unix time, `head` its headers as NATS has them."""
 
     seq: int
     subject: str
     data: bytes
     stored_seconds: float
+    head: bytes = b""
 
 
 async def read_from(connection: Connection, stream: str, subject: str, seq: int) -> Kept | None:
@@ -71,13 +72,6 @@ async def _get(connection: Connection, stream: str, request: Mapping[str, Any]) 
         seq=int(found["seq"]),
         subject=str(found["subject"]),
         data=base64.b64decode(found.get("data", "")),
-        stored_seconds=_seconds(str(found["time"])),
+        stored_seconds=seconds_of(str(found["time"])),
+        head=base64.b64decode(found.get("hdrs", "")),
     )
-
-
-def _seconds(text: str) -> float:
-    """Go's RFC 3339 with up to nine digits of a second."""
-    whole, _, rest = text.removesuffix("Z").partition(".")
-    digits = rest or "0"
-    instant = datetime.fromisoformat(whole).replace(tzinfo=UTC)
-    return instant.timestamp() + int(digits) / 10.0 ** len(digits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
@@ -89,13 +90,14 @@ class ConsumerSpec:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What a stream holds."""
+    """What a stream holds; `last_seconds` is Unix time of its last message, long ago for none."""
 
     name: str
     messages: int
     size_bytes: int
     first_seq: int
     last_seq: int
+    last_seconds: float
     consumers: int
 
     @classmethod
@@ -108,6 +110,7 @@ class StreamState:
             size_bytes=state["bytes"],
             first_seq=state["first_seq"],
             last_seq=state["last_seq"],
+            last_seconds=seconds_of(state["last_ts"]),
             consumers=state["consumer_count"],
         )
 
@@ -120,3 +123,11 @@ class ConsumerState:
     pending: int
     unacknowledged: int
     acknowledged_seq: int
+
+
+def seconds_of(text: str) -> float:
+    """Return a moment of Go's RFC 3339, with up to nine digits of a second, as Unix time."""
+    whole, _, rest = text.removesuffix("Z").partition(".")
+    digits = rest or "0"
+    instant = datetime.fromisoformat(whole).replace(tzinfo=UTC)
+    return instant.timestamp() + int(digits) / 10.0 ** len(digits)

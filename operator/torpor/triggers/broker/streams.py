@@ -46,6 +46,8 @@ BUS_SECONDS = 7 * 86_400
 """A bus's retention unless it is told otherwise."""
 QUEUE_DUPLICATE_SECONDS = 300
 """How long a queue remembers an id: as long as SQS remembers a MessageDeduplicationId."""
+_RIVALS_BACK = 3
+"""So often consumers in the way are removed before a new one is given up."""
 
 
 class Streams:
@@ -108,18 +110,20 @@ class Streams:
         """Make the consumer, or bring it up to date; returns the Unix time at which it was made.
 
         When a Trigger's order by key was switched on or off, its former consumers are in the way,
-        and so may be those of SQS's receivers: they are deleted, as `remove_rivals` says.
+        and so may be those of SQS's receivers: they are deleted, as `remove_rivals` says. One
+        that waits makes its own again, once.
         """
-        try:
-            return await self._put_consumer(spec)
-        except BrokerRefused as error:
-            if error.err_code == STREAM_NOT_FOUND:
-                self._known.discard(spec.stream)
-            for_receivers = spec.name in names.receivers_consumers(spec.stream)
-            if error.err_code not in OVERLAPPING_CONSUMER or for_receivers:
-                raise
-            await remove_rivals(self, spec)
-            return await self._put_consumer(spec)
+        for _ in range(_RIVALS_BACK):
+            try:
+                return await self._put_consumer(spec)
+            except BrokerRefused as error:
+                if error.err_code == STREAM_NOT_FOUND:
+                    self._known.discard(spec.stream)
+                for_receivers = spec.name in names.receivers_consumers(spec.stream)
+                if error.err_code not in OVERLAPPING_CONSUMER or for_receivers:
+                    raise
+                await remove_rivals(self, spec)
+        return await self._put_consumer(spec)
 
     async def restart_consumer(self, spec: ConsumerSpec) -> None:
         """Make the consumer anew, to begin with the first message that is not acknowledged.

@@ -70,12 +70,13 @@ class Page:
 class Redriven:
     """`moved` are in their inboxes again; `left` stay, being no events or of no Trigger in force.
 
-    `after` is where to go on, None at the end.
+    `after` is where to go on, None at the end, which is behind number `last`.
     """
 
     moved: int
     left: int
     after: int | None
+    last: int
 
 
 class DeadLetters:
@@ -113,13 +114,16 @@ class DeadLetters:
         rate_per_second: float,
         limit: int = MOST_SCANNED,
         after: int = 0,
+        last: int = 0,
     ) -> Redriven:
         """Put up to `limit` back into the inboxes of their Triggers, no faster than the rate.
 
-        Each is removed once it is there. Those that are given up meanwhile are not taken again.
+        Each is removed once it is there. Those that are given up meanwhile are not taken again,
+        also not by a call that goes on up to the same `last`; 0 is what is there now.
         """
         moved = left = 0
-        scan = await self._bounded(selection, after)
+        last = last or await self._last()
+        scan = _Scan(self._connection, selection, after, last)
         async for letter in scan.letters():
             if not await self._moved(letter, known):
                 left += 1
@@ -128,12 +132,12 @@ class DeadLetters:
             if moved >= limit:
                 break
             await asyncio.sleep(1 / rate_per_second)
-        return Redriven(moved, left, scan.after)
+        return Redriven(moved, left, scan.after, last)
 
     async def purge(self, selection: Selection, limit: int = MOST_SCANNED, after: int = 0) -> Page:
         """Delete up to `limit`, which are returned."""
         found: list[DeadLetter] = []
-        scan = await self._bounded(selection, after)
+        scan = _Scan(self._connection, selection, after, await self._last())
         async for letter in scan.letters():
             await remove(self._connection, names.DEAD_STREAM, letter.seq)
             found.append(letter)
@@ -141,10 +145,10 @@ class DeadLetters:
                 break
         return Page(tuple(found), scan.after)
 
-    async def _bounded(self, selection: Selection, after: int) -> _Scan:
-        """A scan that ends with what is there now."""
+    async def _last(self) -> int:
+        """The number of the last one that is there now."""
         state = await self._streams.state(names.DEAD_STREAM)
-        return _Scan(self._connection, selection, after, 0 if state is None else state.last_seq)
+        return 0 if state is None else state.last_seq
 
     async def _moved(self, letter: DeadLetter, known: Mapping[FunctionKey, Definition]) -> bool:
         definition = known.get(letter.trigger)

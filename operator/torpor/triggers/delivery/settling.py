@@ -240,7 +240,11 @@ class Settling:
         answer = await self._last_resort.send(piece, 1, _LAST_RESORT_SECONDS)
         if answer.ok:
             return True
-        fields = {"trigger": str(self._trigger.key), "error": answer.error}
+        fields = {
+            "trigger": str(self._trigger.key),
+            "error": answer.error,
+            "traceparent": piece.trace,
+        }
         log.warning("a dead letter could not be sent on", extra={"fields": fields})
         if self._trigger.dead_letter.enabled:
             return True

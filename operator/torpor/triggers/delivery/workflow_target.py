@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 
-from torpor.aws.client import ApiClient
+from torpor.platform.role_client import RoleClient
 from torpor.resources.names import FunctionKey
 from torpor.triggers.broker import names
 from torpor.triggers.delivery.attempts import Answer
@@ -38,7 +38,7 @@ class StartsExecutions(Protocol):
 
 
 @dataclass
-class EngineClient(ApiClient):
+class EngineClient(RoleClient):
     """The Step Functions API of the engines at `url`; use it as an async context.
 
     `token` is what the API is called with, empty where it asks for none; `region` and `account` are

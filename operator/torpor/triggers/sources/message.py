@@ -13,7 +13,6 @@ else a text where it is one, else bytes. What is no event after all is Undecodab
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,10 +38,10 @@ from torpor.triggers.event import (
 from torpor.triggers.event.json_format import load_data
 from torpor.triggers.event.media import MediaType, parse_media_type
 from torpor.triggers.event.model import checked_attributes
+from torpor.triggers.sources.trace import traceparent
 
 _EVENT_FORMATS: Final = "application/cloudevents"
 _REQUIRED: Final = ("specversion", "id", "source", "type")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _NO_HEADERS: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
@@ -174,9 +173,9 @@ def _completed(event: Event, message: Message, facts: Facts) -> Event:
     missing: dict[str, Attribute | None] = {
         name: value for name, value in facts.extensions.items() if name not in event.attributes
     }
-    traceparent = _header(message, "traceparent")
-    if event.traceparent is None and _TRACEPARENT.fullmatch(traceparent):
-        missing["traceparent"] = traceparent
+    trace = traceparent(_header(message, "traceparent"))
+    if event.traceparent is None and trace is not None:
+        missing["traceparent"] = trace
         missing["tracestate"] = _header(message, "tracestate") or None
     return event.with_attributes(missing) if missing else event
 

@@ -13,6 +13,8 @@
 TABLE … REPLICA IDENTITY FULL`; otherwise an update has none, unless it changed the primary key, and
 a delete has the primary key. `unchanged` names the columns left out of `new` because a large value
 (TOAST) was not touched and the old row is not known.
+
+A text column `traceparent` of a row that was inserted or updated is the event's trace.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from torpor.triggers.sources.pgoutput import (
     Update,
 )
 from torpor.triggers.sources.postgres_values import to_json
+from torpor.triggers.sources.trace import COLUMN, traceparent
 
 
 class Operation(StrEnum):
@@ -119,6 +122,7 @@ class Changes:
                 "txid": begin.xid,
                 "committedAt": committed_at,
             },
+            extensions={COLUMN: traceparent((new or {}).get(COLUMN))},
         )
 
 

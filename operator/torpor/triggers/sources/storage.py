@@ -18,6 +18,7 @@ from torpor.triggers.base import Received, SourceMisconfigured, SourceWorld
 from torpor.triggers.sources.known import Known
 from torpor.triggers.sources.outstanding import Outstanding
 from torpor.triggers.sources.settings import settings_of
+from torpor.triggers.sources.storage_access import read_access
 from torpor.triggers.sources.storage_change import ObjectChange, Operation, StorageRule, read_rule
 from torpor.triggers.sources.storage_listing import HEADS, Bucket, Seen, rfc3339
 
@@ -52,7 +53,7 @@ class PolledSource:
         """Yield what changed between two looks, the oldest first."""
         known = Known(self._trigger, self._world.positions, self._rule.scope)
         await known.load()
-        bucket, outstanding = Bucket(self._world.objects_url, self._rule), Outstanding()
+        bucket, outstanding = await self._bucket(), Outstanding()
         while True:
             began = self._world.wall()
             objects = await bucket.objects()
@@ -68,6 +69,14 @@ class PolledSource:
             # A bucket that takes long to list is listed half of the time at most.
             took = self._world.wall() - began
             await self._world.sleep(max(self._rule.poll_seconds or 0, took))
+
+    async def _bucket(self) -> Bucket:
+        """Of the Secret's store; where buckets are folders there is no other store."""
+        url, secret = self._world.objects_url, self._rule.secret
+        if secret is None or url.startswith("file:"):
+            return Bucket(url, self._rule)
+        access = await read_access(self._trigger, self._world.secrets, secret)
+        return Bucket(url, self._rule, access)
 
     async def _changes(
         self, known: Known, bucket: Bucket, objects: Mapping[str, Seen]
@@ -101,10 +110,11 @@ def open_source(trigger: Trigger, world: SourceWorld) -> NotifiedSource | Polled
         rule = read_rule(found)
     if rule.poll_seconds is None:
         return NotifiedSource(world)
-    if not world.objects_url:
+    if not world.objects_url and rule.secret is None:
         raise SourceMisconfigured(
             "spec.source.storage.pollSeconds needs an object store, and none is configured: "
-            "set one, or have the store send its notifications and remove pollSeconds"
+            "name a Secret with the store's address and keys in spec.source.storage.secret, "
+            "or have the store send its notifications and remove pollSeconds"
         )
     return PolledSource(trigger, world, rule)
 

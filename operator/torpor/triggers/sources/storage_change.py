@@ -26,11 +26,11 @@ from torpor.resources.fields import Fields
 from torpor.triggers.event import Event, MalformedEvent, make_event
 from torpor.triggers.event.rules import check_value
 from torpor.triggers.sources.settings import choices
+from torpor.triggers.sources.trace import traceparent
 
 _FIRST_POLL_SECONDS: Final = 0.5
 _LONGEST_POLL_SECONDS: Final = 3600.0
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][-._A-Za-z0-9]{0,62}")
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 
 
 class Operation(StrEnum):
@@ -86,18 +86,23 @@ class ObjectChange:
 
 @dataclass(frozen=True, slots=True)
 class StorageRule:
-    """`spec.source.storage`. Without `poll_seconds` changes are told by notifications."""
+    """`spec.source.storage`. Without `poll_seconds` changes are told by notifications.
+
+    `secret` says which store it is; without it the installation's.
+    """
 
     bucket: str
     prefix: str
     suffix: str
     operations: frozenset[Operation]
     poll_seconds: float | None
+    secret: str | None = None
 
     @property
     def scope(self) -> str:
         """Which objects it is about."""
-        return "\n".join((self.bucket, self.prefix, self.suffix))
+        store = (self.secret,) if self.secret else ()
+        return "\n".join((self.bucket, self.prefix, self.suffix, *store))
 
     def matches(self, change: ObjectChange) -> bool:
         """Whether a Trigger of this rule wants the change."""
@@ -124,7 +129,7 @@ def trace_in(metadata: Mapping[str, Any]) -> str | None:
     """Return the W3C trace context in an object's metadata, if there is one."""
     for name, value in metadata.items():
         if name.lower().removeprefix("x-amz-meta-") == "traceparent":
-            return value if isinstance(value, str) and _TRACEPARENT.fullmatch(value) else None
+            return traceparent(value)
     return None
 
 
@@ -148,4 +153,5 @@ def read_rule(found: Fields) -> StorageRule:
         suffix=found.text("suffix", ""),
         operations=choices(found, "events", Operation, frozenset({Operation.CREATED})),
         poll_seconds=seconds if polling else None,
+        secret=found.optional_text("secret"),
     )

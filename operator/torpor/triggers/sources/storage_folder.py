@@ -6,18 +6,22 @@ leads back to where it is, or a name that is not UTF-8.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+from torpor.resources.names import METADATA_FOLDER
+
 log = logging.getLogger(__name__)
 
+_MOST_METADATA_BYTES: Final = 64 * 1024
 _BEING_WRITTEN: Final = re.compile(r".*#[0-9]+", re.DOTALL)
 """How obstore names a file until it is whole."""
 _Identity = tuple[int, int]
@@ -49,9 +53,19 @@ class FolderListing:
                 elif stat.S_ISDIR(status.st_mode):
                     waiting.append((f"{key}/", above | {_identity(status)}))
 
+    def metadata(self, key: str) -> Mapping[str, Any]:
+        """Return what is kept beside an object; empty where there is nothing, or no JSON object."""
+        try:
+            with (self.folder / METADATA_FOLDER / key).open("rb") as file:
+                found = json.loads(file.read(_MOST_METADATA_BYTES))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
+
     def _names(self, place: str) -> list[str]:
         try:
-            return os.listdir(self.folder / place)
+            names = os.listdir(self.folder / place)
+            return names if place else [name for name in names if name != METADATA_FOLDER]
         except OSError as error:
             if not place:
                 raise

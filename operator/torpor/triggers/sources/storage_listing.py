@@ -1,7 +1,7 @@
 """What a bucket holds, by listing it, in any store that obstore reaches.
 
 A bucket is a folder below a `file:` store, and a bucket of its own in the others, reached with the
-credentials of the environment as the store itself is.
+credentials of a Secret, or with those of the environment as the store itself is.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import hashlib
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError, NotFoundError, PermissionDeniedError, UnauthenticatedError
@@ -23,11 +23,9 @@ from obstore.store import from_url
 from torpor.errors import TorporError
 from torpor.triggers.base import SourceAway, SourceMisconfigured
 from torpor.triggers.sources.known import MOST_KEYS
+from torpor.triggers.sources.storage_access import RETRIES, StorageAccess
 from torpor.triggers.sources.storage_change import ObjectChange, Operation, StorageRule, trace_in
 from torpor.triggers.sources.storage_folder import FolderListing
-
-if TYPE_CHECKING:
-    from obstore.store import RetryConfig
 
 HEADS: Final = 32
 """So many objects are asked for their metadata at a time."""
@@ -39,7 +37,6 @@ _LONGEST_TEXT: Final = 300
 _MISSING: Final = (NotFoundError, FileNotFoundError)
 _FORBIDDEN: Final = (PermissionDeniedError, UnauthenticatedError, PermissionError)
 _FORBIDDEN_CODES: Final = ("AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch")
-_RETRIES: Final[RetryConfig] = {"max_retries": 2, "retry_timeout": timedelta(seconds=15)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +71,10 @@ class Bucket:
     MOST_KEYS.
     """
 
-    def __init__(self, url: str, rule: StorageRule) -> None:
+    def __init__(self, url: str, rule: StorageRule, access: StorageAccess | None = None) -> None:
         self._url = url
         self._rule = rule
+        self._access = access
         self._store: Any = None
         self._folder = FolderListing(Path(urlsplit(url).path) / rule.bucket)
 
@@ -88,9 +86,11 @@ class Bucket:
             return await _listed(_chunks(self._store, self._rule.prefix), self._rule)
 
     def _opened(self) -> Any:
+        if self._access is not None:
+            return self._access.bucket(self._rule.bucket)
         parts = urlsplit(self._url)
         if parts.scheme != "file":
-            return from_url(f"{parts.scheme}://{self._rule.bucket}", retry_config=_RETRIES)
+            return from_url(f"{parts.scheme}://{self._rule.bucket}", retry_config=RETRIES)
         if not self._folder.folder.is_dir():
             raise FileNotFoundError(str(self._folder.folder))
         return self._folder
@@ -106,7 +106,7 @@ class Bucket:
 
     async def _trace(self, key: str) -> str | None:
         if isinstance(self._store, FolderListing):
-            return None  # a file has no metadata
+            return trace_in(await asyncio.to_thread(self._store.metadata, key))
         try:
             found = await self._store.get_async(key, options={"head": True})
         except _MISSING:

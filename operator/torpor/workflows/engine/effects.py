@@ -188,7 +188,8 @@ class Effects:
         try:
             return await integration.run(job)
         except Exception as defect:
-            log.exception("an integration failed", extra={"fields": {"task": job.key}})
+            fields = {"task": job.key, "execution": job.execution.arn, "traceparent": job.trace}
+            log.exception("an integration failed", extra={"fields": fields})
             cause = f"{type(defect).__name__}: {defect}"
             return TaskFailed(dispatch.frame, dispatch.ticket, "States.Runtime", cause)
 

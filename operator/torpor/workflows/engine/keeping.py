@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
-from torpor.telemetry.metrics import WORKFLOW_ENDED, WORKFLOW_SECONDS, WORKFLOW_STARTED
+from torpor.telemetry.metrics import WORKFLOW_STARTED
 from torpor.workflows.asl.events import (
     ActivityStarted,
     Effect,
@@ -28,6 +28,7 @@ from torpor.workflows.engine.spans import Spans
 from torpor.workflows.engine.timers import Alarm, Kind, Timers
 from torpor.workflows.engine.tokens import TaskTokens
 from torpor.workflows.engine.turns import Work, starts_quick
+from torpor.workflows.engine.usage import count_end, count_transitions
 from torpor.workflows.engine.world import Clock, World
 from torpor.workflows.ledger.base import Owned, Stored
 from torpor.workflows.records import Execution
@@ -146,6 +147,7 @@ class Keeper:
             self._consumed(work.consumed)
         if work.begins:
             WORKFLOW_STARTED.labels(resident.revision.machine.type.value).inc()
+        count_transitions(resident.revision.machine, work.transitions)
         if self._parts.spans is not None:
             self._parts.spans.committed(resident, work)
         self._set_timers(resident, touched)
@@ -220,10 +222,9 @@ class Keeper:
 
     def _retire(self, resident: Resident) -> None:
         """An execution ended: report it and let it go."""
-        end, kind = resident.frontier, resident.revision.machine.type.value
         now = self._parts.clock.now()
-        WORKFLOW_ENDED.labels(kind, end.status.value).inc()
-        WORKFLOW_SECONDS.labels(kind).observe(max(0.0, now - resident.execution.started_at))
+        seconds = max(0.0, now - resident.execution.started_at)
+        count_end(resident.revision.machine, resident.frontier.status, seconds)
         self._residents.remove(resident)
         self._forget(resident)
         # What was posted and comes too late for this resident is looked at again: a redrive counts.

@@ -10,6 +10,7 @@ from functools import partial
 from torpor.workflows.asl.compile import compile_program
 from torpor.workflows.asl.program import Program
 from torpor.workflows.beside import compile_beside
+from torpor.workflows.engine.usage import forget
 from torpor.workflows.ledger.base import Ledger
 from torpor.workflows.records import Machine
 
@@ -50,5 +51,5 @@ class Programs:
         found = Revision(machine, program)
         self._kept[key] = found
         while len(self._kept) > self._most:
-            self._kept.popitem(last=False)
+            forget(self._kept.popitem(last=False)[1].machine)
         return found

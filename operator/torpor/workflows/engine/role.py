@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from random import Random
 
 from torpor.invoke import Invoker
 from torpor.platform.kubernetes import connect, wait_for_key
+from torpor.platform.signals import told_to_end
 from torpor.resources.tokens import task_token_key
 from torpor.settings import BadSetting, EngineSettings
 from torpor.telemetry.health import HealthServer
@@ -68,23 +68,7 @@ async def run_engine(
         ledger = await _ledger(stack, settings.ledger_dsn, stop)
         if ledger is None:
             return
-        invoker = await stack.enter_async_context(Invoker(settings.gateway_url, key=key))
-        store = open_divided_store(settings.object_store) if settings.object_store else None
-        events = None
-        if settings.events_url:
-            events = await stack.enter_async_context(
-                Events(settings.events_url, settings.events_token)
-            )
-        found = catalog(
-            invoker,
-            ledger,
-            lambda: engines[0],
-            WallClock(),
-            store,
-            connections_of(settings),
-            reach_of(settings),
-            events,
-        )
+        found = await _catalog(stack, settings, key, ledger, lambda: engines[0])
         engine = Engine(
             ledger,
             found.integrations,
@@ -143,9 +127,7 @@ def connections_of(settings: EngineSettings) -> ConnectionFiles:
 
 
 async def _serve(settings: EngineSettings) -> None:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = told_to_end()
     async with connect(settings) as api:
         key = await wait_for_key(api, settings.namespace, KEY_SECONDS)
     await run_engine(settings, key, stop=stop)
@@ -170,6 +152,31 @@ async def _ledger(stack: AsyncExitStack, dsn: str, stop: asyncio.Event) -> Ledge
             async with asyncio.timeout(_LEDGER_PAUSE_SECONDS):
                 await stop.wait()
     return None
+
+
+async def _catalog(
+    stack: AsyncExitStack,
+    settings: EngineSettings,
+    key: bytes,
+    ledger: Ledger,
+    engine: Callable[[], Engine],
+) -> Catalog:
+    """What states may do, with the clients it takes open until the stack ends."""
+    invoker = await stack.enter_async_context(Invoker(settings.gateway_url, key=key))
+    store = open_divided_store(settings.object_store) if settings.object_store else None
+    events = None
+    if settings.events_url:
+        events = await stack.enter_async_context(Events(settings.events_url, settings.events_token))
+    return catalog(
+        invoker,
+        ledger,
+        engine,
+        WallClock(),
+        store,
+        connections_of(settings),
+        reach_of(settings),
+        events,
+    )
 
 
 @asynccontextmanager

@@ -10,13 +10,12 @@ import re
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from torpor.resources.trace_context import beginning, is_sampled
 from torpor.workflows.records import Execution
 
-_W3C = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})\b")
 _XRAY = re.compile(r"\bRoot=1-([0-9a-f]{8})-([0-9a-f]{24})\b")
 _XRAY_PARENT = re.compile(r"\bParent=([0-9a-f]{16})\b")
 _XRAY_UNSAMPLED = re.compile(r"\bSampled=0\b")
-_SAMPLED = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +32,7 @@ class Trace:
     @property
     def is_sampled(self) -> bool:
         """Whether spans of it are wanted (W3C Trace Context, "Sampled flag")."""
-        return bool(int(self.flags, 16) & _SAMPLED)
+        return is_sampled(self.flags)
 
 
 def trace_of(execution: Execution) -> Trace:
@@ -42,8 +41,8 @@ def trace_of(execution: Execution) -> Trace:
     A trace header that it was started with, a traceparent or one of X-Ray, is continued.
     """
     given = execution.trace_header or ""
-    if (w3c := _W3C.match(given)) is not None and int(w3c[1], 16):
-        return Trace(w3c[1], w3c[2] if int(w3c[2], 16) else None, w3c[3])
+    if (w3c := beginning(given)) is not None and w3c.trace_id is not None:
+        return Trace(w3c.trace_id, w3c.span_id, w3c.flags)
     if (xray := _XRAY.search(given)) is not None:
         parent = _XRAY_PARENT.search(given)
         flags = "00" if _XRAY_UNSAMPLED.search(given) else "01"

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from torpor.expressions.work import MAX_STEP_WORK
-from torpor.telemetry.metrics import WORKFLOW_TRANSITIONS
 from torpor.workflows.asl.advance import advance
 from torpor.workflows.asl.events import (
     AskAgain,
@@ -45,6 +44,7 @@ class Work:
     events: list[Input] = field(default_factory=list)
     more: bool = False
     cost: int = 0
+    transitions: int = 0
 
     @property
     def begins(self) -> bool:
@@ -57,7 +57,7 @@ class Work:
         self.effects += step.effects
         self.more = self.more or step.more
         self.cost += step.work
-        WORKFLOW_TRANSITIONS.inc(step.transitions)
+        self.transitions += step.transitions
 
 
 def take_turn(resident: Resident, taken: list[Mail]) -> Work:

@@ -381,6 +381,13 @@ async def test_an_inventory_manifest_is_followed(tmp_path: Path) -> None:
     assert found == [{"Bucket": "src", "Key": "a"}, {"Bucket": "src", "Key": "b"}]
 
 
+async def test_the_metadata_beside_the_objects_of_a_folder_are_no_objects(tmp_path: Path) -> None:
+    store = open_store(f"file://{tmp_path}")
+    for key in ("a", ".metadata/a", "x/.metadata/b"):
+        await store.put("b", key, b"1")
+    assert [entry.key async for entry in store.list("b", "")] == ["a", "x/.metadata/b"]
+
+
 async def test_results_are_written_with_a_manifest(tmp_path: Path) -> None:
     store = open_store(f"file://{tmp_path}")
     run = "arn:aws:states:us-east-1:1:mapRun:m/label:abc"

@@ -176,18 +176,24 @@ async def test_sync_gives_the_run() -> None:
     assert outcome.output.value["result"] == {"frames": 7}
 
 
-async def test_a_run_that_failed_fails_its_task_with_the_reason() -> None:
+@pytest.mark.parametrize(
+    ("resource", "given", "reason", "error"),
+    [
+        ("torpor:job:encode.sync", {}, "Failed", "States.TaskFailed"),
+        ("torpor:job:encode.sync", {}, "BadInput", "Job.BadInput"),
+        ("arn:aws:states:::ecs:runTask.sync", ECS, "BadInput", "States.TaskFailed"),
+    ],
+)
+async def test_a_run_that_failed_fails_its_task_with_the_reason(
+    resource: str, given: Any, reason: str, error: str
+) -> None:
     outcome = await ended(
-        Gateway(),
-        "torpor:job:encode.sync",
-        {},
-        RunState.FAILED,
-        reason="BadInput",
-        message="not a film",
+        Gateway(), resource, given, RunState.FAILED, reason=reason, message="not a film"
     )
     assert isinstance(outcome, TaskFailed)
-    assert outcome.error == "States.TaskFailed"
-    assert json.loads(outcome.cause or "")["message"] == "not a film"
+    assert outcome.error == error
+    told = json.loads(outcome.cause or "")
+    assert told.get("Run", told)["message"] == "not a film"
 
 
 async def test_batch() -> None:
@@ -347,6 +353,21 @@ async def test_an_execution_waits_for_its_run() -> None:
     assert done.status is Status.SUCCEEDED
     assert done.output is not None
     assert done.output.value["result"] == 3
+
+
+async def test_a_rule_can_except_bad_input_from_what_is_tried_again() -> None:
+    gateway = Gateway()
+    rules = [
+        {"ErrorEquals": ["Job.BadInput"], "MaxAttempts": 0},
+        {"ErrorEquals": ["States.TaskFailed"], "IntervalSeconds": 60},
+    ]
+    async with at_work(gateway) as it:
+        machine = await it.machine(task("torpor:job:encode.sync", Retry=rules))
+        execution = await it.start(machine, {})
+        await it.until(lambda: gateway.runs)
+        gateway.end(RunState.FAILED, reason="BadInput", message="not a film")
+        done = await it.end(execution)
+    assert (done.status, done.error) == (Status.FAILED, "Job.BadInput")
 
 
 async def test_another_engine_follows_the_same_run() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
+from torpor.gateway.dataplane.forwarding import BEGUN
 from torpor.gateway.dataplane.haproxy.answers import counter_lines, error_lines
 from torpor.gateway.dataplane.haproxy.doors import crowd_rules, render_doors
 from torpor.gateway.dataplane.haproxy.layout import (
@@ -118,11 +119,19 @@ defaults peers from base
 """
 
 
+# What is behind these begins traces itself, with a span that it tells.
+_UNTRACED = f"""\
+  http-request del-header traceparent if {{ req.fhdr(tracestate) -m str {BEGUN} }}
+  http-request del-header tracestate if {{ req.fhdr(tracestate) -m str {BEGUN} }}
+"""
+
+
 def _lambda(options: Options) -> str:
     # A call takes as long as its function may be waited for and may take.
     return f"""\
 backend {LAMBDA_BACKEND} from base
   timeout server 2h
+{_UNTRACED}\
   server python unix@{options.lambda_socket}
 """
 
@@ -131,6 +140,7 @@ def _async(options: Options) -> str:
     return f"""\
 backend {ASYNC_BACKEND} from base
   timeout server 60s
+{_UNTRACED}\
   server python unix@{options.async_socket}
 """
 
@@ -145,7 +155,7 @@ backend {PRESENT_TABLE} from base
 
 def _events(host: str, port: int) -> str:
     if _is_address(host):
-        return f"backend {EVENTS_BACKEND} from base\n  server events {host}:{port}\n"
+        return f"backend {EVENTS_BACKEND} from base\n{_UNTRACED}  server events {host}:{port}\n"
     return f"""\
 resolvers cluster
   parse-resolv-conf
@@ -153,6 +163,7 @@ resolvers cluster
   hold valid 5s
 
 backend {EVENTS_BACKEND} from base
+{_UNTRACED}\
   server events {host}:{port} resolvers cluster init-addr none
 """
 

@@ -11,6 +11,7 @@ kept, and their X-Forwarded-For is continued.
 
 from __future__ import annotations
 
+from torpor.gateway.dataplane.forwarding import BEGUN
 from torpor.gateway.dataplane.haproxy.answers import (
     CONTENT_TYPE,
     FULL,
@@ -22,7 +23,6 @@ from torpor.gateway.dataplane.haproxy.answers import (
     counting_rules,
 )
 from torpor.gateway.dataplane.haproxy.layout import (
-    ALLOW_MAP,
     ASYNC_BACKEND,
     EVENTS_BACKEND,
     HOME_MAP,
@@ -35,9 +35,9 @@ from torpor.gateway.dataplane.haproxy.layout import (
     SLOT_MAP,
     Options,
 )
-from torpor.gateway.http_table import CALLS_PATTERN, EVENTS
+from torpor.gateway.http_table import CALLS_PATTERN, EVENTS, OWN_PREFIX
 from torpor.gateway.routes import LAMBDA, LAMBDA_PATTERN, RESULTS_PREFIX
-from torpor.resources.http_route import ANY_HOST, METHODS, OTHER_METHOD
+from torpor.resources.http_route import ANY_HOST, END, METHODS, OTHER_METHOD
 from torpor.resources.run import RUNS_PREFIX
 
 MAX_AGAIN = 8
@@ -124,7 +124,7 @@ def _again(options: Options) -> str:
 lf-string '{REFUSING.text()}' if {{ var(txn.again) -m int gt {MAX_AGAIN} }}
   http-request set-var(txn.fn) req.hdr(x-torpor-function)
   http-request disable-l7-retry if {{ var(txn.again) -m int gt 1 }}
-{_HOLD}{_ways(options, "", "")}"""
+{_hold(options)}{_ways(options, "", "")}"""
 
 
 _KNOWN = "{ var(txn.fn) -m found }"
@@ -171,14 +171,23 @@ _FORWARDED = f"""\
   http-request add-header Forwarded 'for=%[var(sess.node)];host="%[req.hdr(host)]";proto=http' if \
 {_SANE_HOST}
   http-request add-header Forwarded for=%[var(sess.node)];proto=http unless {_SANE_HOST}
-  http-request set-var(txn.untraced) bool(true) if !{{ req.fhdr(traceparent) -m found }}
+  http-request replace-header tracestate '^(.*,)?[[:space:]]*torpor=[^,]*(,.*)?$' '\\1\\2' if \
+{{ req.fhdr(tracestate) -m sub torpor= }}
+  http-request del-header tracestate if {{ req.fhdr(tracestate) -m reg (^|,)[[:space:]]*torpor= }}
+  http-request set-header tracestate {BEGUN} if !{{ req.fhdr(traceparent) -m found }}
   http-request add-header traceparent 00-{_RANDOM * 4}-{_RANDOM * 2}-01 if \
-{{ var(txn.untraced) -m found }}
+!{{ req.fhdr(traceparent) -m found }}
 """
 
-_HOLD = f"""\
+
+def _hold(options: Options) -> str:
+    """Return the rules that hold a request; where that has a span, what it goes to is below it."""
+    told = "  http-request del-header tracestate if { var(txn.begun) -m found }\n"
+    return f"""\
   http-request set-var(txn.t0) date(0,ms)
+  http-request set-var(txn.begun) bool(true) if {_KNOWN} {{ req.fhdr(tracestate) -m str {BEGUN} }}
   http-request lua.hold if {_KNOWN}
+{told if options.tells_holds else ""}\
   http-request allow if {_KNOWN}
 """
 
@@ -211,7 +220,7 @@ def _find_others(options: Options) -> str:
     """Return the rules that find what is no function's address, or refuse it."""
     unknown = f"!{_KNOWN}"
     missed = f"{unknown} !{{ var(txn.to) -m found }}"
-    route, allow = options.map(ROUTE_MAP), options.map(ALLOW_MAP)
+    route = options.map(ROUTE_MAP)
     events = (f"path_beg {RESULTS_PREFIX}", f"path_reg {CALLS_PATTERN}") if options.events else ()
     to_events = "".join(
         f"  http-request set-var(txn.fn) str({EVENTS}) if {{ {each} }}\n" for each in events
@@ -221,23 +230,37 @@ def _find_others(options: Options) -> str:
   http-request allow if {{ var(txn.be) -m found }}
 {to_events}\
   http-request return status 404 content-type {CONTENT_TYPE} \
-lf-string '{UNKNOWN.text()}' if {{ path_beg /function/ }} {unknown}
+lf-string '{UNKNOWN.text()}' if {{ path_beg /function/ {OWN_PREFIX} }} {unknown}
   http-request set-var(txn.fn) str({LAMBDA}) if {{ path_reg {LAMBDA_PATTERN} }}
-  http-request set-var(txn.path) path
+  http-request set-var(txn.path) path,concat('{END}')
   http-request set-var(txn.host) req.hdr(host),host_only,lower,rtrim(.)
   http-request set-var(txn.method) str({OTHER_METHOD})
   http-request set-var(txn.method) method if {{ method {" ".join(METHODS)} }}
-  http-request set-var(txn.to) var(txn.method),concat(:,txn.host),concat(,txn.path,/),\
+  http-request set-var(txn.to) var(txn.method),concat(:,txn.host),concat(,txn.path),\
 map_beg({route}) if {unknown}
-  http-request set-var(txn.to) var(txn.method),concat(:{ANY_HOST},txn.path,/),\
+  http-request set-var(txn.to) var(txn.method),concat(:{ANY_HOST},txn.path),\
 map_beg({route}) if {missed}
-  http-request set-var(txn.allow) str({ANY_HOST}),concat(,txn.path,/),map_beg({allow}) if {missed}
-  http-request set-var(txn.allow) var(txn.host),concat(,txn.path,/),map_beg({allow}) if {missed}
+{_allowed(options, missed)}\
   http-request return status 405 content-type {CONTENT_TYPE} hdr Allow %[var(txn.allow)] \
 lf-string '{NOT_ALLOWED.text()}' if {missed} {{ var(txn.allow) -m found }}
   http-request return status 404 content-type {CONTENT_TYPE} \
 lf-string '{UNKNOWN.text()}' if {missed}
   http-request set-var(txn.fn) var(txn.to),field(1,|)
+"""
+
+
+def _allowed(options: Options, missed: str) -> str:
+    """Return the rules that find the methods for which what is missed would have a way."""
+    path = f"concat(,txn.path),map_beg({options.map(ROUTE_MAP)}) -m found"
+    rules = "".join(
+        f"""\
+  http-request set-var(txn.allow) 'str(",{method}"),concat(,txn.allow)' if \
+{missed} {{ str({method}:),concat(,txn.host),{path} }} or \
+{missed} {{ str({method}:{ANY_HOST}),{path} }}
+"""
+        for method in reversed(METHODS)
+    )
+    return f"""{rules}  http-request set-var(txn.allow) 'var(txn.allow),ltrim(",")' if {missed}
 """
 
 
@@ -273,4 +296,4 @@ def _serve(options: Options, here: str) -> str:
 lf-string '{OVER_RESERVED.text()}' if {limited} {{ {present} ge 0 }}
   http-request track-sc0 var(txn.fn) table {PRESENT_TABLE} if {limited}
   http-request allow if {{ var(txn.be) -m found }}
-{_HOLD}"""
+{_hold(options)}"""

@@ -75,6 +75,7 @@ class HaproxyPlane:
             peers=PEERS,
             max_connections=_max_connections(settings.max_connections),
             events=settings.events_address(),
+            tells_holds=emit is not None,
         )
         self._lock = asyncio.Lock()
         self._model = Model(options, clock)

@@ -36,7 +36,7 @@ end
 local function trace(txn)
   local found = txn.http:req_get_headers()["traceparent"]
   local given = word(found and found[0], "^%x%x%-%x+%-%x+%-%x%x$", "-")
-  return given .. " " .. (txn:get_var("txn.untraced") and "begun" or "given")
+  return given .. " " .. (txn:get_var("txn.begun") and "begun" or "given")
 end
 
 core.register_action("hold", { "http-req" }, function(txn)

@@ -21,7 +21,7 @@ from pathlib import Path
 from torpor.gateway import refusals
 from torpor.gateway.dataplane.base import Refused
 from torpor.gateway.dataplane.haproxy.answers import problem
-from torpor.gateway.heldspans import LEFT, HeldSpans, Trace
+from torpor.gateway.heldspans import HeldSpans, Trace, told_of
 from torpor.resources.names import FunctionKey
 
 _LINE_SECONDS = 10.0
@@ -109,7 +109,9 @@ class HoldServer:
             if answer is not None:
                 writer.write(format_answer(answer, asked.request_id))
                 await writer.drain()
-            self._spans.tell(asked.key, asked.trace, began, *_told(asked, answer))
+            self._spans.tell(
+                asked.key, asked.trace, began, *told_of(answer, asked.request_id, asked.kind.value)
+            )
         except (OSError, TimeoutError, ValueError):
             # HAProxy itself went, or a stranger wrote here: there is nobody to tell.
             return
@@ -139,22 +141,6 @@ def parse_question(line: bytes) -> Question:
     kind, key, request_id, trace, origin = line.decode("ascii").rstrip("\n").split(" ")
     place = Trace(trace, begun=origin == "begun")
     return Question(Kind(kind), FunctionKey.parse(key), request_id, place)
-
-
-def _told(
-    asked: Question, answer: Released | Refused | None
-) -> tuple[str | None, Mapping[str, str | int]]:
-    """Return the error and the attributes of a hold's span; no answer: its client left."""
-    told: dict[str, str | int] = {
-        "torpor.request_id": asked.request_id,
-        "torpor.hold": asked.kind.value,
-    }
-    if answer is None:
-        return LEFT, told
-    if isinstance(answer, Refused):
-        return answer.code, {**told, "http.response.status_code": answer.status}
-    phases = {f"torpor.cold_start.{name}_ms": round(ms) for name, ms in answer.phases.items()}
-    return None, {**told, **phases}
 
 
 def format_answer(answer: Released | Refused, request_id: str) -> bytes:

@@ -18,7 +18,6 @@ SLOT_MAP = "slot.map"
 TIMEOUT_MAP = "timeout.map"
 HOME_MAP = "home.map"
 ROUTE_MAP = "route.map"
-ALLOW_MAP = "allow.map"
 RESERVED_MAP = "reserved.map"
 MAPS = (
     HOST_MAP,
@@ -27,7 +26,6 @@ MAPS = (
     TIMEOUT_MAP,
     HOME_MAP,
     ROUTE_MAP,
-    ALLOW_MAP,
     RESERVED_MAP,
 )
 
@@ -51,6 +49,8 @@ class Options:
     """How long a client may take to send a request's headers."""
     events: tuple[str, int] | None = None
     """Host and port of the events role, if there is one; a name is asked for again and again."""
+    tells_holds: bool = False
+    """Whether each request that is held has a span."""
 
     @property
     def config(self) -> Path:

@@ -15,7 +15,6 @@ from torpor.errors import SlotsExhausted
 from torpor.gateway.dataplane.base import Lane, Server
 from torpor.gateway.dataplane.haproxy.config import render_config
 from torpor.gateway.dataplane.haproxy.layout import (
-    ALLOW_MAP,
     ASYNC_BACKEND,
     HOME_MAP,
     HOST_MAP,
@@ -228,7 +227,6 @@ class Model:
             HOST_MAP: {host: str(key) for host, key in routes.hosts.items()},
             PATH_MAP: {str(key): str(key) for key in routes.keys},
             ROUTE_MAP: {key: str(to) for key, to in routes.table.destinations.items()},
-            ALLOW_MAP: dict(routes.table.allowed),
         }
 
     def _home_map(self) -> dict[str, str]:

@@ -19,8 +19,8 @@ from typing import Any
 import aiohttp
 import orjson
 
-from torpor.aws.client import ApiClient
 from torpor.expressions.values import json_text
+from torpor.platform.role_client import RoleClient
 from torpor.workflows.asl.events import Input
 from torpor.workflows.engine.base import Job
 from torpor.workflows.engine.integrations.outcomes import answered, arguments, failed, metadata
@@ -43,7 +43,7 @@ class _Refused(Exception):
 
 
 @dataclass
-class Events(ApiClient):
+class Events(RoleClient):
     """Does the tasks by the events API at `url`; use it as an async context.
 
     `token` is what the API is called with, empty where it asks for none.

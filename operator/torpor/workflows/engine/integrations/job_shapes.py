@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from torpor.resources.run import Run, RunState, run_location
+from torpor.resources.run import BAD_INPUT, Run, RunState, run_location
 from torpor.workflows.asl.resource import Resource
 
 Json = Mapping[str, Any]
@@ -53,6 +53,15 @@ def error_name(service: str, status: int | None) -> str:
         return f"EKS.{status or 503}"
     at_fault = "Client" if status is not None and status < 500 else "Server"
     return f"{_PREFIXES[service]}.{at_fault}Exception"
+
+
+def failure_name(service: str, run: Run) -> str:
+    """Return the error of a run that failed: AWS's services have one name for all of them.
+
+    `torpor:job` has another for input that is bad however often it is tried.
+    """
+    is_ours = service == "job" and run.reason == BAD_INPUT
+    return f"Job.{BAD_INPUT}" if is_ours else "States.TaskFailed"
 
 
 def taken(service: str, given: Json, accepted: Json) -> dict[str, Any]:

@@ -213,7 +213,8 @@ def _end(job: Job, run: Run) -> Input:
     told = job_shapes.ended(job.dispatch.resource.service, arguments(job), run)
     if run.state is RunState.SUCCEEDED:
         return succeeded(job, told)
-    return failed(job, "States.TaskFailed", json_text(told))
+    error = job_shapes.failure_name(job.dispatch.resource.service, run)
+    return failed(job, error, json_text(told))
 
 
 def _key(job: Job) -> FunctionKey:

@@ -17,6 +17,8 @@ from typing import Any, Protocol
 from obstore.exceptions import BaseError, NotFoundError
 from obstore.store import LocalStore, from_url
 
+from torpor.resources.names import METADATA_FOLDER
+
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 MOST_CONTENT_BYTES = 64 * 1_048_576
 """The largest object that is read: it is in memory as a whole."""
@@ -139,8 +141,11 @@ class Obstore:
         except (BaseError, OSError) as error:
             raise StoreFailed(str(error)) from error
         for entry in sorted(found, key=lambda entry: entry.key):
-            if entry.key.startswith(prefix):
+            if entry.key.startswith(prefix) and not self._is_metadata(entry.key):
                 yield entry
+
+    def _is_metadata(self, key: str) -> bool:
+        return isinstance(self._store, LocalStore) and key.startswith(f"{METADATA_FOLDER}/")
 
 
 def _entry(meta: Mapping[str, Any], root: str) -> Entry:

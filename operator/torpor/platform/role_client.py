@@ -1,22 +1,25 @@
-"""What the clients of another role's AWS API share: an address, a token, and their connections."""
+"""What the clients of another role's API share: an address, a token, and their connections."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import ClassVar, Self
 
 import aiohttp
 
-_CONNECT_SECONDS = 5.0
-
 
 @dataclass
-class ApiClient:
+class RoleClient:
     """Calls the API at `url`; use it as an async context.
 
-    `token` is what the API is called with, empty where it asks for none.
+    `token` is what the API is called with, empty where it asks for none. To connect may take
+    `connect_seconds`; more than `connections` at once wait, and 0 is for no limit. How long a call
+    may take, and whether it is sent again, each client knows.
     """
+
+    connect_seconds: ClassVar[float] = 5.0
+    connections: ClassVar[int] = 0
 
     url: str
     token: str = field(default="", repr=False)
@@ -24,9 +27,9 @@ class ApiClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0),
+            connector=aiohttp.TCPConnector(limit=self.connections),
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.connect_seconds),
         )
         return self
 

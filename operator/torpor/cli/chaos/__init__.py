@@ -1,0 +1,1 @@
+"""`torpor chaos`: one module for each place where faults are done."""

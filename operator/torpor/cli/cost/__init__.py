@@ -1,0 +1,1 @@
+"""What `torpor cost` is made of."""

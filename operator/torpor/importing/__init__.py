@@ -1,0 +1,1 @@
+"""What others wrote, as objects of Torpor: one package for each format."""

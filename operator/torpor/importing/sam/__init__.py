@@ -1,0 +1,1 @@
+"""Templates of AWS SAM and CloudFormation as Functions, Workflows and Triggers."""
