@@ -20,6 +20,8 @@ TAKE_OVER_SECONDS = {"pod deleted": 20, "process killed": 20, "process frozen": 
 FROZEN_SECONDS = 22
 """Longer than the Lease, shorter than the liveness probe's patience: it wakes up deposed."""
 WATCHED_SECONDS = 30
+LONG = "/sleep?ms=2000"
+"""So long that six clients have about six requests there at any time, however slow they are."""
 
 
 @pytest.mark.parametrize("how", ["pod deleted", "process killed", "process frozen"])
@@ -28,7 +30,7 @@ async def test_leader_lost_scaling_goes_on_and_nothing_shrinks(lab: Lab, how: st
     held = await lab.make("held", scaling=two_each)
     grows = await lab.make("grows", scaling={**two_each, "idleSeconds": 120})
     asleep = await lab.make("asleep", scaling=dict(SCALING_QUICK))
-    async with busy(held, 6, "/sleep?ms=200") as steady_load:
+    async with busy(held, 6, LONG) as steady_load:
         await lab.replicas("held", least=3, within=60)
         await lab.zero("asleep")
         before = await send(grows)
@@ -37,7 +39,7 @@ async def test_leader_lost_scaling_goes_on_and_nothing_shrinks(lab: Lab, how: st
             await LOSE[how](lab, leader)
             killed = time.monotonic()
             cold = await send(asleep)
-            async with busy(grows, 6, "/sleep?ms=200") as growing:
+            async with busy(grows, 6, LONG) as growing:
                 await lab.replicas("grows", least=2, within=60)
                 took = time.monotonic() - killed
             await asyncio.sleep(max(0.0, killed + WATCHED_SECONDS - time.monotonic()))

@@ -115,6 +115,13 @@ async def torpor(*words: str) -> tuple[int, str, str]:
     return code, out.getvalue().decode(), err.getvalue().decode()
 
 
+async def ended(run: str, *way: str) -> None:
+    """Wait until the run goes on no longer."""
+    async with asyncio.timeout(20):
+        while run in (await torpor("run", "list", "-o", "name", *way))[1]:  # noqa: ASYNC110
+            await asyncio.sleep(0.1)
+
+
 async def until(there: Path, lines: int = 1) -> None:
     async with asyncio.timeout(15):
         while not there.exists() or len(there.read_text().splitlines()) < lines:  # noqa: ASYNC110, ASYNC240
@@ -151,6 +158,7 @@ async def test_on_the_command_line(tmp_path: Path) -> None:
         failing = out.strip()
         assert code == 0
         assert failing.startswith("count-")
+        await ended(failing, *way)
         code, out, err = await torpor("invoke", "count", "-d", '{"slow": 1}', *way)
         slow = out.strip()
         await until(tmp_path / "ready")

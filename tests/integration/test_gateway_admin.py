@@ -71,6 +71,7 @@ async def test_load_park_and_settle_speak_the_contract() -> None:
         load = GatewayLoad.from_json(body)
         assert (load.gateway, load.boot, set(load.functions)) == ("gateway-0", "boot", {key})
         assert len(load.cold_starts) == 1
+        assert load.measured_at is not None
         status, body = await client.call("POST", "/v1/park", {"function": str(key)})
         assert (status, ParkAnswer.from_json(body)) == (200, ParkAnswer(0, 0, 0))
         _, body = await client.call("GET", "/v1/functions/shop/echo")

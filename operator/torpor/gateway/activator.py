@@ -62,6 +62,7 @@ class Activator:
         self._tasks: asyncio.TaskGroup | None = None
         self._table: HttpTable | None = None
         self._stopping = False
+        self._measured_at: float | None = None
         self._cold_starts = ColdStarts()
         self._announcements = Announcements(asyncio.get_running_loop().time)
         self._sampler = Sampler(plane, self._sampled, self._pace_seconds)
@@ -112,6 +113,7 @@ class Activator:
                 if state is not State.ASLEEP or load.present
             },
             cold_starts=self._cold_starts.latest,
+            measured_at=self._measured_at,
         )
 
     async def park(self, key: FunctionKey) -> ParkAnswer:
@@ -281,6 +283,7 @@ class Activator:
         return min((gate.pace_seconds for gate in self._gates.values()), default=None)
 
     def _sampled(self, loads: Loads, asked_at: float, seconds: float) -> None:
+        self._measured_at = asked_at
         for key, gate in self._gates.items():
             gate.sampled(loads.get(key, EMPTY), asked_at, seconds)
 

@@ -100,12 +100,16 @@ class GatewayLoad:
     """One gateway's answer: only functions that are awake or have requests there are in it.
 
     `cold_starts` are the latest ones (bounded); a reader tells new ones by `sequence`.
+    `measured_at` is when the counters stood so, in seconds on a clock of the gateway's own that
+    begins anew with `boot`; None from a gateway that does not tell. An answer can be late, and two
+    can tell of the same moment.
     """
 
     gateway: str
     boot: str
     functions: Mapping[FunctionKey, FunctionLoad]
     cold_starts: tuple[ColdStart, ...] = ()
+    measured_at: float | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON object that `from_json` reads."""
@@ -114,6 +118,7 @@ class GatewayLoad:
             "boot": self.boot,
             "functions": {str(key): load.to_json() for key, load in self.functions.items()},
             "coldStarts": [cold_start.to_json() for cold_start in self.cold_starts],
+            "measuredAt": self.measured_at,
         }
 
     @classmethod
@@ -124,7 +129,9 @@ class GatewayLoad:
             for key, load in body["functions"].items()
         }
         cold_starts = tuple(ColdStart.from_json(item) for item in body["coldStarts"])
-        return cls(str(body["gateway"]), str(body["boot"]), functions, cold_starts)
+        told = body.get("measuredAt")
+        measured_at = None if told is None else float(told)
+        return cls(str(body["gateway"]), str(body["boot"]), functions, cold_starts, measured_at)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,15 @@
 """From the gateways' counters to one sample a function: what is there, and the mean since before.
 
-Counters only grow while a gateway lives; a mean is a difference divided by its time. A gateway
-that falls silent keeps its last load for `KEPT_SECONDS`.
+Counters only grow while a gateway lives; a mean is a difference divided by the time that passed on
+the gateway's own clock, as an answer that was late would otherwise make a load look low, and the
+next one high. A gateway that falls silent keeps its last load for `KEPT_SECONDS`.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from torpor.resources.load import FunctionLoad, GatewayLoad
@@ -17,6 +18,9 @@ from torpor.scaling.values import Sight
 
 KEPT_SECONDS = 30.0
 """How long the last load of a gateway that does not answer still counts."""
+LEAST_SHARE = 0.5
+"""What was measured over less than this part of the time since the last mean is left to the next:
+a busy gateway measures late, and the little that it saw does not stand for the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +52,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Gateway:
+    """`loads` are the counters of which the next difference is taken, read at `read_at`."""
+
     boot: str
     answered_at: float
+    read_at: float
+    measured_at: float | None
     loads: Mapping[FunctionKey, FunctionLoad]
     samples: Mapping[FunctionKey, Sample]
 
@@ -83,21 +91,44 @@ class Meter:
 
 
 def _taken(answer: GatewayLoad, before: _Gateway | None, now: float) -> _Gateway:
-    known = before.loads if before and before.boot == answer.boot else {}
-    seconds = now - before.answered_at if before else 0.0
+    if before is None or before.boot != answer.boot:
+        samples = {key: _sample(load) for key, load in answer.functions.items()}
+        return _Gateway(answer.boot, now, now, answer.measured_at, answer.functions, samples)
+    seconds = _seconds(answer, before, now)
+    if 0 < seconds >= LEAST_SHARE * (now - before.read_at):
+        samples = {
+            key: _mean(load, before.loads.get(key), seconds)
+            for key, load in answer.functions.items()
+        }
+        return _Gateway(answer.boot, now, now, answer.measured_at, answer.functions, samples)
     samples = {
-        key: _sample(load, known.get(key), seconds) for key, load in answer.functions.items()
+        key: _going_on(load, before.samples.get(key)) for key, load in answer.functions.items()
     }
-    return _Gateway(answer.boot, now, answer.functions, samples)
+    return replace(before, answered_at=now, samples=samples)
 
 
-def _sample(load: FunctionLoad, before: FunctionLoad | None, seconds: float) -> Sample:
-    concurrency, rate = float(load.present), 0.0
-    if before and seconds > 0 and load.concurrency_seconds >= before.concurrency_seconds:
-        concurrency = (load.concurrency_seconds - before.concurrency_seconds) / seconds
-        rate = max(0, load.requests - before.requests) / seconds
-    waiting = load.queued + load.held
-    return Sample(load.in_flight, waiting, concurrency, rate, load.instances)
+def _seconds(answer: GatewayLoad, before: _Gateway, now: float) -> float:
+    if answer.measured_at is None or before.measured_at is None:
+        return now - before.read_at
+    return answer.measured_at - before.measured_at
+
+
+def _mean(load: FunctionLoad, before: FunctionLoad | None, seconds: float) -> Sample:
+    if before is None or load.concurrency_seconds < before.concurrency_seconds:
+        return _sample(load)
+    concurrency = (load.concurrency_seconds - before.concurrency_seconds) / seconds
+    return _sample(load, concurrency, max(0, load.requests - before.requests) / seconds)
+
+
+def _going_on(load: FunctionLoad, before: Sample | None) -> Sample:
+    if before is None:
+        return _sample(load)
+    return _sample(load, before.concurrency, before.requests_per_second)
+
+
+def _sample(load: FunctionLoad, concurrency: float | None = None, rate: float = 0.0) -> Sample:
+    mean = float(load.present) if concurrency is None else concurrency
+    return Sample(load.in_flight, load.queued + load.held, mean, rate, load.instances)
 
 
 def _merged(parts: Sequence[Mapping[FunctionKey, Sample]]) -> Mapping[FunctionKey, Sample]:

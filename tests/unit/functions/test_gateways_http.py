@@ -44,7 +44,8 @@ class Gateway:
             return web.Response(status=204)
         if request.path == "/v1/park":
             return web.json_response(ParkAnswer(1, 2, 3).to_json(), status=self.status)
-        load = GatewayLoad(self.address, "boot", {KEY: FunctionLoad(1, 2, 3, 4.5, 6, {"p": 1})})
+        loads = {KEY: FunctionLoad(1, 2, 3, 4.5, 6, {"p": 1})}
+        load = GatewayLoad(self.address, "boot", loads, measured_at=7.25)
         return web.json_response(load.to_json(), status=self.status)
 
 
@@ -79,6 +80,7 @@ async def test_loads_of_all_with_the_token() -> None:
     assert silent == 0
     assert {load.gateway for load in found} == {"127.0.0.1", "127.0.0.2"}
     assert found[0].functions[KEY] == FunctionLoad(1, 2, 3, 4.5, 6, {"p": 1})
+    assert found[0].measured_at == 7.25
     assert first.asked == [("GET", "/v1/load", None, "Bearer secret")]
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from torpor.resources.load import FunctionLoad, GatewayLoad
@@ -75,3 +77,48 @@ def test_no_answer_at_all_is_blind_even_when_there_is_no_gateway() -> None:
     meter = Meter(0)
     assert meter.read([], 2, 1.0).sight is Sight.BLIND
     assert meter.read([], 0, 2.0).sight is Sight.BLIND
+
+
+def measured(at: float, **load: object) -> GatewayLoad:
+    return replace(answer("a", "1", **load), measured_at=at)
+
+
+def test_a_late_answer_neither_lowers_a_load_nor_raises_the_next_one() -> None:
+    meter = Meter(0)
+    rates = []
+    for second, late in enumerate((0.0, 0.0, 0.5, 0.0, 0.0)):
+        told = measured(500.0 + second, concurrency_seconds=3.0 * second, requests=60 * second)
+        sample = meter.read([told], 0, second + late).samples[F]
+        rates.append((sample.requests_per_second, sample.concurrency))
+    assert rates[1:] == [(60, 3)] * 4
+
+
+def test_what_was_measured_over_too_little_time_is_left_to_the_next_mean() -> None:
+    meter = Meter(0)
+    meter.read([measured(10.0, requests=0)], 0, 0.0)
+    assert meter.read([measured(11.0, requests=60)], 0, 1.0).samples[F].requests_per_second == 60
+    few = measured(11.1, requests=90, in_flight=5)
+    sample = meter.read([few], 0, 2.0).samples[F]
+    assert (sample.requests_per_second, sample.in_flight) == (60, 5)
+    assert meter.read([measured(13.0, requests=140)], 0, 3.0).samples[F].requests_per_second == 40
+
+
+def test_two_answers_of_one_moment_are_one_measurement() -> None:
+    meter = Meter(0)
+    meter.read([measured(10.0, concurrency_seconds=0.0)], 0, 0.0)
+    told = measured(11.0, concurrency_seconds=4.0)
+    for now in (1.0, 1.3):
+        reading = meter.read([told], 0, now)
+        assert (reading.samples[F].concurrency, reading.sight) == (4, Sight.CLEAR)
+
+
+def test_a_function_that_comes_within_too_little_time_counts_what_is_there() -> None:
+    meter = Meter(0)
+    meter.read([GatewayLoad("a", "1", {}, (), 10.0)], 0, 0.0)
+    assert meter.read([measured(10.1, in_flight=2)], 0, 1.0).samples[F].concurrency == 2
+
+
+def test_a_gateway_that_does_not_tell_when_is_measured_by_its_answers() -> None:
+    meter = Meter(0)
+    meter.read([answer("a", requests=0)], 0, 0.0)
+    assert meter.read([measured(7.0, requests=20)], 0, 2.0).samples[F].requests_per_second == 10

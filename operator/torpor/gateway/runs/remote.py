@@ -1,6 +1,7 @@
 """Runs that the controllers keep, asked for over their internal API.
 
-A request is sent again while nobody answers: a run has a name, under which it is made once.
+A request is sent again while nobody answers: a run has a name, under which it is made once. Who
+waits for a run waits through a restart of the controllers.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from torpor.resources.run import Run, RunRefused, RunRequest, UnknownRun
 from torpor.resources.tokens import TOKEN_HEADER
 
 _ATTEMPTS = 4
+"""At least so many, and more while a wait that was asked for goes on."""
 _PAUSE_SECONDS = 0.3
+_LONGEST_PAUSE_SECONDS = 1.5
 _SECONDS = 12.0
 """For all attempts, beyond the time that is asked for."""
 
@@ -93,16 +96,18 @@ class RemoteRuns(RoleClient):
         self, method: str, path: str, body: bytes = b"", wait_seconds: float = 0.0
     ) -> _Said:
         clock = asyncio.get_running_loop().time
-        until = clock() + wait_seconds
+        until, attempts = clock() + wait_seconds, 0
         said: _Said | None = None
         try:
             async with asyncio.timeout(_SECONDS + wait_seconds):
-                for attempt in range(1, _ATTEMPTS + 1):
+                while attempts < _ATTEMPTS or clock() < until:
                     left = max(0.0, until - clock())
                     said = await self._try(method, path, body, left)
                     if said and not said.is_away:
                         return said
-                    await asyncio.sleep(_PAUSE_SECONDS * attempt)
+                    attempts += 1
+                    pause_seconds = min(_PAUSE_SECONDS * attempts, _LONGEST_PAUSE_SECONDS)
+                    await asyncio.sleep(pause_seconds)
         except TimeoutError as error:
             raise RunsAway("no controller answers in time: try again") from error
         raise RunsAway(said.detail if said else "no controller answers: try again")

@@ -2,12 +2,17 @@
 
 Level-triggered: after a break the bucket is read anew, and what differs from before is yielded,
 what was deleted meanwhile included. Deletion by time to live is not seen until then.
+
+A replica of the broker that has not caught up may answer, after its leader's death, with less than
+was seen before. So a bucket whose latest revision is older than one that is known is read again
+before anything counts as deleted.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from nats.aio.msg import Msg
@@ -25,6 +30,8 @@ _SILENT_SECONDS = 12.0
 """More than two heartbeats: the consumer is gone."""
 _INACTIVE_SECONDS = 60
 _PAUSE_SECONDS = 0.5
+_DOUBTS = 4
+"""So many times in a row a bucket is read again; what is older then has run out of its time."""
 _NANOSECONDS = 1_000_000_000
 
 
@@ -37,18 +44,23 @@ async def watch(
     revision up to which everything was yielded, once its taker is done with it.
     """
     known: dict[str, int] = {}
-    started = False
+    started, doubts = False, 0
     while True:
         try:
-            async for entries, complete in _follow(connection, bucket):
-                changes = _news(known, entries)
-                if complete:
-                    changes += _vanished(known, entries)
-                if changes or not started:
-                    started = True
-                    yield changes
-                if reached is not None and (complete or entries):
-                    reached(max((entry.revision for entry in entries), default=0))
+            async with aclosing(_follow(connection, bucket)) as following:
+                async for entries, complete in following:
+                    if complete and doubts < _DOUBTS and _latest(entries) < _known_to(known):
+                        doubts += 1
+                        break
+                    doubts = 0
+                    changes = _news(known, entries)
+                    if complete:
+                        changes += _vanished(known, entries)
+                    if changes or not started:
+                        started = True
+                        yield changes
+                    if reached is not None and (complete or entries):
+                        reached(_latest(entries))
         except BrokerAway:
             bucket.forget()
         except BrokerRefused as error:
@@ -74,6 +86,14 @@ def _news(known: dict[str, int], entries: list[Entry]) -> list[Entry]:
     return changes
 
 
+def _latest(entries: list[Entry]) -> int:
+    return max((entry.revision for entry in entries), default=0)
+
+
+def _known_to(known: dict[str, int]) -> int:
+    return max(known.values(), default=0)
+
+
 def _vanished(known: dict[str, int], entries: list[Entry]) -> list[Entry]:
     """Return, and forget, what was known and is not among all entries."""
     there = {entry.key for entry in entries}
@@ -82,7 +102,7 @@ def _vanished(known: dict[str, int], entries: list[Entry]) -> list[Entry]:
 
 async def _follow(
     connection: Connection, bucket: Bucket
-) -> AsyncIterator[tuple[list[Entry], bool]]:
+) -> AsyncGenerator[tuple[list[Entry], bool]]:
     """Yield (all entries, True), then (changed entries, False), until one may have been missed.
 
     Raises BrokerAway and BrokerRefused.
