@@ -104,7 +104,8 @@ def _taken(answer: GatewayLoad, before: _Gateway | None, now: float) -> _Gateway
     samples = {
         key: _going_on(load, before.samples.get(key)) for key, load in answer.functions.items()
     }
-    return replace(before, answered_at=now, samples=samples)
+    loads = {key: before.loads[key] for key in answer.functions if key in before.loads}
+    return replace(before, answered_at=now, loads=loads, samples=samples)
 
 
 def _seconds(answer: GatewayLoad, before: _Gateway, now: float) -> float:

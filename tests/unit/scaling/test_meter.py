@@ -122,3 +122,11 @@ def test_a_gateway_that_does_not_tell_when_is_measured_by_its_answers() -> None:
     meter = Meter(0)
     meter.read([answer("a", requests=0)], 0, 0.0)
     assert meter.read([measured(7.0, requests=20)], 0, 2.0).samples[F].requests_per_second == 10
+
+
+def test_a_function_that_slept_while_nothing_was_measured_counts_what_is_there() -> None:
+    meter = Meter(0)
+    meter.read([measured(10.0, concurrency_seconds=5.0)], 0, 0.0)
+    meter.read([GatewayLoad("a", "1", {}, (), 10.0)], 0, 1.0)
+    woke = measured(100.0, in_flight=1, queued=49, concurrency_seconds=95.0)
+    assert meter.read([woke], 0, 90.0).samples[F].concurrency == 50
