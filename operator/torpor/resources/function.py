@@ -183,7 +183,7 @@ def _job(spec: Fields) -> Job | None:
 
 def _hold(hold: Fields) -> Hold:
     return Hold(
-        max_requests=hold.integer("maxRequests", 10_000, low=0, high=1_000_000),
+        max_requests=hold.integer("maxRequests", 10_000, low=1, high=1_000_000),
         max_seconds=hold.integer("maxSeconds", 60, low=1, high=1800),
     )
 

@@ -476,6 +476,12 @@ def one_gateway_short(fake: FakeCluster) -> None:
     deployments["items"][1] = role("torpor-gateway", ready=1)
 
 
+def stuck_rollout(fake: FakeCluster) -> None:
+    waiting = {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "torpor:nope"'}
+    new = pod("torpor-gateway-new", "gateway", {"ready": False, "state": {"waiting": waiting}})
+    fake.objects[PODS] = {"items": [new]}
+
+
 def other_version(fake: FakeCluster) -> None:
     deployments = fake.objects[APPS]
     assert isinstance(deployments, dict)
@@ -512,6 +518,7 @@ def unpulled(fake: FakeCluster) -> None:
 ADVISED = [
     (default_domain, "domain", "the default"),
     (one_gateway_short, "roles", "1 of 2 torpor-gateway are ready"),
+    (stuck_rollout, "roles", "a new pod of torpor-gateway does not start: ImagePullBackOff: Back-"),
     (other_version, "versions", "torpor-controller is of version 9.9.9"),
     (other_image, "versions", "torpor-gateway is of version 8.8.8"),
     (newer_kind, "kinds", "newer than this program: spec.teleport"),

@@ -110,7 +110,7 @@ def test_every_field_of_the_spec_is_read() -> None:
         ("startupTimeoutSeconds", 1, 1800),
         ("scaling.windowSeconds", 2, 3600),
         ("scaling.burstWindowSeconds", 1, 600),
-        ("hold.maxRequests", 0, 1_000_000),
+        ("hold.maxRequests", 1, 1_000_000),
         ("hold.maxSeconds", 1, 1800),
         ("async.maxAttempts", 1, 1000),
         ("async.maxAgeSeconds", 60, 21_600),

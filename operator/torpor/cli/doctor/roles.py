@@ -20,6 +20,16 @@ _PURPOSES = {
 }
 _BEHIND = {ENGINE: "PostgreSQL", EVENTS: "NATS"}
 """Without what a role is not ready."""
+_STUCK = (
+    "CrashLoopBackOff",
+    "CreateContainer",
+    "ErrImage",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "RunContainerError",
+    "Unschedulable",
+)
+"""How the reasons begin with which a new pod does not get further by itself."""
 LEASE_SECONDS = 15.0
 """A Lease that was not renewed for so long may be taken over."""
 OLDEST_KUBERNETES = (1, 30)
@@ -89,9 +99,11 @@ def _needs_events(trigger: Json) -> bool:
 def _readiness(role: str, deployment: Json, facts: Facts) -> Iterator[Finding]:
     wanted = int(deployment["spec"].get("replicas", 1))
     ready = int((deployment.get("status") or {}).get("readyReplicas") or 0)
-    if ready >= wanted:
-        return
     why = _why_not(role, facts)
+    if ready >= wanted:
+        if why.startswith(_STUCK):
+            yield _roll_out(role, why, facts)
+        return
     what = f"{ready} of {wanted} {role} are ready{f': {why}' if why else ''}"
     label = f"app.kubernetes.io/component={role.removeprefix('torpor-')}"
     command = f"kubectl -n {facts.namespace} describe pods -l {label}"
@@ -102,6 +114,13 @@ def _readiness(role: str, deployment: Json, facts: Facts) -> Iterator[Finding]:
     grade = Grade.ADVICE if ready else Grade.PROBLEM
     matters = "one more lost and it is gone" if ready else _PURPOSES[role]
     yield Finding(grade, ROLES, what, matters, command)
+
+
+def _roll_out(role: str, why: str, facts: Facts) -> Finding:
+    what = f"a new pod of {role} does not start: {why}"
+    matters = "those of before serve on, without what was changed"
+    command = f"helm rollback torpor --namespace {facts.namespace}, or mend what was changed"
+    return Finding(Grade.ADVICE, ROLES, what, matters, command)
 
 
 def _why_not(role: str, facts: Facts) -> str:
