@@ -18,6 +18,9 @@ from types import MappingProxyType
 
 GATEWAY = os.environ.get("TORPOR_TEST_GATEWAY", "http://127.0.0.1:18080").removeprefix("http://")
 DEADLINE_SECONDS = 70.0
+MOST_OPEN = 400
+"""So many requests are open at once in a steady load; on a machine too busy for its rate it sends
+fewer instead of piling them up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,8 +160,8 @@ async def steady(
 ) -> AsyncIterator[Tally]:
     """Send so many requests a second, whatever becomes of them, until the block ends.
 
-    A `{n}` in the path is the request's number, from 0. At the end of the block those that are
-    still open are waited for.
+    While `MOST_OPEN` of them have no answer yet, the next one waits. A `{n}` in the path is the
+    request's number, from 0. At the end of the block those that are still open are waited for.
     """
     tally = Tally()
     async with asyncio.TaskGroup() as tasks:
@@ -193,6 +196,9 @@ async def _pump(
     while True:
         due = began + tally.sent / per_second
         await asyncio.sleep(max(0.0, due - time.monotonic()))
+        while tally.sent - len(tally.answers) >= MOST_OPEN:
+            await asyncio.sleep(1 / per_second)
+            began += 1 / per_second
         sending = _counted(tally, host, path.replace("{n}", str(tally.sent)), method)
         tasks.create_task(sending, name=f"request {tally.sent}")
         await asyncio.sleep(0)

@@ -84,6 +84,8 @@ def env(settings: Settings) -> None:
     print(f"export PATH={path}:$PATH KUBECONFIG={shlex.quote(str(settings.kubeconfig))}")
     for name, value in docker.builder().items():
         print(f"export {name}={value}")
+    if not settings.existing and daemon.answers() and cluster.nodes(settings):
+        print(f"export TORPOR_TEST_GATEWAY=http://{cluster.http_address(settings)}")
 
 
 def status(settings: Settings) -> None:

@@ -1,6 +1,7 @@
 """Creates and deletes the kind cluster, and recognises one that is dead."""
 
 import os
+import socket
 from pathlib import Path
 
 from . import kind_config
@@ -9,6 +10,7 @@ from .processes import eventually
 from .settings import Settings
 
 NODE_LABEL = "io.x-k8s.kind.cluster"
+API_SERVER_PORT = 6443
 
 
 def kubectl(settings: Settings, *arguments: str, timeout: float = 30.0) -> str:
@@ -66,6 +68,27 @@ def await_ready(settings: Settings) -> None:
     dns = ("--namespace", "kube-system", "rollout", "status", "deployment/coredns")
     with step("wait for CoreDNS"):
         kubectl(settings, *dns, "--timeout=180s", timeout=200)
+
+
+def http_address(settings: Settings) -> str:
+    """Where this machine reaches the node port of HTTP: at the node itself if it can.
+
+    The mapped port is a process of Docker's that hands every connection on. It stops listening for
+    good when a burst has used up its file descriptors.
+    """
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    node = run("docker", "inspect", "--format", form, f"{settings.name}-control-plane").strip()
+    if _reachable(node, API_SERVER_PORT):
+        return f"{node}:{kind_config.HTTP_NODE_PORT}"
+    return f"127.0.0.1:{settings.http_port}"
+
+
+def _reachable(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def delete(settings: Settings, kind: Path) -> None:
