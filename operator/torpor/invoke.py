@@ -24,6 +24,7 @@ from aiohttp import (
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ConnectionTimeoutError,
     DummyCookieJar,
     StreamReader,
     TCPConnector,
@@ -42,6 +43,12 @@ class GatewayAway(TorporError):
     """No gateway took the request, or the connection was lost before the whole answer came."""
 
     code = "gateway-away"
+
+
+class GatewayUnreached(GatewayAway):
+    """No connection to a gateway could be made: the request was not sent."""
+
+    code = "gateway-unreached"
 
 
 class InvokeTimeout(TorporError):
@@ -215,6 +222,8 @@ class Invoker:
                 opened = await self._open(method, url, complete, body)
                 async with opened:
                     yield Answer(opened.status, opened.headers.copy(), request_id, opened.content)
+        except (ClientConnectorError, ConnectionTimeoutError) as error:
+            raise GatewayUnreached(f"{whom} by way of {self.gateway}: {error}") from error
         except TimeoutError:
             raise InvokeTimeout(f"{whom}: no answer within {timeout_seconds:g} s") from None
         except ClientError as error:

@@ -18,8 +18,9 @@ from tests.integration.delivery_rig import (
     stored,
 )
 from tests.integration.trigger_rig import event
-from tests.support.servers.function import Call, functions
-from tests.support.servers.nats import broker, lag, needs_nats
+from tests.support.real_gateway import free_port
+from tests.support.servers.function import Call, Functions, functions
+from tests.support.servers.nats import broker, lag, needs_nats, until
 from torpor.triggers.broker import names
 from torpor.triggers.broker.objects import LARGE_BYTES
 from torpor.triggers.broker.publishing import MessageTooLarge
@@ -43,6 +44,25 @@ async def test_deliveries_that_come_to_no_attempt_use_none_up() -> None:
         async with delivering(at, to, one):
             await lag(at, {})
         assert to.ids == ["1"]
+        assert await stored(at, names.DEAD_STREAM) == []
+
+
+async def test_no_attempt_is_used_up_while_no_gateway_is_there(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    one = definition(delivery={"maxAttempts": 1, **QUICK})
+    port = free_port()
+
+    async def told() -> bool:
+        return "the target cannot be reached: its events wait" in caplog.messages
+
+    nobody = Functions(lambda _: 500, url=f"http://127.0.0.1:{port}")
+    async with broker() as at, delivering(at, nobody, one):
+        await put(at, one, [event(1)])
+        await until(told)
+        async with functions(lambda _: 202, port) as to:
+            await lag(at, {})
+        assert len(to.calls) == 1
         assert await stored(at, names.DEAD_STREAM) == []
 
 

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torpor.errors import InvalidResource
 from torpor.functions.decisions import OTHERS, Rescaled, appended
 from torpor.platform.base import Instance
 from torpor.resources.function import Function, Scaling
@@ -14,7 +13,7 @@ from torpor.resources.names import FunctionKey
 from torpor.resources.reserved import reserved
 from torpor.scaling.history import History
 from torpor.scaling.meter import Sample
-from torpor.scaling.provisioned import ProvisionedFloor
+from torpor.scaling.provisioned import ProvisionedFloor, fault
 from torpor.scaling.values import Decision, Observation, Sight
 
 _ASLEEP = Sample()
@@ -144,14 +143,10 @@ class Tracked:
         if before and _windows(before) != _windows(after):
             self.history = None
             self.begins_anew = True
-        self.spec_problem = ""
-        self.floor = NO_WINDOWS
-        if not after.provisioned:
-            return
-        try:
-            self.floor = ProvisionedFloor(after.provisioned)
-        except InvalidResource as error:
-            self.spec_problem = str(error)
+        wrong = fault(after.provisioned)
+        self.spec_problem = str(wrong) if wrong else ""
+        sound = tuple(window for window in after.provisioned if fault((window,)) is None)
+        self.floor = ProvisionedFloor(sound) if sound else NO_WINDOWS
 
     def _take_size(self, size: Mapping[str, float]) -> None:
         self.size_told = self.size_told and size == self.size

@@ -71,14 +71,16 @@ class Functions:
 
 
 @contextlib.asynccontextmanager
-async def functions(behaviour: Behaviour = lambda _: 204) -> AsyncIterator[Functions]:
+async def functions(
+    behaviour: Behaviour = lambda _: 204, port: int = 0
+) -> AsyncIterator[Functions]:
     """Serve until the end of the block; handlers go on when their client leaves, as real ones."""
     found = Functions(behaviour)
     app = web.Application(client_max_size=64 << 20)
     app.router.add_route("*", "/function/{rest:.*}", found._called)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
     found.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     try:
         yield found

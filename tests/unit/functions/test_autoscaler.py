@@ -195,11 +195,14 @@ async def test_a_provisioned_window_opens_by_the_clocks_of_its_zone() -> None:
 
 @virtual
 async def test_a_provisioned_window_that_cannot_be_read_is_told_and_the_rest_goes_on() -> None:
-    window = {"replicas": 3, "schedule": "at noon", "durationSeconds": 300}
+    wrong = {"replicas": 5, "schedule": "at noon", "durationSeconds": 300}
+    always = {"replicas": 3, "schedule": "* * * * *", "durationSeconds": 300}
     async with world() as here:
-        key = here.platform.add(function(provisioned=[window]))
+        both = here.platform.add(function("both", provisioned=[wrong, always]))
+        key = here.platform.add(function(provisioned=[wrong]))
         here.gateway().set(key, 70)
         await seconds(5)
+        assert here.platform.replicas(both) == 3
         view = here.scaler.view(key)
         assert view
         assert "spec.scaling.provisioned[0].schedule" in view.problem

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.real_gateway import free_port
-from torpor.invoke import GatewayAway, Invoker, InvokeTimeout, Retry
+from torpor.invoke import GatewayAway, GatewayUnreached, Invoker, InvokeTimeout, Retry, Timeout
 from torpor.resources.names import FunctionKey
 from torpor.resources.tokens import detail_token
 
@@ -74,8 +76,20 @@ async def test_a_refused_connection_is_tried_again() -> None:
 async def test_nobody_there_is_told() -> None:
     retry = Retry(attempts=2, first_pause_seconds=0.01)
     async with Invoker(f"http://127.0.0.1:{free_port()}", retry=retry) as invoker:
-        with pytest.raises(GatewayAway):
+        with pytest.raises(GatewayUnreached):
             await invoker.invoke(KEY, "GET", "/", {}, b"", 5)
+
+
+async def test_a_gateway_that_does_not_connect_is_told_before_the_callers_time_is_over() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, contextlib.ExitStack() as stack:
+        for _ in range(2):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(full.getsockname())
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        async with Invoker(url, timeout=Timeout(connect_seconds=0.2)) as invoker:
+            with pytest.raises(GatewayUnreached):
+                await invoker.invoke(KEY, "POST", "/", {}, b"", 30)
 
 
 async def test_a_lost_connection_is_not_tried_again() -> None:

@@ -48,15 +48,16 @@ class Verdict(Enum):
     RETRY = "retry"
     GIVE_UP = "give-up"
     WAIT = "wait"
-    """The target is not there: no attempt was used up."""
+    """The target is not there, or no gateway can be reached: no attempt was used up."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came of one attempt. `status` is None when there was no answer.
 
-    `error` says why it failed, and is empty when it did not. `absent`: there is no such target.
-    `broken`: the instance ended the connection instead of answering, as one does that dies.
+    `error` says why it failed, and is empty when it did not. `absent`: there is no such
+    target, or no gateway on the way to it. `broken`: the instance ended the connection instead of
+    answering, as one does that dies.
     """
 
     status: int | None

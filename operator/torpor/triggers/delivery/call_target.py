@@ -16,7 +16,7 @@ import orjson
 from torpor.invoke import GatewayAway, InvokeTimeout, Response
 from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
 from torpor.triggers.delivery.attempts import Answer
-from torpor.triggers.delivery.function_target import answer_of, problem_of
+from torpor.triggers.delivery.function_target import answer_of, problem_of, unanswered
 from torpor.triggers.delivery.piece import Piece
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class CallTarget:
                 self._key, request["method"], request["path"], headers, body, timeout_seconds
             )
         except (GatewayAway, InvokeTimeout) as error:
-            return Answer(None, str(error))
+            return unanswered(error)
         return _answer(response)
 
     async def send_batch(

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from torpor.errors import UnknownFunction
-from torpor.invoke import GatewayAway, InvokeTimeout, Response
+from torpor.invoke import GatewayAway, GatewayUnreached, InvokeTimeout, Response
 from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
 from torpor.triggers.broker import names
 from torpor.triggers.delivery.attempts import Answer
@@ -96,7 +96,7 @@ class FunctionTarget:
                 self._key, self._method, self._path, headers, body, seconds
             )
         except (GatewayAway, InvokeTimeout) as error:
-            return Answer(None, str(error))
+            return unanswered(error)
         return answer_of(response)
 
 
@@ -119,6 +119,11 @@ def _fitting(headers: Mapping[str, str]) -> Mapping[str, str]:
         if not long and len(wanted) <= _MOST_ATTRIBUTES:
             return wanted
     return {}
+
+
+def unanswered(error: GatewayAway | InvokeTimeout) -> Answer:
+    """Return what it means that there was no answer: nothing, if the request was never sent."""
+    return Answer(None, str(error), absent=isinstance(error, GatewayUnreached))
 
 
 def answer_of(response: Response) -> Answer:

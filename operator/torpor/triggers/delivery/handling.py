@@ -7,6 +7,7 @@ message -> record -> event -> filter (of a queue) -> data -> transform -> breake
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 
 from torpor.errors import TorporError
@@ -37,8 +38,10 @@ log = logging.getLogger(__name__)
 
 _BROKER_PAUSE_SECONDS = 2.0
 _DEFECT_PAUSE_SECONDS = 30.0
-_ABSENT_SECONDS = (5.0, 10.0, 20.0, 40.0, 60.0)
+_ABSENT_SECONDS = (1.0, 2.0, 5.0, 10.0, 20.0, 40.0, 60.0)
 """When a target that is not there is looked for again."""
+_TELL_SECONDS = 30.0
+"""A gateway that cannot be reached is told to the log so often."""
 
 
 class Handling:
@@ -57,6 +60,7 @@ class Handling:
         self._flying: dict[tuple[int, float], Item] = {}
         labels = (plan.trigger.key.namespace, plan.trigger.key.name)
         self._failed = TRIGGER_FAILED.labels(*labels)
+        self._told = -math.inf
         self._seconds = TRIGGER_DELIVERY_SECONDS.labels(*labels)
         self._in_flight = TRIGGER_IN_FLIGHT.labels(*labels)
 
@@ -138,10 +142,10 @@ class Handling:
         try:
             answer = await self._claim_and_send(items, self._plan.target)
         finally:
-            if breaker is not None and answer is None:
+            verdict = Verdict.WAIT if answer is None else judge(answer, self._trigger.delivery)
+            if breaker is not None and verdict is Verdict.WAIT:
                 breaker.forgo(passage)
-            elif breaker is not None and answer is not None:
-                verdict = judge(answer, self._trigger.delivery)
+            elif breaker is not None:
                 breaker.settle(passage, self._parts.clock(), failed=verdict is Verdict.RETRY)
 
     async def _claim_and_send(self, items: Sequence[Item], target: Target) -> Answer | None:
@@ -233,6 +237,7 @@ class Handling:
 
     async def _settle_failed(self, items: Sequence[Item], answer: Answer, verdict: Verdict) -> None:
         if verdict is Verdict.WAIT:
+            self._tell_unreached(answer)
             return await for_each(items, self._await_target)
         self._failed.inc(len(items))
         settle = self._settling.failed if verdict is Verdict.RETRY else self._settling.refused
@@ -241,6 +246,13 @@ class Handling:
     async def _await_target(self, item: Item) -> None:
         pause = _ABSENT_SECONDS[min(item.record.excused, len(_ABSENT_SECONDS) - 1)]
         await self._settling.put_off(item, self._parts.wall() + pause)
+
+    def _tell_unreached(self, answer: Answer) -> None:
+        now = self._parts.clock()
+        if answer.status is None and now - self._told >= _TELL_SECONDS:
+            self._told = now
+            fields = {"trigger": str(self._trigger.key), "error": answer.error}
+            log.warning("the target cannot be reached: its events wait", extra={"fields": fields})
 
     def _complain(self, error: TorporError) -> None:
         fields = {"trigger": str(self._trigger.key), "error": str(error)}

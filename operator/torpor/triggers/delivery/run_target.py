@@ -20,7 +20,7 @@ from torpor.invoke import GatewayAway, InvokeTimeout, Response
 from torpor.resources.names import HEADER_REQUEST_ID, FunctionKey
 from torpor.resources.run import RUNS_PREFIX
 from torpor.triggers.delivery.attempts import Answer
-from torpor.triggers.delivery.function_target import answer_of
+from torpor.triggers.delivery.function_target import answer_of, unanswered
 from torpor.triggers.delivery.piece import Piece, Unchanged
 from torpor.triggers.event import STRUCTURED_CONTENT_TYPE
 
@@ -60,7 +60,7 @@ class RunTarget:
                 self._key, "POST", "/", asked.headers(), body, seconds
             )
         except (GatewayAway, InvokeTimeout) as error:
-            return Answer(None, str(error))
+            return unanswered(error)
         return _answer(response)
 
 
