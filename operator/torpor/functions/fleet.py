@@ -5,7 +5,7 @@ Ten thousand functions at zero cost a pass nothing: those to look at are kept in
 
 from __future__ import annotations
 
-from torpor.functions.tracked import NO_WINDOWS, Tracked
+from torpor.functions.tracked import Tracked
 from torpor.platform.base import (
     Change,
     FunctionChanged,
@@ -16,6 +16,7 @@ from torpor.platform.base import (
 )
 from torpor.resources.function import Function
 from torpor.resources.names import FunctionKey
+from torpor.scaling.provisioned import NO_WINDOWS
 
 
 class Fleet:

@@ -13,11 +13,10 @@ from torpor.resources.names import FunctionKey
 from torpor.resources.reserved import reserved
 from torpor.scaling.history import History
 from torpor.scaling.meter import Sample
-from torpor.scaling.provisioned import ProvisionedFloor, fault
+from torpor.scaling.provisioned import NO_WINDOWS, sound
 from torpor.scaling.values import Decision, Observation, Sight
 
 _ASLEEP = Sample()
-NO_WINDOWS = ProvisionedFloor(())
 _REREAD_SECONDS = 30.0
 _MISMATCH_SECONDS = (1.0, 5.0)
 """How often the scale is read while instances differ from it: at first, and after 10 s."""
@@ -143,10 +142,8 @@ class Tracked:
         if before and _windows(before) != _windows(after):
             self.history = None
             self.begins_anew = True
-        wrong = fault(after.provisioned)
+        self.floor, wrong = sound(after.provisioned)
         self.spec_problem = str(wrong) if wrong else ""
-        sound = tuple(window for window in after.provisioned if fault((window,)) is None)
-        self.floor = ProvisionedFloor(sound) if sound else NO_WINDOWS
 
     def _take_size(self, size: Mapping[str, float]) -> None:
         self.size_told = self.size_told and size == self.size

@@ -38,13 +38,25 @@ class ProvisionedFloor:
         return self._floor
 
 
+NO_WINDOWS = ProvisionedFloor(())
+
+
+def sound(windows: tuple[Provisioned, ...]) -> tuple[ProvisionedFloor, InvalidResource | None]:
+    """Return the floor of the windows that can open, and what keeps the first other one from it."""
+    found, wrong = [], None
+    for number, item in enumerate(windows):
+        try:
+            _Window(number, item)
+        except InvalidResource as error:
+            wrong = wrong or error
+        else:
+            found.append(item)
+    return ProvisionedFloor(tuple(found)) if found else NO_WINDOWS, wrong
+
+
 def fault(windows: tuple[Provisioned, ...]) -> InvalidResource | None:
     """Return what keeps the first window that can never open from it; None if all can."""
-    try:
-        ProvisionedFloor(windows)
-    except InvalidResource as error:
-        return error
-    return None
+    return sound(windows)[1]
 
 
 class _Window:

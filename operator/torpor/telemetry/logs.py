@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
@@ -31,6 +32,27 @@ def bound(**fields: Any) -> Iterator[None]:
         yield
     finally:
         _bound.reset(token)
+
+
+class Seldom:
+    """When to log what happens again and again: at first, and then once in `seconds`."""
+
+    def __init__(self, clock: Callable[[], float], seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._said = -math.inf
+
+    def due(self) -> bool:
+        """Return whether to log it now, and count that as done."""
+        now = self._clock()
+        if now - self._said < self._seconds:
+            return False
+        self._said = now
+        return True
+
+    def forget(self) -> None:
+        """Have the next time logged."""
+        self._said = -math.inf
 
 
 class JsonFormatter(logging.Formatter):

@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from torpor.errors import TorporError
 from torpor.resources.trigger import Trigger
+from torpor.telemetry.logs import Seldom
 from torpor.telemetry.metrics import TRIGGER_MATCHED, TRIGGER_RECEIVED, TRIGGER_UNDECODABLE
 from torpor.telemetry.tracing import Kind
 from torpor.triggers.base import (
@@ -95,7 +96,7 @@ class Intake:
         self._open = open_source
         self._world = replace(world, subscribed=self._subscribed)
         self._parts = parts
-        self._said = float("-inf")
+        self._said = Seldom(parts.clock, _QUIET_SECONDS)
         labels = (self._trigger.key.namespace, self._trigger.key.name)
         self._received = TRIGGER_RECEIVED.labels(*labels)
         self._matched = TRIGGER_MATCHED.labels(*labels)
@@ -209,10 +210,8 @@ class Intake:
     def _fail(self, error: TorporError) -> None:
         """A line a minute at most: a source that is away is tried again and again."""
         self.state = replace(self.state, phase=Phase.PROBLEM, problem=str(error), reason=error.code)
-        now = self._parts.clock()
-        if now - self._said < _QUIET_SECONDS:
+        if not self._said.due():
             return
-        self._said = now
         level = logging.ERROR if isinstance(error, SourceMisconfigured) else logging.WARNING
         log.log(
             level,

@@ -113,7 +113,6 @@ class TriggerReconciler:
         self._standing: dict[FunctionKey, Standing] = {}
         self._told: dict[FunctionKey, tuple[Standing, datetime]] = {}
         self._in_force: dict[FunctionKey, Wanted] = {}
-        self._put_again: set[FunctionKey] = set()
         self._known: set[FunctionKey] = set()
 
     def surveyed(self, found: Iterable[Standing]) -> Sequence[FunctionKey]:
@@ -125,7 +124,6 @@ class TriggerReconciler:
         now = {standing.key: standing for standing in found}
         lost = [key for key in self._in_force if not self._is_in_force(key, now.get(key))]
         # What was put stays known: the role may have told before it took it, and its end be next.
-        self._put_again.update(lost)
         self._standing = now
         return [*lost, *(key for key in now if key not in lost and self._concerns(key))]
 
@@ -183,7 +181,8 @@ class TriggerReconciler:
         if self._events is None:
             text = "no events role is installed: install the chart with events.enabled=true"
             return Problem(EVENTS_NOT_INSTALLED, text, final=True)
-        if self._in_force.get(key) == wanted and key not in self._put_again:
+        told = self._standing.get(key)
+        if self._in_force.get(key) == wanted and self._is_in_force(key, told):
             return None
         try:
             self._standing[key] = await self._events.put(key, wanted)
@@ -194,7 +193,6 @@ class TriggerReconciler:
             text = f"no events role took the Trigger; it is tried again every {AGAIN_SECONDS:g} s"
             return Problem(EVENTS_AWAY, text, final=False)
         self._in_force[key] = wanted
-        self._put_again.discard(key)
         return None
 
     def _is_held(self, key: FunctionKey) -> bool:
@@ -207,7 +205,6 @@ class TriggerReconciler:
             await self._have_in_force(key, wanted)
         elif self._is_held(key) and self._events is not None:
             await self._events.delete(key)  # the queue keeps its messages, for the other to take
-            self._put_again.discard(key)
             self._in_force.pop(key, None)
             self._standing.pop(key, None)
 
@@ -215,7 +212,6 @@ class TriggerReconciler:
         lost = "" if self._events is None else await self._events.delete(key)
         self._known.discard(key)
         self._told.pop(key, None)
-        self._put_again.discard(key)
         wanted = self._in_force.pop(key, None)
         standing = self._standing.pop(key, None)
         regarding = deleted(key, wanted, standing)

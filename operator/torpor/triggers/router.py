@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
+from torpor.telemetry.logs import Seldom
 from torpor.telemetry.metrics import BUS_ROUTED
 from torpor.telemetry.tracing import Kind
 from torpor.triggers.base import BrokerAway
@@ -121,7 +122,7 @@ class _Bus:
         self._index = index
         self._failures = failures
         self._routed = BUS_ROUTED.labels(*place)
-        self._said = float("-inf")
+        self._said = Seldom(parts.clock, _QUIET_SECONDS)
 
     async def run(self) -> None:
         while True:
@@ -136,10 +137,8 @@ class _Bus:
         self._failures.pop(self._place, None)
         if isinstance(error, BrokerFull):
             self._failures[self._place] = error
-        now = self._parts.clock()
-        if isinstance(error, BrokerAway | LeaseLost) or now - self._said < _QUIET_SECONDS:
+        if isinstance(error, BrokerAway | LeaseLost) or not self._said.due():
             return
-        self._said = now
         place = "/".join(self._place)
         log.warning("a bus is not routed", extra={"fields": {"bus": place, "error": str(error)}})
 

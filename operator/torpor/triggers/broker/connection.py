@@ -17,6 +17,7 @@ from typing import Any
 import nats.errors
 from nats.aio.client import Client
 
+from torpor.telemetry.logs import Seldom
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker.beside import beside
 from torpor.triggers.broker.link import Link
@@ -78,11 +79,10 @@ class Connection:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.settings = settings
-        self._clock = clock
         self._chance = chance
         self._link: Link | None = None
         self._connected = asyncio.Event()
-        self._said = float("-inf")
+        self._said = Seldom(clock, _QUIET_SECONDS)
         self._problem = "not connected yet"
         self.room = Room()
         """What is left of the store, as last looked at."""
@@ -133,7 +133,7 @@ class Connection:
         try:
             async with asyncio.timeout(_CONNECT_SECONDS * 3):
                 await self._open(client, server, errors)
-            self._said = float("-inf")
+            self._said.forget()
             log.info("connected to the broker", extra={"fields": {"server": _place(server)}})
             await errors.until_closed(client)
             self._fail(server, errors.text or "the connection was lost")
@@ -160,9 +160,7 @@ class Connection:
 
     def _fail(self, server: str, problem: str) -> None:
         self._problem = problem
-        now = self._clock()
-        if now - self._said >= _QUIET_SECONDS:
-            self._said = now
+        if self._said.due():
             log.warning(
                 "the broker is away",
                 extra={"fields": {"server": _place(server), "problem": problem}},

@@ -17,6 +17,7 @@ from enum import StrEnum
 from torpor.errors import TorporError
 from torpor.resources.names import FunctionKey
 from torpor.resources.trigger import TargetKind
+from torpor.telemetry.logs import Seldom
 from torpor.triggers.base import BrokerAway
 from torpor.triggers.broker.pulling import PullConsumer
 from torpor.triggers.broker.streams import ConsumerSpec
@@ -71,7 +72,7 @@ class Courier:
         self._handing_over = False
         self._freed = asyncio.Event()
         self._problem = ""
-        self._said = float("-inf")
+        self._said = Seldom(parts.clock, _QUIET_SECONDS)
         batch = plan.trigger.batch
         self._size = 1 if batch is None else batch.size
         self._window_seconds = 0.0 if batch is None else batch.window_seconds
@@ -239,10 +240,8 @@ class Courier:
     def _complain(self, error: TorporError) -> None:
         """A line a minute at most; that the broker is away, its connection says."""
         self._problem = str(error)
-        now = self._parts.clock()
-        if isinstance(error, BrokerAway) or now - self._said < _QUIET_SECONDS:
+        if isinstance(error, BrokerAway) or not self._said.due():
             return
-        self._said = now
         fields = {"trigger": str(self._plan.trigger.key), "error": str(error)}
         log.warning("a Trigger is not delivered", extra={"fields": fields})
 

@@ -7,11 +7,11 @@ message -> record -> event -> filter (of a queue) -> data -> transform -> breake
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Sequence
 
 from torpor.errors import TorporError
 from torpor.resources.trigger import Trigger
+from torpor.telemetry.logs import Seldom
 from torpor.telemetry.metrics import (
     TRIGGER_DELIVERY_SECONDS,
     TRIGGER_FAILED,
@@ -60,7 +60,7 @@ class Handling:
         self._flying: dict[tuple[int, float], Item] = {}
         labels = (plan.trigger.key.namespace, plan.trigger.key.name)
         self._failed = TRIGGER_FAILED.labels(*labels)
-        self._told = -math.inf
+        self._told = Seldom(parts.clock, _TELL_SECONDS)
         self._seconds = TRIGGER_DELIVERY_SECONDS.labels(*labels)
         self._in_flight = TRIGGER_IN_FLIGHT.labels(*labels)
 
@@ -142,11 +142,12 @@ class Handling:
         try:
             answer = await self._claim_and_send(items, self._plan.target)
         finally:
-            verdict = Verdict.WAIT if answer is None else judge(answer, self._trigger.delivery)
-            if breaker is not None and verdict is Verdict.WAIT:
-                breaker.forgo(passage)
-            elif breaker is not None:
-                breaker.settle(passage, self._parts.clock(), failed=verdict is Verdict.RETRY)
+            if breaker is not None:
+                verdict = Verdict.WAIT if answer is None else judge(answer, self._trigger.delivery)
+                if verdict is Verdict.WAIT:
+                    breaker.forgo(passage)
+                else:
+                    breaker.settle(passage, self._parts.clock(), failed=verdict is Verdict.RETRY)
 
     async def _claim_and_send(self, items: Sequence[Item], target: Target) -> Answer | None:
         """Return the answer to the attempt; None when there was nothing to deliver.
@@ -248,9 +249,7 @@ class Handling:
         await self._settling.put_off(item, self._parts.wall() + pause)
 
     def _tell_unreached(self, answer: Answer) -> None:
-        now = self._parts.clock()
-        if answer.status is None and now - self._told >= _TELL_SECONDS:
-            self._told = now
+        if answer.status is None and self._told.due():
             fields = {"trigger": str(self._trigger.key), "error": answer.error}
             log.warning("the target cannot be reached: its events wait", extra={"fields": fields})
 
